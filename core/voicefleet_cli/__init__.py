@@ -1,0 +1,1 @@
+"""The `voicefleet` command line: a thin shell over the pure core."""
