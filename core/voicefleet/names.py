@@ -1,0 +1,79 @@
+"""Every label, annotation, file, path and reason that more than one part of voicefleet says aloud."""
+
+from enum import StrEnum
+
+DOMAIN = "voicefleet.dev"
+FIELD_MANAGER = "voicefleet-operator"
+STATUS_FIELD_MANAGER = "voicefleet-operator/status"
+
+# Labels of the objects that belong to a VoiceAgent.
+LABEL_AGENT = f"{DOMAIN}/agent"
+LABEL_REVISION = f"{DOMAIN}/revision"
+LABEL_BUSY = f"{DOMAIN}/busy"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "voicefleet"
+
+ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+ANNOTATION_DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
+
+# Where a worker finds what it needs; the operator mounts it there.
+SPEC_DIRECTORY = "/etc/voicefleet/spec"
+AGENT_FILE = "agent.json"
+POOL_FILE = "pool.json"
+SECRETS_DIRECTORY = "/etc/voicefleet/secrets"
+CONTROL_TOKEN_DIRECTORY = "/etc/voicefleet/control"
+CONTROL_TOKEN_KEY = "token"
+WRITABLE_DIRECTORY = "/var/run/voicefleet"
+
+CONTROL_PORT = 8081
+STATE_PATH = "/v1/state"
+HEARTBEAT_SECONDS = 5
+SILENT_AFTER_SECONDS = 15
+
+
+class Reason(StrEnum):
+    """Reasons of conditions and events, as programs match them."""
+
+    READY = "Ready"
+    STARTING = "WorkersStarting"
+    NO_WORKERS = "NoWorkers"
+    POOL_MISSING = "PoolMissing"
+    POOL_FORBIDDEN = "PoolForbidden"
+    SECRET_MISSING = "SecretMissing"
+    POD_FAILED = "PodFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL = "ImagePullFailed"
+    SUSPENDED = "Suspended"
+    INVALID = "InvalidSpec"
+    DRAINING = "Draining"
+    BLIND = "LoadUnknown"
+
+
+def config_map_name(agent: str) -> str:
+    """Return the name of the ConfigMap that holds an agent's rendered spec."""
+    return f"{agent}-spec"
+
+
+def control_secret_name(agent: str) -> str:
+    """Return the name of the Secret that holds the token of an agent's control ports."""
+    return f"{agent}-control"
+
+
+def service_account_name(agent: str) -> str:
+    """Return the name of the ServiceAccount that an agent's workers run as."""
+    return f"{agent}-worker"
+
+
+def worker_name(agent: str, revision: str, number: int) -> str:
+    """Return a worker's name; a stale cache that asks for it twice is answered 409, not with a second pod."""
+    return f"{agent}-{revision}-{number}"
+
+
+def agent_dispatch_name(namespace: str, agent: str) -> str:
+    """Return the name under which all workers of an agent register with LiveKit."""
+    return f"{namespace}.{agent}"
+
+
+def secret_file(secret: str, key: str) -> str:
+    """Return where a worker finds one key of one Secret, below the secrets' directory."""
+    return f"{secret}/{key}"
