@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from voicefleet.api.cel import field_path
 
@@ -64,22 +65,16 @@ class ApiModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _treat_null_as_the_server_does(cls, data: Any) -> Any:  # noqa: ANN401
-        """Drop a null where a default stands ready, and refuse it elsewhere."""
-        if not isinstance(data, Mapping) or None not in data.values():
+    def _take_null_for_absence(cls, data: Any) -> Any:  # noqa: ANN401
+        """Drop nulls where the server prunes them: as values of known fields and of maps, but not inside lists."""
+        if not isinstance(data, Mapping):
             return data
         fields = {field.alias: field for field in cls.model_fields.values()}
-        kept = dict(data)
-        for name, value in data.items():
-            field = fields.get(name)
-            if value is not None or field is None:
-                continue
-            if field.default in (None, PydanticUndefined) or field.default == ():
-                raise PydanticCustomError(
-                    "null", "'{name}' is empty: write a value or leave the line out", {"name": name}
-                )
-            del kept[name]
-        return kept
+        return {
+            name: _without_nulls(value) if name in fields and _is_map(fields[name]) else value
+            for name, value in data.items()
+            if value is not None or name not in fields
+        }
 
     @model_validator(mode="after")
     def _keep_the_rules(self) -> Self:
@@ -89,13 +84,21 @@ class ApiModel(BaseModel):
         return self
 
 
+def _is_map(field: FieldInfo) -> bool:
+    return "dict[" in str(field.annotation)
+
+
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
+
+
 def is_set(model: ApiModel, name: str) -> bool:
     """Whether the server would see the field, as CEL's `has()` asks: written down, or given a default."""
     return name in model.model_fields_set or type(model).model_fields[name].default not in (None, ())
 
 
 def exactly_one_of(*names: str, message: str | None = None) -> Rule:
-    """Of several optional fields just one is set: a union that names its kind by its presence."""
+    """Hold a union that names its kind by the one field that is present."""
     listed = ", ".join(to_camel(name) for name in names)
     present = ", ".join(f"has({field_path(name)})" for name in names)
     return Rule(
@@ -106,7 +109,7 @@ def exactly_one_of(*names: str, message: str | None = None) -> Rule:
 
 
 def at_most_one_of(*names: str, message: str | None = None) -> Rule:
-    """Fields that contradict each other are not set together."""
+    """Keep fields apart that contradict each other."""
     listed = ", ".join(to_camel(name) for name in names)
     present = ", ".join(f"has({field_path(name)})" for name in names)
     return Rule(
@@ -117,7 +120,7 @@ def at_most_one_of(*names: str, message: str | None = None) -> Rule:
 
 
 def at_least_one_of(*names: str, message: str | None = None) -> Rule:
-    """An object that says nothing is a mistake."""
+    """Refuse an object that says nothing."""
     listed = ", ".join(to_camel(name) for name in names)
     return Rule(
         cel=" || ".join(f"has({field_path(name)})" for name in names),
@@ -127,7 +130,7 @@ def at_least_one_of(*names: str, message: str | None = None) -> Rule:
 
 
 def ordered(low: str, high: str, *, message: str) -> Rule:
-    """A lower bound does not exceed its upper bound; either may be left out."""
+    """Hold a lower bound at or below its upper bound; either may be left out."""
 
     def check(model: ApiModel) -> bool:
         first, second = getattr(model, low), getattr(model, high)
@@ -138,7 +141,7 @@ def ordered(low: str, high: str, *, message: str) -> Rule:
 
 
 def requires(name: str, needed: str, *, message: str) -> Rule:
-    """One field makes no sense without another."""
+    """Refuse a field that makes no sense without another."""
     return Rule(
         cel=f"!has({field_path(name)}) || has({field_path(needed)})",
         check=lambda model: not is_set(model, name) or is_set(model, needed),
@@ -147,7 +150,7 @@ def requires(name: str, needed: str, *, message: str) -> Rule:
 
 
 def required_when(name: str, equals: str, needed: str, *, message: str) -> Rule:
-    """One value of a choice needs another field."""
+    """Ask for the field that one value of a choice needs."""
     return Rule(
         cel=f"!has({field_path(name)}) || {field_path(name)} != '{equals}' || has({field_path(needed)})",
         check=lambda model: getattr(model, name) != equals or is_set(model, needed),
@@ -156,7 +159,7 @@ def required_when(name: str, equals: str, needed: str, *, message: str) -> Rule:
 
 
 def immutable(name: str, *, message: str) -> Transition:
-    """A field keeps the value, or the absence, that it was created with."""
+    """Keep a field at the value, or the absence, that it was created with."""
     now = field_path(name)
     before = now.replace("self.", "oldSelf.", 1)
     return Transition(

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel
-from voicefleet.api.types import Count, Items, ListMap, Timestamp
+from voicefleet.api.markers import ListMap
+from voicefleet.api.types import Count, Items, Timestamp
 
 
 class Condition(ApiModel):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from voicefleet.api.base import ApiModel
-from voicefleet.api.types import DNS_SUBDOMAIN
+from voicefleet.api.types import DNS_SUBDOMAIN, Items, JsonObject
 
 GROUP = "voicefleet.dev"
 VERSION = "v1alpha1"
@@ -71,7 +71,17 @@ class ObjectMeta(ApiModel):
     """Labels of the object."""
     annotations: dict[str, str] | None = None
     """Annotations of the object."""
-    finalizers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    generate_name: Annotated[str, StringConstraints(max_length=248)] | None = None
+    """Beginning of a name that the server completes."""
+    owner_references: Items[JsonObject] = ()
+    """Objects with which this one goes."""
+    managed_fields: Items[JsonObject] = ()
+    """Who wrote which field."""
+    self_link: str | None = None
+    """Obsolete."""
+    deletion_grace_period_seconds: int | None = None
+    """How long deletion may take."""
+    finalizers: Items[str] = ()
     """Who must agree before the object goes."""
     generation: int | None = None
     """Number of the spec's version."""

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule
-from voicefleet.api.types import ClockTime, Items, ListSet
+from voicefleet.api.markers import ListSet
+from voicefleet.api.types import ClockTime, Items
 
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 Weekdays = Annotated[Items[Weekday], Field(min_length=1, max_length=7), ListSet()]

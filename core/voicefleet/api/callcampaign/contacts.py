@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, exactly_one_of
+from voicefleet.api.markers import ListMap
 from voicefleet.api.references import ConfigMapKeyRef, SecretKeyRef
-from voicefleet.api.types import CountryCode, HttpUrl, Identifier, Items, ListMap, ShortText
+from voicefleet.api.types import CountryCode, HttpUrl, Identifier, Items, ShortText
 from voicefleet.api.voiceagent.agents import VolumeSource
 from voicefleet.api.voiceagent.records import ObjectStore
 

@@ -5,19 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, Rule, is_set, ordered
-from voicefleet.api.types import (
-    Fraction,
-    Items,
-    Label,
-    ListMap,
-    ListSet,
-    Percent,
-    PhoneNumber,
-    Positive,
-    Seconds,
-    ShortText,
-    Text,
-)
+from voicefleet.api.markers import Between, ListMap, ListSet
+from voicefleet.api.types import Fraction, Items, Label, Percent, PhoneNumber, Positive, Seconds, ShortText, Text
 
 
 class CallerIds(ApiModel):
@@ -38,7 +27,7 @@ class Pacing(ApiModel):
 
     max_concurrent: Annotated[int, Field(ge=1, le=5000)] = 10
     """Calls at once, ringing ones included."""
-    calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    calls_per_second: Annotated[float, Between(0.001, 1000)] = 1.0
     """Calls begun per second."""
     ramp_seconds: Seconds = 60
     """Time over which the pace rises after each opening."""
@@ -146,7 +135,7 @@ class Experiment(ApiModel):
     """The variants."""
     goal: Literal["Completed", "Conversion", "Answered", "Duration"] = "Completed"
     """What is compared."""
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    confidence: Annotated[float, Between(0.5, 0.9999)] = 0.95
     """How sure a difference must be."""
     stop_at_opt_out_fraction: Fraction = 0.05
     """Share of callees who opt out at which an arm is stopped."""

@@ -5,21 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, Rule, exactly_one_of, ordered
+from voicefleet.api.markers import Between, ListMap, ListSet
 from voicefleet.api.references import ConfigMapKeyRef, SecretKeyRef
 from voicefleet.api.schedule import CalendarDay, Hours
-from voicefleet.api.types import (
-    CountryCode,
-    Days,
-    Fraction,
-    HttpUrl,
-    Items,
-    Label,
-    ListMap,
-    ListSet,
-    Seconds,
-    ShortText,
-    Text,
-)
+from voicefleet.api.types import CountryCode, Days, Fraction, HttpUrl, Items, Label, Seconds, ShortText, Text
 
 
 class Consent(ApiModel):
@@ -94,7 +83,7 @@ class Abandonment(ApiModel):
 
     warn_fraction: Fraction = 0.01
     """Share of answered calls at which a condition warns."""
-    pause_fraction: Annotated[float, Field(ge=0, le=0.03)] = 0.02
+    pause_fraction: Annotated[float, Between(0, 0.03)] = 0.02
     """Share of answered calls at which the campaign stops by itself."""
 
 
@@ -105,7 +94,7 @@ class Compliance(ApiModel):
         Rule(
             cel="self.purpose != 'Telemarketing' || self.consent.required == 'Written' || self.acceptLegalRisk",
             check=lambda c: c.purpose != "Telemarketing" or c.consent.required == "Written" or c.accept_legal_risk,
-            message="purpose Telemarketing needs consent.required: Written; set acceptLegalRisk: true if your counsel says otherwise",
+            message="purpose Telemarketing needs consent.required: Written, or acceptLegalRisk: true",
         ),
     )
 

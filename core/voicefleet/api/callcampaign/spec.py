@@ -9,9 +9,10 @@ from voicefleet.api.callcampaign.contacts import Contacts
 from voicefleet.api.callcampaign.dialing import CallerIds, Experiment, MachineDetection, Pacing, Retries
 from voicefleet.api.callcampaign.rules import Compliance
 from voicefleet.api.callcampaign.status import CallCampaignStatus
+from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import LocalRef
 from voicefleet.api.resource import Column, KindInfo, Resource
-from voicefleet.api.types import Items, Label, ListSet, Price, ShortText, Timestamp
+from voicefleet.api.types import Items, Label, Price, ShortText, Timestamp
 from voicefleet.api.voiceagent.records import Store, WebhookSink
 
 
@@ -86,7 +87,7 @@ class CallCampaignSpec(ApiModel):
     """What the campaign may cost."""
     results: Results = Results()
     """What becomes of the results."""
-    expected_answer_fraction: Annotated[float, Field(ge=0, le=1)] = 0.25
+    expected_answer_fraction: Annotated[float, Between(0, 1)] = 0.25
     """Share of calls that are answered, until enough were made to know."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Time after its end at which the campaign deletes itself; its records stay."""

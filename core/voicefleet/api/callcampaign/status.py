@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.conditions import CommonStatus, Tally
-from voicefleet.api.types import Count, Fraction, Items, Label, ListMap, Price, Timestamp
+from voicefleet.api.markers import Between, ListMap
+from voicefleet.api.types import Count, Fraction, Items, Label, Price, Timestamp
 
 Rows = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -83,7 +84,7 @@ class CallCampaignStatus(CommonStatus):
     """Attempts made."""
     answered: Rows = 0
     """Attempts that were answered."""
-    calls_per_second: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    calls_per_second: Annotated[float, Between(0, 1000)] = 0.0
     """Calls begun per second, lately."""
     abandoned_fraction: Fraction = 0.0
     """Share of answered calls without anybody to speak."""

@@ -5,17 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, at_least_one_of, exactly_one_of, requires
+from voicefleet.api.markers import Between, ListMap, ListSet
 from voicefleet.api.references import SecretKeyRef
-from voicefleet.api.types import (
-    CountryCode,
-    Items,
-    Label,
-    ListMap,
-    ListSet,
-    PhoneNumber,
-    ShortText,
-    WebSocketUrl,
-)
+from voicefleet.api.types import CountryCode, Items, Label, PhoneNumber, ShortText, WebSocketUrl
 
 
 class LiveKit(ApiModel):
@@ -27,7 +19,7 @@ class LiveKit(ApiModel):
     """API key."""
     api_secret: SecretKeyRef
     """API secret."""
-    target_load: Annotated[float, Field(ge=0.01, le=1)] = 0.7
+    target_load: Annotated[float, Between(0.01, 1)] = 0.7
     """The server's own agents.target_load, which the packing of calls must know."""
 
 
@@ -92,7 +84,7 @@ class Trunk(ApiModel):
     """Addresses from which calls are taken."""
     max_concurrent_calls: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Channels of the trunk; absent means no limit that we know of."""
-    calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    calls_per_second: Annotated[float, Between(0.001, 1000)] = 1.0
     """Calls that the carrier lets us begin per second."""
     countries: Annotated[Items[CountryCode], Field(max_length=250), ListSet()] = ()
     """Countries that may be called; absent allows all."""

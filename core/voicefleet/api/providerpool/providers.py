@@ -5,18 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule, at_least_one_of, is_set, ordered
+from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import SecretKeyRef, no_secret_values
-from voicefleet.api.types import (
-    Items,
-    Label,
-    Language,
-    ListSet,
-    Milliseconds,
-    Positive,
-    Price,
-    Priority,
-    ShortText,
-)
+from voicefleet.api.types import Items, Label, Language, Milliseconds, Positive, Price, Priority, ShortText
 
 PLUGINS_BY_ROLE = {
     "Stt": ("deepgram", "openai", "cartesia", "assemblyai", "google", "groq"),
@@ -90,7 +81,7 @@ class Breaker(ApiModel):
     """Failures within the window that open it."""
     window_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Length of the window."""
-    failure_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    failure_fraction: Annotated[float, Between(0, 1)] = 0.5
     """Share of failed requests within the window that opens it."""
     open_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Time for which it stays open at first; it doubles."""

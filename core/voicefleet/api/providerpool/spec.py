@@ -5,11 +5,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule, at_least_one_of
+from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.providerpool.connections import LiveKit, Redis, Trunks
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.status import ProviderPoolStatus
 from voicefleet.api.resource import Column, KindInfo, Resource
-from voicefleet.api.types import Items, Label, ListMap, ListSet
+from voicefleet.api.types import Items, Label
 
 
 class RoutingPolicy(ApiModel):
@@ -56,12 +57,18 @@ class NamespaceGrant(ApiModel):
     """Every namespace."""
 
 
+def _every_job_has_a_provider(spec: "ProviderPoolSpec") -> bool:
+    roles = {provider.role for provider in spec.providers}
+    return "Realtime" in roles or {"Stt", "Llm", "Tts"} <= roles
+
+
 class ProviderPoolSpec(ApiModel):
     """Everything outside the cluster that agents depend on."""
 
     RULES: ClassVar = (
         Rule(
-            cel="self.providers.exists(p, p.role == 'Realtime') || ['Stt', 'Llm', 'Tts'].all(r, self.providers.exists(p, p.role == r))",
+            cel="self.providers.exists(p, p.role == 'Realtime') || "
+            "['Stt', 'Llm', 'Tts'].all(r, self.providers.exists(p, p.role == r))",
             check=lambda spec: (
                 {"Stt", "Llm", "Tts"} <= {p.role for p in spec.providers}
                 or "Realtime" in {p.role for p in spec.providers}

@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.conditions import CommonStatus
-from voicefleet.api.types import Count, Fraction, Items, Label, ListMap, Milliseconds, Timestamp
+from voicefleet.api.markers import ListMap
+from voicefleet.api.types import Count, Fraction, Items, Label, Milliseconds, Timestamp
 
 
 class ProviderStatus(ApiModel):

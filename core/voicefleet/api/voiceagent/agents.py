@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule, at_most_one_of, exactly_one_of, required_when
+from voicefleet.api.markers import Between, ListMap, ListSet
 from voicefleet.api.references import ConfigMapKeyRef, SecretKeyRef, no_secret_values
 from voicefleet.api.types import (
     HttpUrl,
@@ -13,8 +14,6 @@ from voicefleet.api.types import (
     JsonObject,
     Label,
     Language,
-    ListMap,
-    ListSet,
     Milliseconds,
     ObjectName,
     Prompt,
@@ -249,5 +248,5 @@ class IntentRouting(ApiModel):
     """What callers may want."""
     fallback_agent: Label | None = None
     """Agent for everything else; absent means the first agent."""
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.6
+    min_confidence: Annotated[float, Between(0, 1)] = 0.6
     """Below this the fallback agent asks."""

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, exactly_one_of
+from voicefleet.api.markers import ListSet
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.api.types import (
     Days,
@@ -13,7 +14,6 @@ from voicefleet.api.types import (
     Items,
     JsonObject,
     Label,
-    ListSet,
     ObjectName,
     Percent,
     Prompt,

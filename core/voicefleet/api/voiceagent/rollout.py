@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, Rule
+from voicefleet.api.markers import Between
 from voicefleet.api.types import Fraction, Items, Percent, Positive, Seconds
 
 
@@ -24,7 +25,7 @@ class Analysis(ApiModel):
     """How often the two revisions are compared."""
     min_calls: Positive = 50
     """Calls that the canary must have taken before it is judged."""
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
+    confidence: Annotated[float, Between(0.5, 0.9999)] = 0.95
     """How sure the comparison must be before it says worse."""
     max_failed_fraction: Fraction = 0.02
     """Share of failed calls above which the canary is worse whatever the stable revision does."""

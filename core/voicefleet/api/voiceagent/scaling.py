@@ -5,18 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, Rule, at_least_one_of, exactly_one_of, ordered, requires
+from voicefleet.api.markers import Between, ListMap
 from voicefleet.api.schedule import Hours
-from voicefleet.api.types import (
-    Count,
-    Cron,
-    Items,
-    Label,
-    ListMap,
-    Price,
-    Seconds,
-    TimeZone,
-    WorkerCount,
-)
+from voicefleet.api.types import Count, Cron, Items, Label, Price, Seconds, TimeZone, WorkerCount
 
 
 class ScheduledFloor(ApiModel):
@@ -75,7 +66,7 @@ class Scaling(ApiModel):
     """Workers that are always there."""
     max: WorkerCount = 10
     """Workers that are never exceeded."""
-    target_blocked_fraction: Annotated[float, Field(ge=0.000001, le=0.2)] = 0.001
+    target_blocked_fraction: Annotated[float, Between(0.000001, 0.2)] = 0.001
     """Share of calls that may find no free slot; 0.001 is one in a thousand."""
     warm_floor_slots: Count = 2
     """Free slots kept at any time on top of what load demands."""

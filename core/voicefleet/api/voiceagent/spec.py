@@ -5,9 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, Rule
+from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.references import PoolRef
 from voicefleet.api.resource import Column, KindInfo, Resource, ScalePaths
-from voicefleet.api.types import Items, Label, Language, ListMap, ListSet, WorkerCount
+from voicefleet.api.types import Items, Label, Language, WorkerCount
 from voicefleet.api.voiceagent.agents import IntentRouting, Knowledge, Memory, NamedAgent, Variables
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.records import Analysis, Billing, DataProtection, Recording, Transcript
@@ -62,7 +63,8 @@ class VoiceAgentSpec(ApiModel):
             message="handoffs must name agents of this spec",
         ),
         Rule(
-            cel="self.agents.all(a, !has(a.tools) || has(self.tools) && a.tools.all(t, self.tools.exists(x, x.name == t)))",
+            cel="self.agents.all(a, !has(a.tools) || has(self.tools) && "
+            "a.tools.all(t, self.tools.exists(x, x.name == t)))",
             check=_tools_known,
             message="agents must use tools of this spec: add the tool to spec.tools or correct its name",
         ),

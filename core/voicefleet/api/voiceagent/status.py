@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.conditions import CommonStatus
-from voicefleet.api.types import Count, Items, ListMap, Price, Seconds, Timestamp
+from voicefleet.api.markers import ListMap
+from voicefleet.api.types import Count, Items, Price, Seconds, Timestamp
 
 RevisionName = Annotated[str, StringConstraints(max_length=63)]
 Sentence = Annotated[str, StringConstraints(max_length=1024)]

@@ -5,18 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, at_least_one_of, exactly_one_of
+from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.references import SecretKeyRef
-from voicefleet.api.types import (
-    DtmfDigits,
-    Items,
-    Label,
-    ListMap,
-    ListSet,
-    PhoneNumber,
-    Seconds,
-    ShortText,
-    Text,
-)
+from voicefleet.api.types import DtmfDigits, Items, Label, PhoneNumber, Seconds, ShortText, Text
 
 PhoneNumbers = Annotated[Items[PhoneNumber], Field(max_length=256), ListSet()]
 

@@ -5,20 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule, exactly_one_of, required_when
+from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.references import SecretKeyRef, no_secret_values
 from voicefleet.api.schedule import CalendarDay, Hours
-from voicefleet.api.types import (
-    HttpUrl,
-    Identifier,
-    Items,
-    JsonObject,
-    ListMap,
-    ListSet,
-    PhoneNumber,
-    ShortText,
-    Text,
-    TimeZone,
-)
+from voicefleet.api.types import HttpUrl, Identifier, Items, JsonObject, PhoneNumber, ShortText, Text, TimeZone
 from voicefleet.api.voiceagent.telephony import Transfer
 
 HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from voicefleet.api.base import ApiModel, at_most_one_of
-from voicefleet.api.types import Fraction, Items, Label, ListSet, Milliseconds, ShortText
+from voicefleet.api.markers import Between, ListSet
+from voicefleet.api.types import Fraction, Items, Label, Milliseconds, ShortText
 
 ProviderNames = Annotated[Items[Label], Field(max_length=8), ListSet()]
 
@@ -35,7 +36,7 @@ class SpeechToText(ModelChoice):
 class LanguageModel(ModelChoice):
     """Who thinks."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Between(0, 2)] | None = None
     """How freely the model chooses its words."""
     max_output_tokens: Annotated[int, Field(ge=16, le=32_768)] | None = None
     """Longest answer."""
@@ -48,7 +49,7 @@ class TextToSpeech(ModelChoice):
 
     voice: ShortText | None = None
     """Voice of the provider."""
-    speed: Annotated[float, Field(ge=0.25, le=4)] | None = None
+    speed: Annotated[float, Between(0.25, 4)] | None = None
     """Speed of speech; 1 is normal."""
     emotion: ShortText | None = None
     """Emotion of the voice, where the provider knows any."""
@@ -83,7 +84,7 @@ class Realtime(ModelChoice):
 
     voice: ShortText | None = None
     """Voice of the provider."""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Between(0, 2)] | None = None
     """How freely the model chooses its words."""
     turn_detection: Literal["Server", "Local"] = "Server"
     """Who decides that the caller has finished."""

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel, Rule, exactly_one_of, is_set
 from voicefleet.api.cel import quoted
+from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.references import (
     PASTED,
     SECRET_SHAPE,
@@ -15,17 +16,7 @@ from voicefleet.api.references import (
     looks_like_a_secret,
     no_secret_values,
 )
-from voicefleet.api.types import (
-    Image,
-    Items,
-    JsonObject,
-    ListMap,
-    ListSet,
-    ObjectName,
-    Quantity,
-    Seconds,
-    Text,
-)
+from voicefleet.api.types import Image, Items, JsonObject, ObjectName, Quantity, Seconds, Text
 
 LabelText = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 LabelMap = Annotated[dict[str, LabelText], Field(max_length=32)]
@@ -132,7 +123,7 @@ class Egress(ApiModel):
     """Whom the workers may talk to beyond DNS, LiveKit and the providers' ports."""
 
     mode: Literal["Open", "Restricted", "Unmanaged"] = "Open"
-    """Open allows the internet without the metadata address, Restricted only the listed ranges, Unmanaged writes no policy."""
+    """Open allows all but the metadata address, Restricted only the listed ranges, Unmanaged writes no policy."""
     cidrs: Annotated[
         Items[Annotated[str, StringConstraints(max_length=43, pattern=r"^[0-9a-fA-F:.]+/[0-9]{1,3}$")]],
         Field(max_length=64),
@@ -163,7 +154,7 @@ class Worker(ApiModel):
     resources: Resources = Resources()
     """Size of one worker."""
     drain_grace_seconds: Annotated[int, Field(ge=30, le=86_400)] = 600
-    """How long a worker that must go may finish its calls; the pod's grace, the drain limit and the autoscaler's hints follow from it."""
+    """How long a worker that must go may finish its calls; pod grace and drain limit follow from it."""
     job_memory_limit_mebibytes: Annotated[int, Field(ge=64, le=65_536)] | None = None
     """Memory above which a single call's process is ended; absent means no limit."""
     idle_processes: Annotated[int, Field(ge=0, le=200)] | None = None

@@ -1,0 +1,114 @@
+"""The verdict that the apiserver would give on a manifest, without an apiserver.
+
+It knows the three kinds and nothing else: no files, no lines, no cluster. What names does not exist in the cluster,
+such as a missing Secret, is not its business; a condition says that later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from voicefleet.api import API_VERSION, GROUP, KINDS, Resource
+from voicefleet.api.base import ApiModel
+from voicefleet.api.references import looks_like_a_secret
+from voicefleet.complaints import complaint_about
+
+Path = tuple[str | int, ...]
+
+# What the server appends to a generateName.
+_GENERATED = "xxxxx"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that an author must change, and where."""
+
+    path: Path
+    message: str
+
+    @property
+    def field(self) -> str:
+        """Write the path as the server does: spec.agents[0].name."""
+        text = ""
+        for part in self.path:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+
+def is_ours(document: object) -> bool:
+    """Tell whether a manifest is of one of our kinds, or meant to be."""
+    if not isinstance(document, Mapping):
+        return False
+    api_version = document.get("apiVersion")
+    return str(api_version).startswith(f"{GROUP}/") or (not api_version and document.get("kind") in KINDS)
+
+
+def check_manifest(document: object) -> tuple[Problem, ...]:
+    """Return what keeps a manifest of ours from being accepted; nothing means that it would be."""
+    if not isinstance(document, Mapping):
+        return (Problem((), "a manifest is a mapping that begins with apiVersion and kind"),)
+    envelope = _check_envelope(document)
+    if envelope:
+        return envelope
+    kind = KINDS[str(document["kind"])]
+    try:
+        kind.model_validate(_as_created(document), extra="forbid", by_alias=True, by_name=False)
+    except ValidationError as error:
+        return _problems(error, kind)
+    return ()
+
+
+def check_update(old: Resource, new: Resource) -> tuple[Problem, ...]:
+    """Return what keeps one object from becoming the other: the laws that look at both."""
+    return tuple(_broken_transitions(old, new, ()))
+
+
+def _check_envelope(document: Mapping[Any, Any]) -> tuple[Problem, ...]:
+    for name in ("apiVersion", "kind"):
+        if not document.get(name):
+            return (Problem((name,), "is required"),)
+    if document["apiVersion"] != API_VERSION:
+        return (Problem(("apiVersion",), f"must be {API_VERSION}, was {_shown(document['apiVersion'])}"),)
+    if document["kind"] not in KINDS:
+        known = ", ".join(KINDS)
+        return (Problem(("kind",), f"must be one of {known}, was {_shown(document['kind'])}"),)
+    return ()
+
+
+def _as_created(document: Mapping[Any, Any]) -> dict[Any, Any]:
+    """See the manifest as the server does on create: status falls away, a name is generated if asked for."""
+    seen = {name: value for name, value in document.items() if name != "status"}
+    metadata = seen.get("metadata")
+    if isinstance(metadata, Mapping) and not metadata.get("name") and isinstance(metadata.get("generateName"), str):
+        seen["metadata"] = {**metadata, "name": metadata["generateName"] + _GENERATED}
+    return seen
+
+
+def _problems(error: ValidationError, kind: type[Resource]) -> tuple[Problem, ...]:
+    found: dict[Path, Problem] = {}
+    for detail in error.errors(include_url=False):
+        path = tuple(part for part in detail["loc"] if not _is_branch(part))
+        # A size may be a number or text; one complaint about it is enough.
+        found.setdefault(path, Problem(path, complaint_about(detail, path, kind)))
+    return tuple(found.values())
+
+
+def _is_branch(part: str | int) -> bool:
+    """Tell pydantic's names for the branches of a union from names of fields."""
+    return isinstance(part, str) and (part in ("int", "str", "constrained-str") or "[" in part)
+
+
+def _broken_transitions(old: ApiModel, new: ApiModel, path: Path) -> list[Problem]:
+    broken = [Problem(path, law.message) for law in new.TRANSITIONS if not law.check(old, new)]
+    for name, field in type(new).model_fields.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if isinstance(before, ApiModel) and isinstance(after, ApiModel):
+            broken += _broken_transitions(before, after, (*path, field.alias or name))
+    return broken
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return "a secret" if looks_like_a_secret(text) else ascii(text[:60])

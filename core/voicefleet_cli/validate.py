@@ -1,0 +1,142 @@
+"""`voicefleet validate`: the apiserver's verdict on files, offline."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from voicefleet.validation import check_manifest, is_ours
+from voicefleet_cli.documents import Document, Unreadable, read_documents
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to change, with the place where it stands."""
+
+    file: str
+    line: int
+    kind: str
+    name: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        subject = f"{self.kind}/{self.name}: " if self.name else ""
+        place = f"{self.field}: " if self.field else ""
+        return f"{self.file}:{self.line}: {subject}{place}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one file held."""
+
+    checked: int = 0
+    skipped: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "validate",
+        help="check manifests as the apiserver would, without one",
+        description="Check VoiceAgent, ProviderPool and CallCampaign manifests as the apiserver would, without one. "
+        "Manifests of other kinds are passed over. Exit code 0: all would be accepted; 1: some would not; 2: bad usage.",
+    )
+    parser.add_argument(
+        "paths", nargs="+", metavar="FILE|DIR", help="a manifest, a folder of them, or - for standard input"
+    )
+    parser.add_argument(
+        "--output", choices=("text", "json"), default="text", help="form of the findings (default: text)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check everything that was named; return the exit code."""
+    missing = [path for path in arguments.paths if path != STANDARD_INPUT and not Path(path).exists()]
+    if missing:
+        print(f"voicefleet validate: {missing[0]}: no such file or folder", file=sys.stderr)
+        return 2
+    outcomes = [_check_file(name) for name in _files(arguments.paths)]
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    checked, skipped = sum(o.checked for o in outcomes), sum(o.skipped for o in outcomes)
+    if arguments.output == "json":
+        report = {"checked": checked, "skipped": skipped, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(report, indent=2, ensure_ascii=True))
+    else:
+        _print_text(findings, checked=checked, skipped=skipped)
+    return 1 if findings else 0
+
+
+def _print_text(findings: Iterable[Finding], *, checked: int, skipped: int) -> None:
+    found = list(findings)
+    for finding in found:
+        print(finding)
+    passed_over = f", {_counted(skipped, 'manifest')} of other kinds passed over" if skipped else ""
+    verdict = _counted(len(found), "error") if found else "all would be accepted"
+    print(f"{_counted(checked, 'manifest')} checked{passed_over}: {verdict}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    for name in paths:
+        path = Path(name)
+        if name != STANDARD_INPUT and path.is_dir():
+            yield from (str(file) for file in sorted(path.rglob("*")) if file.suffix in SUFFIXES and file.is_file())
+        else:
+            yield name
+
+
+def _check_file(name: str) -> Outcome:
+    shown = "standard input" if name == STANDARD_INPUT else name
+    outcome = Outcome()
+    try:
+        for document in read_documents(_read(name)):
+            outcome = _with(outcome, shown, document)
+    except Unreadable as error:
+        return _failed(outcome, shown, error.line, error.message)
+    except UnicodeDecodeError as error:
+        return _failed(outcome, shown, 1, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}")
+    except OSError as error:
+        return _failed(outcome, shown, 1, f"cannot be read: {error.strerror}")
+    return outcome
+
+
+def _read(name: str) -> str:
+    raw = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
+    return raw.decode("utf-8-sig")
+
+
+def _with(outcome: Outcome, file: str, document: Document) -> Outcome:
+    value = document.value
+    if isinstance(value, dict) and not is_ours(value) and value.get("apiVersion") and value.get("kind"):
+        return Outcome(outcome.checked, outcome.skipped + 1, outcome.findings)
+    kind, name = _identity(value)
+    findings = (
+        Finding(file, document.line_of(problem.path), kind, name, problem.field, problem.message)
+        for problem in check_manifest(value)
+    )
+    return Outcome(outcome.checked + 1, outcome.skipped, (*outcome.findings, *findings))
+
+
+def _failed(outcome: Outcome, file: str, line: int, message: str) -> Outcome:
+    finding = Finding(file, line, "", "", "", message)
+    return Outcome(outcome.checked, outcome.skipped, (*outcome.findings, finding))
+
+
+def _identity(value: object) -> tuple[str, str]:
+    if not isinstance(value, dict):
+        return "", ""
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    kind = value.get("kind")
+    return (ascii(kind)[1:-1] if isinstance(kind, str) else "", ascii(name)[1:-1] if isinstance(name, str) else "")
