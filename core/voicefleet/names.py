@@ -24,6 +24,8 @@ SECRETS_DIRECTORY = "/etc/voicefleet/secrets"
 CONTROL_TOKEN_DIRECTORY = "/etc/voicefleet/control"
 CONTROL_TOKEN_KEY = "token"
 WRITABLE_DIRECTORY = "/var/run/voicefleet"
+# The worker tells its revision in its state; the downward API fills it from the pod's label.
+ENV_REVISION = "VOICEFLEET_REVISION"
 
 CONTROL_PORT = 8081
 STATE_PATH = "/v1/state"

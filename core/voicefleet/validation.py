@@ -19,6 +19,8 @@ Path = tuple[str | int, ...]
 
 # What the server appends to a generateName.
 _GENERATED = "xxxxx"
+# What pydantic calls the branches of a size, which may be a number or text.
+_BRANCHES = frozenset({"int", "str", "constrained-int", "constrained-str"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def _as_created(document: Mapping[Any, Any]) -> dict[Any, Any]:
 def _problems(error: ValidationError, kind: type[Resource]) -> tuple[Problem, ...]:
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            continue  # only because its entries are wrong, which is said already
         path = tuple(part for part in detail["loc"] if not _is_branch(part))
         # A size may be a number or text; one complaint about it is enough.
         found.setdefault(path, Problem(path, complaint_about(detail, path, kind)))
@@ -97,7 +101,7 @@ def _problems(error: ValidationError, kind: type[Resource]) -> tuple[Problem, ..
 
 def _is_branch(part: str | int) -> bool:
     """Tell pydantic's names for the branches of a union from names of fields."""
-    return isinstance(part, str) and (part in ("int", "str", "constrained-str") or "[" in part)
+    return isinstance(part, str) and (part in _BRANCHES or "[" in part)
 
 
 def _broken_transitions(old: ApiModel, new: ApiModel, path: Path) -> list[Problem]:

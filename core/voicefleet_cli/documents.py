@@ -65,9 +65,8 @@ def read_documents(text: str) -> Iterator[Document]:
         size = node.end_mark.index - node.start_mark.index
         if size > MAX_DOCUMENT_BYTES:
             limit = MAX_DOCUMENT_BYTES / 1_048_576
-            raise Unreadable(
-                document.line, f"the manifest has {size / 1_048_576:.1f} MiB; a cluster stores {limit} at most"
-            )
+            words = f"the manifest has {size / 1_048_576:.1f} MiB; a cluster stores {limit} at most"
+            raise Unreadable(document.line, words)
         yield from _items(document)
 
 
@@ -85,20 +84,23 @@ def _items(document: Document) -> Iterator[Document]:
 def _composed(text: str) -> list[yaml.Node]:
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        return [node for node in yaml.compose_all(text, Loader=loader) if node is not None]
+        return list(yaml.compose_all(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
         raise Unreadable(mark.line + 1 if mark else 1, f"not YAML: {words}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Unreadable(
-            line, f"not YAML: control character #x{ord(str(error.character)[:1]):04x} is not allowed"
-        ) from error
+        raise Unreadable(line, f"not YAML: character {_code_point(error.character)} is not allowed") from error
     except yaml.YAMLError as error:
         raise Unreadable(1, f"not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise Unreadable(1, "nested too deeply") from error
+
+
+def _code_point(character: object) -> str:
+    code = character if isinstance(character, int) else ord(str(character)[:1])
+    return f"U+{code:04X}"
 
 
 class _Builder:

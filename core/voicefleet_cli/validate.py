@@ -46,7 +46,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "validate",
         help="check manifests as the apiserver would, without one",
         description="Check VoiceAgent, ProviderPool and CallCampaign manifests as the apiserver would, without one. "
-        "Manifests of other kinds are passed over. Exit code 0: all would be accepted; 1: some would not; 2: bad usage.",
+        "Manifests of other kinds are passed over. "
+        "Exit code 0: all would be accepted; 1: some would not; 2: bad usage.",
     )
     parser.add_argument(
         "paths", nargs="+", metavar="FILE|DIR", help="a manifest, a folder of them, or - for standard input"

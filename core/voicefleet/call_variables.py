@@ -1,0 +1,55 @@
+"""Values that differ from call to call: how a dispatch brings them and how they fill a prompt's double braces."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from voicefleet.api.voiceagent.agents import Variable
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Variables that a call must bring and does not; such a call is refused."""
+
+    names: tuple[str, ...]
+
+
+def read_call_variables(metadata: str) -> dict[str, str]:
+    """Read `{"variables": {...}}` from a dispatch's metadata; metadata of any other shape brings none.
+
+    Dispatches of people who do not use variables carry what they like, so that is no error.
+    """
+    try:
+        body = json.loads(metadata)
+    except ValueError:
+        return {}
+    given = body.get("variables") if isinstance(body, dict) else None
+    if not isinstance(given, dict):
+        return {}
+    return {name: _as_text(value) for name, value in given.items() if isinstance(value, str | int | float)}
+
+
+def resolve_variables(declared: Iterable[Variable], given: Mapping[str, str]) -> dict[str, str] | Missing:
+    """Take each declared variable from the call, else its default; what nobody declared stays out."""
+    values = {v.name: given.get(v.name, v.default) for v in declared}
+    missing = tuple(name for name, value in values.items() if value is None)
+    if missing:
+        return Missing(missing)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Fill the double braces; one without a value leaves nothing behind that could be read aloud.
+
+    Filled text is not filled again: a caller named `{{account_id}}` learns nothing.
+    """
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)
+
+
+def _as_text(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

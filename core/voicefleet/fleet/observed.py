@@ -1,0 +1,167 @@
+"""What is known of a fleet at one moment: its pods by the server's word, its calls by the workers' own.
+
+Doubt about a pod's calls counts as a call: only a worker that said so within the last seconds holds none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from voicefleet.names import SILENT_AFTER_SECONDS, Reason
+from voicefleet.wire import WorkerState
+
+SILENT_AFTER = timedelta(seconds=SILENT_AFTER_SECONDS)
+
+Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """A pod exactly as it was read; deleting by it fails when anything about the pod has changed since."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a pod from working, in the words that its VoiceAgent repeats."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a fleet, reduced to what decisions need."""
+
+    ref: PodRef
+    revision: str
+    phase: Phase
+    ready: bool = False
+    leaving: bool = False
+    scheduled: bool = True
+    process_stopped: bool = False
+    """The kubelet says that the container waits: for an image, a Secret, or the next restart."""
+    marked_busy: bool = False
+    trouble: Trouble | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Its containers are over for good, so nothing of it can hold a call."""
+        return self.phase in ("Failed", "Succeeded")
+
+    @property
+    def stuck(self) -> bool:
+        """No process of it runs and none is about to without help, so it holds no call.
+
+        A pod that is merely on its way up is not stuck: its process may start while we look.
+        """
+        if not self.scheduled:
+            return True
+        return self.process_stopped and self.trouble is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last thing a worker said, and when it reached us."""
+
+    state: WorkerState
+    at: datetime
+
+
+class Activity(StrEnum):
+    """What a worker is doing, each worker exactly one thing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FULL = "full"
+    CORDONED = "cordoned"
+    SILENT = "silent"
+    FAILED = "failed"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A pod and what it said of itself."""
+
+    pod: Pod
+    heard: Heard | None = None
+
+    def state(self, now: datetime) -> WorkerState | None:
+        """Return what the worker last said, as long as that still counts."""
+        if self.heard is None or self.pod.ended or now - self.heard.at > SILENT_AFTER:
+            return None
+        return self.heard.state
+
+    def activity(self, now: datetime) -> Activity:
+        """Name the one thing that the worker is doing."""
+        if self.pod.leaving:
+            return Activity.LEAVING
+        if self.pod.ended or self.pod.stuck:
+            return Activity.FAILED if self.pod.scheduled else Activity.STARTING
+        state = self.state(now)
+        if state is None:
+            return Activity.SILENT if self.pod.ready or self.heard else Activity.STARTING
+        if state.cordoned or state.draining:
+            return Activity.CORDONED
+        if not state.registered:
+            return Activity.STARTING
+        return Activity.FULL if len(state.sessions) >= state.slots else Activity.READY
+
+    def calls(self, now: datetime) -> int:
+        """Count the calls that it is known to hold."""
+        state = self.state(now)
+        return len(state.sessions) if state else 0
+
+    def free_slots(self, now: datetime) -> int:
+        """Count the calls that could begin on it; a worker that is not heard of takes none."""
+        state = self.state(now)
+        if state is None or self.activity(now) is not Activity.READY:
+            return 0
+        return state.slots - len(state.sessions)
+
+    def takes_calls(self, now: datetime) -> bool:
+        """Tell whether it serves callers, be it with a free slot or with all of them taken."""
+        return self.activity(now) in (Activity.READY, Activity.FULL)
+
+    def may_hold_calls(self, now: datetime) -> bool:
+        """Tell whether anything but its own word, or its end, leaves room for a call."""
+        if self.pod.ended or self.pod.stuck:
+            return False
+        state = self.state(now)
+        return state is None or bool(state.sessions)
+
+    def may_be_deleted(self, now: datetime) -> bool:
+        """Tell whether it is known to hold no call and to get none: promise 1 stands on this line."""
+        if self.pod.ended or self.pod.stuck:
+            return True
+        state = self.state(now)
+        return state is not None and state.cordoned and not state.sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All workers of one VoiceAgent, whatever their revision."""
+
+    workers: tuple[Worker, ...] = ()
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self.workers)
+
+    def count(self, activity: Activity, now: datetime) -> int:
+        """Count the workers that do one thing."""
+        return sum(worker.activity(now) is activity for worker in self.workers)
+
+    def calls(self, now: datetime) -> int:
+        """Count the calls that are known of."""
+        return sum(worker.calls(now) for worker in self.workers)
+
+    def is_blind(self, now: datetime) -> bool:
+        """Tell whether the load of some worker is unknown."""
+        return self.count(Activity.SILENT, now) > 0
