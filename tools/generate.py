@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.reference import build_reference
 from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
 
@@ -31,6 +32,7 @@ def generated_files() -> Iterator[tuple[Path, str]]:
         crd = HEADER + to_yaml(build_crd(kind))
         name = f"voicefleet.dev_{kind.INFO.plural}.yaml"
         yield ROOT / "crds" / name, crd
+        yield ROOT / "docs" / "crds" / f"{kind.__name__.lower()}-fields.md", build_reference(kind)
 
 
 def main() -> int:

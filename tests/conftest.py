@@ -1,0 +1,20 @@
+"""Rules for every unit test: no network but loopback, nothing that blocks the event loop."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+from pytest_socket import socket_allow_hosts
+
+OURS = ["voicefleet", "voicefleet_operator", "voicefleet_worker", "tests.support"]
+
+
+@pytest.fixture(autouse=True)
+def _no_network() -> None:
+    socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop() -> Iterator[None]:
+    with blockbuster_ctx(OURS):
+        yield
