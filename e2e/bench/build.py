@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.bench.options import BenchError
-from e2e.bench.packages import ensure_debian_packages
 from e2e.bench.parts import PARTS, Part
 
 _MINIMUM_GO = (1, 26)
@@ -84,7 +83,6 @@ def _build_under_lock(part: Part, title: str) -> None:
         if part.binary.is_file():
             print(f"{title} … built by somebody else meanwhile", flush=True)
             return
-        ensure_debian_packages(part.c_packages)
         with tempfile.TemporaryDirectory(prefix=f".{part.name}-", dir=folder) as scratch:
             _compile(part, Path(scratch), title)
             (Path(scratch) / part.name).replace(part.binary)
@@ -103,7 +101,7 @@ def _locked(path: Path, title: str) -> Iterator[None]:
 
 def _compile(part: Part, scratch: Path, title: str) -> None:
     ldflags = f"-s -w {part.ldflags}".strip()
-    environment = {**os.environ, "CGO_ENABLED": "1" if part.c_packages else "0"}
+    environment = {**os.environ, "CGO_ENABLED": "0"}
     if part.module is None:
         command = ["go", "install", "-ldflags", ldflags, f"{part.package}@v{part.version}"]
         environment["GOBIN"] = str(scratch)

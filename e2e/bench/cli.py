@@ -10,7 +10,7 @@ from pathlib import Path
 
 from e2e.bench.bench import Bench
 from e2e.bench.build import build_parts, find_binary, find_part
-from e2e.bench.needs import needed_programs
+from e2e.bench.needs import STAND_IN_PROGRAMS, needed_programs
 from e2e.bench.options import BenchError, BenchOptions
 from e2e.bench.packages import ensure_programs, find_program
 from e2e.bench.parts import DEBIAN_PROGRAMS, PARTS, Part
@@ -108,7 +108,7 @@ def _build(options: argparse.Namespace) -> int:
     if not options.only:
         # What is only there on request is only worth a complaint when it is asked for.
         root = os.geteuid() == 0
-        ensure_programs(needed_programs(BenchOptions(postgres=root, node=root)))
+        ensure_programs([*needed_programs(BenchOptions(postgres=root, node=root)), *STAND_IN_PROGRAMS])
     return 0
 
 

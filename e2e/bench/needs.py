@@ -7,6 +7,9 @@ from e2e.bench.options import BenchError, BenchOptions
 from e2e.bench.packages import ensure_programs, find_program
 from e2e.bench.registry import sweep_dead
 
+STAND_IN_PROGRAMS = ("espeak-ng", "opusenc")
+"""What providers, callers and the SIP gateway speak with."""
+
 
 def needed_parts(options: BenchOptions) -> list[str]:
     """Name the built parts that a bench with these options runs."""

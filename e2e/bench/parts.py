@@ -43,8 +43,6 @@ class Part:
     module: Path | None = None
     """Where `go build` runs; None means `go install package@version`."""
     ldflags: str = ""
-    c_packages: tuple[str, ...] = ()
-    """Debian packages with the C libraries it links; programs without any are static."""
 
     @property
     def version(self) -> str:
@@ -103,12 +101,7 @@ PARTS: tuple[Part, ...] = (
     _kubernetes("kubelet"),
     Part("helm", "helm.sh/helm/v4/cmd/helm", pinned=HELM),
     Part("probe", ".", module=PARTS_DIRECTORY / "probe"),
-    Part(
-        "sip-gateway",
-        ".",
-        module=REPOSITORY / "e2e" / "sip_gateway",
-        c_packages=("gcc", "libc6-dev", "pkg-config", "libopus-dev", "libopusfile-dev", "libsoxr-dev"),
-    ),
+    Part("sip-gateway", ".", module=REPOSITORY / "e2e" / "sip_gateway"),
 )
 
 
@@ -131,4 +124,6 @@ DEBIAN_PROGRAMS: tuple[DebianProgram, ...] = (
     DebianProgram("cni-bridge", "containernetworking-plugins", "/usr/lib/cni/bridge"),
     DebianProgram("ip", "iproute2"),
     DebianProgram("unshare", "util-linux"),
+    DebianProgram("espeak-ng", "espeak-ng"),
+    DebianProgram("opusenc", "opus-tools"),
 )
