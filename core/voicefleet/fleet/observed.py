@@ -42,6 +42,7 @@ class Pod:
     revision: str
     phase: Phase
     ready: bool = False
+    ready_since: datetime | None = None
     leaving: bool = False
     scheduled: bool = True
     process_stopped: bool = False
@@ -107,12 +108,18 @@ class Worker:
             return Activity.FAILED if self.pod.scheduled else Activity.STARTING
         state = self.state(now)
         if state is None:
-            return Activity.SILENT if self.pod.ready or self.heard else Activity.STARTING
+            return Activity.STARTING if self._is_fresh(now) else Activity.SILENT
         if state.cordoned or state.draining:
             return Activity.CORDONED
         if not state.registered:
             return Activity.STARTING
         return Activity.FULL if len(state.sessions) >= state.slots else Activity.READY
+
+    def _is_fresh(self, now: datetime) -> bool:
+        """Tell whether nobody could have heard of it yet."""
+        if self.heard is not None:
+            return False
+        return not self.pod.ready or (self.pod.ready_since is not None and now - self.pod.ready_since <= SILENT_AFTER)
 
     def calls(self, now: datetime) -> int:
         """Count the calls that it is known to hold."""

@@ -43,6 +43,8 @@ class FleetPlan:
     uncordon: tuple[PodRef, ...] = ()
     delete: tuple[PodRef, ...] = ()
     mark: tuple[Mark, ...] = ()
+    held: bool = False
+    """Workers would be taken away, were not the load of some unknown (promise 8)."""
     look_again_after: timedelta | None = None
 
     @property
@@ -59,20 +61,20 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     old = [w for w in live if w.pod.revision != wanted.revision]
     ranked = sorted(current, key=lambda w: _rank(w, now))
     kept, surplus = ranked[: wanted.size.desired], ranked[wanted.size.desired :]
-    leaving = surplus + _replaced(old, kept, wanted.size.desired, now)
+    held = fleet.is_blind(now) and any(w.activity(now) in _CAPACITY for w in surplus)
+    # A rollout goes on even so: what it takes away already stands ready elsewhere.
+    leaving = _replaced(old, kept, wanted.size.desired, now) + ([] if held else surplus)
     resting = [w for w in ended if not _has_rested(w, now)]
+    deleted = [w for w in ended if _has_rested(w, now)] + [w for w in surplus + old if w.may_be_deleted(now)]
     return FleetPlan(
         desired=wanted.size.desired,
-        create=_new_numbers(wanted, fleet, kept=len(kept), others=len(surplus) + len(old) + len(resting)),
+        create=_new_numbers(wanted, fleet, places=len(kept) + len(resting), others=len(surplus) + len(old)),
         cordon=_refs(w for w in leaving if _can_be_told(w, now) and not _is_cordoned(w, now)),
         uncordon=_refs(w for w in kept if _can_be_told(w, now) and _is_cordoned(w, now)),
-        delete=_refs(
-            [
-                *(w for w in ended if _has_rested(w, now)),
-                *(w for w in [*surplus, *old] if w.may_be_deleted(now)),
-            ]
-        ),
-        mark=_marks(live, now),
+        delete=_refs(deleted),
+        # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
+        mark=_marks([w for w in live if w not in deleted], now),
+        held=held,
         look_again_after=_next_look(live, resting, now),
     )
 
@@ -83,6 +85,8 @@ def plan_marks(fleet: Fleet, *, now: datetime) -> FleetPlan:
     return FleetPlan(desired=len(live), mark=_marks(live, now), look_again_after=_next_look(live, [], now))
 
 
+# What would be missed.
+_CAPACITY = (Activity.FULL, Activity.READY, Activity.SILENT, Activity.STARTING)
 _RANKS = {
     Activity.FULL: 0,
     Activity.READY: 1,
@@ -105,12 +109,12 @@ def _replaced(old: list[Worker], kept: list[Worker], desired: int, now: datetime
     return taking[: max(0, len(taking) - still_needed)]
 
 
-def _new_numbers(wanted: Wanted, fleet: Fleet, *, kept: int, others: int) -> tuple[int, ...]:
+def _new_numbers(wanted: Wanted, fleet: Fleet, *, places: int, others: int) -> tuple[int, ...]:
     desired = wanted.size.desired
     surge = math.ceil(desired * wanted.max_surge_percent / 100)
-    count = max(0, min(desired - kept, desired + surge - kept - others))
-    prefix_taken = {w.pod.ref.name for w in fleet if w.pod.revision == wanted.revision}
-    taken = {int(name.rpartition("-")[2]) for name in prefix_taken if name.rpartition("-")[2].isdigit()}
+    count = max(0, min(desired - places, desired + surge - places - others))
+    endings = {w.pod.ref.name.rpartition("-")[2] for w in fleet if w.pod.revision == wanted.revision}
+    taken = {int(ending) for ending in endings if ending.isdecimal()}
     free = (number for number in range(len(taken) + count) if number not in taken)
     return tuple(number for number, _ in zip(free, range(count), strict=False))
 
@@ -136,7 +140,7 @@ def _marks(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
 
 
 def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:
-    """A worker that never came up is not busy yet; one that fell silent is, whatever it said last."""
+    """Tell whether to guard it: one that never came up holds nothing yet, one that fell silent may hold all."""
     return worker.activity(now) is not Activity.STARTING and worker.may_hold_calls(now)
 
 

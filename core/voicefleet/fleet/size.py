@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.fleet.observed import Activity, Fleet
+from voicefleet.fleet.observed import Fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,7 @@ def plan_size(spec: VoiceAgentSpec, fleet: Fleet, *, now: datetime) -> Size:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
         return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",))
-    size = _size_by_calls(spec, fleet.calls(now))
-    taking = sum(worker.activity(now) in _CAPACITY for worker in fleet)
-    if fleet.is_blind(now) and taking > size.desired:
-        # Promise 8: without everybody's load, capacity may be added and never removed.
-        silent = fleet.count(Activity.SILENT, now)
-        held = f"{silent} of them not heard of, so none is taken away from {taking}"
-        return Size(taking, "Blind", (*size.reasons, held))
-    return size
-
-
-_CAPACITY = (Activity.STARTING, Activity.READY, Activity.FULL, Activity.SILENT)
+    return _size_by_calls(spec, fleet.calls(now))
 
 
 def _size_by_calls(spec: VoiceAgentSpec, calls: int) -> Size:

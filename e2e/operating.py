@@ -1,0 +1,282 @@
+"""An operator as a process of its own, with the rights of the chart and nothing else; and workers that it can hear."""
+
+import base64
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from e2e.bench import Bench
+from e2e.bench.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "voicefleet"
+SERVICE_ACCOUNT = "voicefleet"
+WORKER_IMAGE = "worker:e2e"
+CONTROL_PORT = 8081
+
+
+class OperatorProcess:
+    """One operator; a `with` block ends it."""
+
+    def __init__(self, bench: Bench, namespace: str, *, log: Path, works_in: tuple[str, ...] = ()) -> None:
+        self.bench = bench
+        self.namespace = namespace
+        self.log = log
+        self._scope = [f"--namespace={name}" for name in works_in] or ["--all-namespaces"]
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it leads or stands by."""
+        self._launch()
+        wait_for(lambda: self.get("/readyz").startswith("ok"), "an operator that is ready")
+
+    def run_until_it_ends(self) -> int:
+        """Start one that is expected to refuse, and return its exit code."""
+        process = self._launch()
+        self._process = None
+        return process.wait(20)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        self.port = _free_port()
+        kubeconfig = self.bench.kubeconfig_for(self.namespace, SERVICE_ACCOUNT)
+        command = [sys.executable, "-m", "voicefleet_operator.main", *self._scope]
+        command += ["--own-namespace", self.namespace, "--worker-image", WORKER_IMAGE]
+        command += ["--kubeconfig", str(kubeconfig), "--http-host", "127.0.0.1", "--http-port", str(self.port)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, cwd=ROOT)
+        return self._process
+
+    def get(self, path: str) -> str:
+        """Ask its own port; empty while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                return str(answer.read().decode())
+        except (OSError, urllib.error.URLError):
+            return ""
+
+    def metric(self, name: str) -> float:
+        """Add up a metric over its labels."""
+        lines = [line.rpartition(" ") for line in self.get("/metrics").splitlines() if line.startswith(name)]
+        return sum(float(value) for _, _, value in lines)
+
+    def leads(self) -> bool:
+        """Tell whether it is the leader."""
+        return self.metric("voicefleet_operator_leader") == 1
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as a kubelet would, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        process.send_signal(number)
+        try:
+            return process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def install_rights(bench: Bench, namespace: str, *values: str) -> None:
+    """Install the CRDs, and from the chart everything but the Deployment: we are the pod."""
+    # The three files are too large for kubectl's own annotation.
+    bench.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    for crd in ("voiceagents", "providerpools"):
+        ask = ("get", f"crd/{crd}.voicefleet.dev", "-o=jsonpath={.status.conditions[?(@.type=='Established')].status}")
+        wait_for(partial(_says, bench, *ask), f"{crd} to be served")
+    sets = [f"--set={value}" for value in ("crds.install=false", *values)]
+    rendered = bench.helm("template", "voicefleet", str(CHART), "-n", namespace, *sets).stdout
+    wanted = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    documents = [document for document in yaml.safe_load_all(rendered) if document and document["kind"] in wanted]
+    bench.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+
+class FakeWorker:
+    """A worker's control port in the name of a simulated pod: it holds calls and obeys."""
+
+    def __init__(self, address: str, token: str, revision: str) -> None:
+        self.calls = 0
+        self.cordoned = False
+        self.quiet = False
+        self.token = token
+        self.closed = threading.Event()
+        self._revision = revision
+        self._server = _Server(address, self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Fall silent and refuse connections."""
+        self.closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def line(self) -> bytes:
+        """Say how it is."""
+        sessions = [{"id": f"call-{number}", "ageSeconds": 5.0} for number in range(self.calls)]
+        state = {
+            "sequence": 1,
+            "revision": self._revision,
+            "slots": 12,
+            "sessions": sessions,
+            "registered": True,
+            "cordoned": self.cordoned,
+        }
+        return json.dumps(state).encode() + b"\n"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: str, worker: FakeWorker) -> None:
+        self.worker = worker
+        super().__init__((address, CONTROL_PORT), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        worker = self._admit()
+        while worker is not None and not worker.closed.wait(0.1):
+            if worker.quiet:
+                continue
+            try:
+                self.wfile.write(worker.line())
+            except OSError:
+                return
+
+    def do_POST(self) -> None:
+        worker = self._admit()
+        if worker is not None:
+            worker.cordoned = self.path == "/v1/cordon"
+
+    def _admit(self) -> FakeWorker | None:
+        worker = cast("_Server", self.server).worker
+        if self.headers.get("Authorization") != f"Bearer {worker.token}":
+            self.send_error(401)
+            return None
+        self.send_response(200)
+        self.end_headers()
+        return worker
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Fleet:
+    """What a test asks about one agent's fleet, and the workers that answer in its pods' names."""
+
+    def __init__(self, bench: Bench, namespace: str, agent: str) -> None:
+        self.bench = bench
+        self.namespace = namespace
+        self.agent = agent
+        self.workers: dict[str, FakeWorker] = {}
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """Return the pods that are not leaving, by name."""
+        answer = self.bench.kubectl(
+            "get", "pods", "-n", self.namespace, "-l", f"voicefleet.dev/agent={self.agent}", "-o", "json"
+        )
+        items = json.loads(answer.stdout)["items"]
+        return {pod["metadata"]["name"]: pod for pod in items if "deletionTimestamp" not in pod["metadata"]}
+
+    def has(self, count: int) -> bool:
+        """Tell whether there are so many pods, all with an address."""
+        pods = self.pods()
+        return len(pods) == count and all(pod["status"].get("podIP") for pod in pods.values())
+
+    def wait_for(self, count: int) -> list[str]:
+        """Wait for so many running pods and return their names."""
+        wait_for(lambda: self.has(count), f"{count} pods of {self.agent}, not {sorted(self.pods())}")
+        return sorted(self.pods())
+
+    def serve(self) -> None:
+        """Let each pod without a worker have one."""
+        for name, pod in self.pods().items():
+            address = pod["status"].get("podIP")
+            if address and name not in self.workers:
+                revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
+                self.workers[name] = FakeWorker(address, self.token(), revision)
+
+    def status(self) -> dict[str, Any]:
+        """Return the agent's status."""
+        answer = self.bench.kubectl("get", "va", self.agent, "-n", self.namespace, "-o", "json")
+        status: dict[str, Any] = json.loads(answer.stdout).get("status", {})
+        return status
+
+    def says(self, kind: str) -> str:
+        """Return one condition as `status reason`."""
+        found = [c for c in self.status().get("conditions", []) if c["type"] == kind]
+        return f"{found[0]['status']} {found[0]['reason']}" if found else ""
+
+    def message(self) -> str:
+        """Return the words of Ready."""
+        return str(next(c["message"] for c in self.status()["conditions"] if c["type"] == "Ready"))
+
+    def patch(self, spec: dict[str, Any]) -> None:
+        """Change the agent's spec."""
+        body = json.dumps({"spec": spec})
+        self.bench.kubectl("patch", "va", self.agent, "-n", self.namespace, "--type=merge", "-p", body)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.workers.values():
+            worker.close()
+
+    def token(self) -> str:
+        """Return the token of the agent's control ports."""
+        path = "-o=jsonpath={.data.token}"
+        secret = self.bench.kubectl("get", "secret", f"{self.agent}-control", "-n", self.namespace, path)
+        return base64.b64decode(secret.stdout).decode()
+
+
+@contextmanager
+def fleet_of(bench: Bench, namespace: str, agent: str) -> Iterator[Fleet]:
+    """Look after one agent's workers."""
+    fleet = Fleet(bench, namespace, agent)
+    try:
+        yield fleet
+    finally:
+        fleet.close()
+
+
+def holds_for(probe: Any, seconds: float) -> bool:  # noqa: ANN401 - any question
+    """Tell whether something stays true for a while; for what must not happen there is no event to wait for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not probe():
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _says(bench: Bench, *ask: str) -> bool:
+    return bench.kubectl(*ask).stdout == "True"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

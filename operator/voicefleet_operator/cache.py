@@ -1,0 +1,154 @@
+"""Our own copy of the cluster's objects, by uid.
+
+Watches lose deletions over a re-list, so now and then a list is compared with what is here. Versions are compared
+as the numbers that they are, so that a list that was under way never undoes what a watch told meanwhile.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from voicefleet.names import LABEL_AGENT
+from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body, ResourceType
+from voicefleet_operator.workqueue import Key
+
+CACHED = (VOICE_AGENTS, PROVIDER_POOLS, PODS)
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object that came, changed or went."""
+
+    resource: ResourceType
+    body: Body
+    gone: bool = False
+
+
+class Store:
+    """The objects of one kind."""
+
+    def __init__(self, resource: ResourceType) -> None:
+        self.resource = resource
+        self._by_uid: dict[str, Body] = {}
+        self._by_name: dict[Name, str] = {}
+        self._by_agent: defaultdict[Name, set[str]] = defaultdict(set)
+        self._deleted_at: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[Body]:
+        return iter(list(self._by_uid.values()))
+
+    def get(self, namespace: str, name: str) -> Body | None:
+        """Return an object by name."""
+        return self._by_uid.get(self._by_name.get((namespace, name), ""))
+
+    def of_agent(self, namespace: str, agent: str) -> list[Body]:
+        """Return the objects that carry an agent's label."""
+        return [self._by_uid[uid] for uid in sorted(self._by_agent[namespace, agent])]
+
+    def put(self, body: Body) -> Change | None:
+        """Take in an object, unless it is older than what is here."""
+        uid, known = body["metadata"]["uid"], self._by_uid.get(body["metadata"]["uid"])
+        if uid in self._deleted_at or (known is not None and _version(body) <= _version(known)):
+            return None
+        if known is not None:
+            self._forget(known)
+        body = _trimmed(body)
+        self._by_uid[uid] = body
+        self._by_name[_name(body)] = uid
+        self._by_agent[_agent(body)].add(uid)
+        return Change(self.resource, body)
+
+    def drop(self, body: Body) -> Change | None:
+        """Take out an object that is gone."""
+        self._deleted_at[body["metadata"]["uid"]] = _version(body)
+        known = self._by_uid.get(body["metadata"]["uid"])
+        if known is None:
+            return None
+        self._forget(known)
+        return Change(self.resource, known, gone=True)
+
+    def compare(self, listed: Iterable[Body], *, version: int, namespace: str | None) -> list[Change]:
+        """Take in a whole list of one moment; what is older than it and missing from it is gone."""
+        bodies = {body["metadata"]["uid"]: body for body in listed}
+        changes = [self.put(body) for body in bodies.values()]
+        missing = [
+            known
+            for uid, known in self._by_uid.items()
+            if uid not in bodies and _version(known) <= version and namespace in (None, _name(known)[0])
+        ]
+        changes += [self.drop(known) for known in missing]
+        # No list or watch of ours goes further back than this one.
+        self._deleted_at = {uid: at for uid, at in self._deleted_at.items() if at > version}
+        return [change for change in changes if change is not None]
+
+    def _forget(self, known: Body) -> None:
+        uid = known["metadata"]["uid"]
+        del self._by_uid[uid]
+        if self._by_name.get(_name(known)) == uid:
+            del self._by_name[_name(known)]
+        agent = _agent(known)
+        self._by_agent[agent].discard(uid)
+        if not self._by_agent[agent]:
+            del self._by_agent[agent]
+
+
+class Cache:
+    """The stores of all kinds that are watched, and who cares about a change."""
+
+    def __init__(self) -> None:
+        self.agents = Store(VOICE_AGENTS)
+        self.pools = Store(PROVIDER_POOLS)
+        self.pods = Store(PODS)
+        self._stores = {store.resource.plural: store for store in (self.agents, self.pools, self.pods)}
+
+    def store(self, resource: ResourceType) -> Store:
+        """Return the store of one kind."""
+        return self._stores[resource.plural]
+
+    def observe(self, resource: ResourceType, body: Body, *, gone: bool = False) -> list[Key]:
+        """Take in one event and return the keys that it concerns."""
+        store = self.store(resource)
+        change = store.drop(body) if gone else store.put(body)
+        return self.concerned(change) if change else []
+
+    def concerned(self, change: Change) -> list[Key]:
+        """Return the keys that a change concerns: an object itself, and those that depend on it."""
+        namespace, name = _name(change.body)
+        if change.resource is PODS:
+            return [Key("VoiceAgent", *_agent(change.body))]
+        if change.resource is VOICE_AGENTS:
+            return [Key("VoiceAgent", namespace, name), Key("ProviderPool", *pool_of(change.body))]
+        users = [Key("VoiceAgent", *_name(agent)) for agent in self.users_of(namespace, name)]
+        return [Key("ProviderPool", namespace, name), *users]
+
+    def users_of(self, namespace: str, pool: str) -> list[Body]:
+        """Return the agents that refer to a pool."""
+        return [agent for agent in self.agents if pool_of(agent) == (namespace, pool)]
+
+
+def pool_of(agent: Body) -> Name:
+    """Return the pool that an agent refers to, whether or not it exists."""
+    ref = agent["spec"].get("providerPoolRef", {})
+    return (ref.get("namespace") or agent["metadata"]["namespace"], ref.get("name", ""))
+
+
+def _name(body: Body) -> Name:
+    return (body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _agent(body: Body) -> Name:
+    return (body["metadata"]["namespace"], body["metadata"].get("labels", {}).get(LABEL_AGENT, ""))
+
+
+def _version(body: Body) -> int:
+    return int(body["metadata"]["resourceVersion"])
+
+
+def _trimmed(body: Body) -> Body:
+    """Leave out who wrote which field: half of a pod, and nothing that we ask for."""
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {**body, "metadata": metadata}

@@ -1,0 +1,1 @@
+"""One module per kind, each of which observes, decides, acts and reports."""

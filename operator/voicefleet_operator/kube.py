@@ -1,0 +1,169 @@
+"""The apiserver, as requests with paths and dicts: the official client's configuration and session, not its models.
+
+Models lose the fields of newer servers, and cost more than the request itself. Every request has a time-out.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config.config_exception import ConfigException
+
+from voicefleet.api import API_VERSION
+from voicefleet_operator.errors import ApiError, ConfigError
+from voicefleet_operator.metrics import Metrics
+
+Body = dict[str, Any]
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+TIMEOUT_SECONDS = 10.0
+_PAGE = 500
+_MESSAGE_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """Where objects of one kind live."""
+
+    base: str
+    plural: str
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the path of the collection, of one object, or of a part of it."""
+        parts = [self.base]
+        parts += ["namespaces", namespace] if namespace else []
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+VOICE_AGENTS = ResourceType(f"/apis/{API_VERSION}", "voiceagents")
+PROVIDER_POOLS = ResourceType(f"/apis/{API_VERSION}", "providerpools")
+PODS = ResourceType("/api/v1", "pods")
+EVENTS = ResourceType("/api/v1", "events")
+SECRETS = ResourceType("/api/v1", "secrets")
+NAMESPACES = ResourceType("/api/v1", "namespaces")
+LEASES = ResourceType("/apis/coordination.k8s.io/v1", "leases")
+TYPES_BY_KIND = {
+    "VoiceAgent": VOICE_AGENTS,
+    "ProviderPool": PROVIDER_POOLS,
+    "ConfigMap": ResourceType("/api/v1", "configmaps"),
+    "ServiceAccount": ResourceType("/api/v1", "serviceaccounts"),
+    "PodDisruptionBudget": ResourceType("/apis/policy/v1", "poddisruptionbudgets"),
+}
+
+
+async def load_configuration(kubeconfig: str | None) -> client.Configuration:
+    """Return how the apiserver is reached: by a kubeconfig if one is named, else as a pod of the cluster."""
+    configuration = client.Configuration()
+    try:
+        if kubeconfig:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError) as error:
+        hint = f"--kubeconfig {kubeconfig}" if kubeconfig else "not in a cluster; name a --kubeconfig"
+        raise ConfigError(f"{hint}: {error}") from error
+    # The apiserver is spoken to directly, whatever proxy the environment names for the outside world.
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
+
+
+class Kube:
+    """Requests to the apiserver."""
+
+    def __init__(self, configuration: client.Configuration, metrics: Metrics) -> None:
+        self._api = client.ApiClient(configuration)
+        self._api.user_agent = "voicefleet-operator"
+        self._metrics = metrics
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str, **query: str) -> Body:
+        """Read one path."""
+        return await self.request("GET", path, query=query)
+
+    async def post(self, path: str, body: Body) -> Body:
+        """Create one object."""
+        return await self.request("POST", path, body=body)
+
+    async def merge(self, path: str, body: Body, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Body:
+        """Change some fields of an object; a resourceVersion among them makes it conditional."""
+        return await self.request("PATCH", path, body=body, media_type=MERGE_PATCH, timeout_seconds=timeout_seconds)
+
+    async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
+        """Bring an object that is ours to what a manifest says."""
+        query = {"fieldManager": field_manager, "force": "true"}
+        return await self.request("PATCH", path, body=body, query=query, media_type=APPLY_PATCH)
+
+    async def delete(self, path: str, body: Body) -> Body:
+        """Delete one object under the conditions of the body."""
+        return await self.request("DELETE", path, body=body)
+
+    async def pages(self, path: str, **query: str) -> AsyncIterator[Body]:
+        """Yield a collection in pages, all of one resourceVersion."""
+        going_on: dict[str, str] = {}
+        while True:
+            page = await self.get(path, **query, limit=str(_PAGE), **going_on)
+            yield page
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            going_on = {"continue": token}
+
+    async def request(  # noqa: PLR0913 - the one place where all of them meet
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        query: Mapping[str, str] | None = None,
+        media_type: str = JSON,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Body:
+        """Send one request and return the decoded answer, or raise `ApiError`."""
+        where = f"{path}?{urlencode(query)}" if query else path
+        status = 0
+        try:
+            answer = await self._send(method, where, body, media_type, timeout_seconds)
+            status = answer.status
+        except ApiException as error:
+            status = error.status or 0
+            raise ApiError(status, error.reason or "", str(error.body)[:_MESSAGE_LENGTH]) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, type(error).__name__, str(error)[:_MESSAGE_LENGTH]) from error
+        finally:
+            self._metrics.requests.labels(method, str(status)).inc()
+        return _decode(answer.status, answer.reason, answer.data)
+
+    async def _send(self, method: str, where: str, body: Body | None, media_type: str, timeout_seconds: float) -> Any:  # noqa: ANN401 - untyped library
+        headers = {"Accept": JSON, "Content-Type": media_type}
+        _, url, headers, _, _ = await self._api.param_serialize(
+            method, where, header_params=headers, auth_settings=["BearerToken"]
+        )
+        answer = await self._api.call_api(
+            method, url, header_params=headers, body=body, _request_timeout=timeout_seconds
+        )
+        async with asyncio.timeout(timeout_seconds):
+            await answer.read()  # type: ignore[no-untyped-call]
+        return answer
+
+
+def _decode(status: int, reason: str, data: bytes) -> Body:
+    try:
+        document: Body = json.loads(data) if data else {}
+    except ValueError as error:
+        # Whatever stands between us and the apiserver does not speak JSON.
+        raise ApiError(status, reason, data[:_MESSAGE_LENGTH].decode(errors="replace")) from error
+    if not 200 <= status < 300:
+        raise ApiError(status, document.get("reason") or reason, document.get("message", "")[:_MESSAGE_LENGTH])
+    return document

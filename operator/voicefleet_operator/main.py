@@ -1,0 +1,36 @@
+"""The command: read the settings, set up logging, run."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from voicefleet_operator.errors import ConfigError
+from voicefleet_operator.logs import configure_logs
+from voicefleet_operator.settings import parse_arguments
+
+_BAD_CONFIGURATION = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the operator until it is told to stop; return the exit code."""
+    try:
+        settings = parse_arguments(arguments, os.environ)
+        configure_logs(settings.log_level)
+        # Late, since it brings kopf and the client along, and --help should not wait for them.
+        from voicefleet_operator.program import run  # noqa: PLC0415
+
+        return asyncio.run(run(settings))
+    except ConfigError as error:
+        print(f"voicefleet-operator: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it
+        return _BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        logging.getLogger(__name__).exception("the operator ends")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

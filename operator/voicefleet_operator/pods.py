@@ -1,0 +1,137 @@
+"""Pods as the apiserver writes them, turned into what decisions need."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from voicefleet.fleet import Pod, PodRef, Trouble
+from voicefleet.manifests.pod import SECRET_VOLUME_PREFIX
+from voicefleet.names import LABEL_BUSY, LABEL_REVISION, Reason
+from voicefleet_operator.kube import Body
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_NOT_CREATED = "ContainerCreating"
+_secret_missing = re.compile(r'secret "([^"]+)" not found')
+_key_missing = re.compile(r"references non-existent secret key: (\S+)")
+_volume = re.compile(rf'volume "({SECRET_VOLUME_PREFIX}[0-9]+|control)"')
+_TEXT_LENGTH = 300
+
+
+def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
+    """Return a pod of ours, with the kubelet's complaint about its volumes if there is one."""
+    metadata, status = body["metadata"], body.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    is_ready = ready.get("status") == "True"
+    return Pod(
+        ref=PodRef(metadata["name"], metadata["uid"], metadata["resourceVersion"]),
+        revision=metadata.get("labels", {}).get(LABEL_REVISION, ""),
+        phase=status.get("phase", "Pending"),
+        ready=is_ready,
+        ready_since=_moment(ready.get("lastTransitionTime")) if is_ready else None,
+        leaving="deletionTimestamp" in metadata,
+        scheduled=bool(body["spec"].get("nodeName")),
+        process_stopped="waiting" in _container_state(body),
+        marked_busy=metadata.get("labels", {}).get(LABEL_BUSY) == "true",
+        trouble=_find_trouble(body, conditions, mount_failure),
+        ended_at=_moment(_container_state(body).get("terminated", {}).get("finishedAt")),
+    )
+
+
+def address_of(body: Body) -> str | None:
+    """Return where a pod's control port may be reached, once it runs."""
+    status = body.get("status", {})
+    return status.get("podIP") if status.get("phase") == "Running" else None
+
+
+def waits_for_volumes(body: Body) -> bool:
+    """Tell whether only events can say what a pod waits for."""
+    if not body["spec"].get("nodeName"):
+        return False
+    return bool(_container_state(body).get("waiting", {}).get("reason") == _NOT_CREATED)
+
+
+def find_mount_failure(events: Iterable[Body]) -> str | None:
+    """Return the latest complaint of the kubelet about a pod's volumes."""
+    failures = [event for event in events if event.get("reason") == "FailedMount"]
+    latest = max(failures, key=_last_seen, default=None)
+    return latest.get("message", "") if latest else None
+
+
+def _last_seen(event: Body) -> str:
+    series = event.get("series") or {}
+    return series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or ""
+
+
+def _container_state(body: Body) -> Mapping[str, Any]:
+    statuses = body.get("status", {}).get("containerStatuses") or [{}]
+    state: Mapping[str, Any] = statuses[0].get("state", {})
+    return state
+
+
+def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str | None) -> Trouble | None:
+    status = body.get("status", {})
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return Trouble(Reason.UNSCHEDULABLE, f"no node takes a worker: {_short(scheduled.get('message'))}")
+    if status.get("phase") == "Failed":
+        return Trouble(Reason.POD_FAILED, f"a worker ended: {_why_ended(body)}")
+    waiting = _container_state(body).get("waiting", {})
+    reason, message = waiting.get("reason", ""), _short(waiting.get("message"))
+    if reason in _IMAGE_REASONS:
+        image = body["spec"]["containers"][0]["image"]
+        return Trouble(Reason.IMAGE_PULL, f"image {image!r} cannot be pulled: {message or reason}")
+    if reason == _NOT_CREATED:
+        return _mount_trouble(body, mount_failure) if mount_failure else None
+    if reason == "CreateContainerConfigError":
+        kind = Reason.SECRET_MISSING if "secret" in message else Reason.POD_FAILED
+        return Trouble(kind, f"a worker cannot start: {message}. Check worker.podTemplate.env.")
+    if reason in ("CrashLoopBackOff", "RunContainerError", "CreateContainerError"):
+        return Trouble(Reason.POD_FAILED, _crash_message(body, reason, message))
+    return None
+
+
+def _mount_trouble(body: Body, failure: str) -> Trouble:
+    namespace = body["metadata"]["namespace"]
+    secret, key, volume = _secret_missing.search(failure), _key_missing.search(failure), _volume.search(failure)
+    name = _secret_of_volume(body, volume.group(1)) if volume else secret.group(1) if secret else None
+    if secret and name:
+        return Trouble(
+            Reason.SECRET_MISSING,
+            f"Secret {name!r} does not exist in namespace {namespace!r}: create it, and waiting workers start.",
+        )
+    if key and name:
+        return Trouble(
+            Reason.SECRET_MISSING,
+            f"Secret {name!r} in namespace {namespace!r} lacks key {key.group(1)!r}: add it, and workers start.",
+        )
+    return Trouble(Reason.POD_FAILED, f"a worker's volumes cannot be mounted: {_short(failure)}")
+
+
+def _secret_of_volume(body: Body, volume: str) -> str | None:
+    names = {v["name"]: v.get("secret", {}).get("secretName") for v in body["spec"].get("volumes", [])}
+    return names.get(volume)
+
+
+def _crash_message(body: Body, reason: str, message: str) -> str:
+    container = body["status"]["containerStatuses"][0]
+    last = container.get("lastState", {}).get("terminated", {})
+    how = f"exit code {last['exitCode']}, {last.get('reason', 'Error')}" if "exitCode" in last else message or reason
+    pod = f"-n {body['metadata']['namespace']} {body['metadata']['name']}"
+    return f"a worker crashes again and again ({how}): see `kubectl logs {pod} --previous`."
+
+
+def _why_ended(body: Body) -> str:
+    status, ended = body["status"], _container_state(body).get("terminated", {})
+    if status.get("reason"):
+        return f"{status['reason']}: {_short(status.get('message'))}"
+    return f"exit code {ended.get('exitCode', 'unknown')}, {ended.get('reason', 'unknown')}"
+
+
+def _short(text: str | None) -> str:
+    return (text or "")[:_TEXT_LENGTH]
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

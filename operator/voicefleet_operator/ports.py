@@ -1,0 +1,78 @@
+"""What handlers need of the outside, as protocols of our own; adapters and fakes fill them in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from voicefleet.fleet import Heard, Mark, PodRef
+from voicefleet.manifests import Manifest
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.kube import Body, ResourceType
+from voicefleet_operator.workqueue import Key
+
+
+class Cluster(Protocol):
+    """Reads and changes of the cluster; each change is safe to repeat."""
+
+    async def apply(self, manifest: Manifest) -> None:
+        """Bring a child to its manifest, unless that was done lately."""
+
+    async def create_pod(self, manifest: Manifest) -> None:
+        """Create a pod; one of that name that exists already is as good."""
+
+    async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
+        """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
+
+    async def delete_pod(self, namespace: str, pod: PodRef) -> None:
+        """Delete a pod, if it is still exactly the one that was read."""
+
+    async def mark_pod(self, namespace: str, mark: Mark) -> None:
+        """Tell the cluster whether a pod may be evicted."""
+
+    async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
+        """Replace what is said about an object."""
+
+    async def read_pod_events(self, namespace: str, uid: str) -> list[Body]:
+        """Return what was said about a pod."""
+
+    async def read_namespace_labels(self, name: str) -> Mapping[str, str]:
+        """Return a namespace's labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a worker's control port is, and what opens it."""
+
+    namespace: str
+    pod: str
+    host: str
+    token: str
+
+
+class Workers(Protocol):
+    """The control ports of the workers."""
+
+    def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
+        """Hear these workers of an agent, by the uid of their pod, and no others."""
+
+    def heard(self, uid: str) -> Heard | None:
+        """Return the last thing that a worker said."""
+
+    async def cordon(self, uid: str) -> None:
+        """Tell a worker to take no more calls."""
+
+    async def uncordon(self, uid: str) -> None:
+        """Tell a worker to take calls again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside of a handler."""
+
+    cache: Cache
+    cluster: Cluster
+    workers: Workers
+    control_key: bytes
+    worker_image: str
+    now: Callable[[], datetime]

@@ -1,0 +1,213 @@
+"""One run of the operator, from the first request to giving the lead away."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+
+import kopf
+from kubernetes.aio import client
+
+from voicefleet_operator.cache import CACHED, Cache
+from voicefleet_operator.cluster import KubeCluster
+from voicefleet_operator.control_key import ensure_key, read_key_file
+from voicefleet_operator.controller import Controller
+from voicefleet_operator.errors import ApiError, ConfigError
+from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
+from voicefleet_operator.handlers.voiceagent import follow_workers, reconcile_voice_agent
+from voicefleet_operator.kube import Kube, load_configuration
+from voicefleet_operator.lease import Lease
+from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.ports import Ports
+from voicefleet_operator.resync import Resync
+from voicefleet_operator.serving import build_app, serve
+from voicefleet_operator.settings import Settings
+from voicefleet_operator.streams import WorkerStreams
+from voicefleet_operator.watching import build_registry, build_settings
+from voicefleet_operator.workqueue import Key, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+_WORKERS = 8
+_SETTLE_SECONDS = 3.0
+_FINISH_SECONDS = 15.0
+HANDLERS = {"VoiceAgent": reconcile_voice_agent, "ProviderPool": reconcile_provider_pool}
+
+
+@dataclass(slots=True)
+class _State:
+    """What the probes tell."""
+
+    resync: Resync | None = None
+    not_ready: str | None = "starting"
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def why_dead(self) -> str | None:
+        """Say why a new process would do better; that this one answers is half the proof that it lives."""
+        return self.resync.why_stale() if self.resync else None
+
+
+async def run(settings: Settings) -> int:
+    """Run until a signal or a failure; return the exit code."""
+    metrics, state = Metrics(), _State()
+    app = build_app(metrics, why_dead=state.why_dead, why_not_ready=lambda: state.not_ready)
+    _stop_on_signals(state.stop)
+    runner = await serve(app, settings.http_host, settings.http_port)
+    configuration = await load_configuration(settings.kubeconfig)
+    kube = Kube(configuration, metrics)
+    try:
+        return await _run_with(settings, configuration, kube, metrics, state)
+    finally:
+        await kube.close()
+        await runner.cleanup()
+
+
+async def _run_with(
+    settings: Settings, configuration: client.Configuration, kube: Kube, metrics: Metrics, state: _State
+) -> int:
+    lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
+    key = await _control_key(settings, kube)
+    # A standby is ready: it could lead at any moment, and a rolling update may go on.
+    state.not_ready = None
+    if not await _or_stop(lease.acquire(), state.stop):
+        return 0
+    metrics.leader.set(1)
+    state.not_ready = "listing"
+    async with _leading(settings, kube, lease, key, metrics) as leading:
+        state.resync, state.not_ready = leading.resync, None
+        await _watch(settings, build_registry(leading.cache, leading.queue, configuration), leading, state.stop)
+    await lease.release()
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leading:
+    """What a leader has and a standby has not."""
+
+    cache: Cache
+    queue: WorkQueue
+    streams: WorkerStreams
+    resync: Resync
+
+
+@asynccontextmanager
+async def _leading(
+    settings: Settings, kube: Kube, lease: Lease, key: bytes, metrics: Metrics
+) -> AsyncIterator[_Leading]:
+    """Keep caches and workers for as long as this process leads; end all of them in order."""
+    cache, queue = Cache(), WorkQueue()
+    metrics.queue_depth.set_function(lambda: len(queue))
+    for resource in CACHED:
+        metrics.cached.labels(resource.plural).set_function(partial(len, cache.store(resource)))
+    renewal = asyncio.create_task(_exit_when_lost(lease), name="lease")
+    resync = Resync(kube, cache, queue, settings.namespaces, metrics)
+    try:
+        await resync.compare_all()
+    except ApiError as error:
+        raise _explain_first_list(error) from error
+    streams = WorkerStreams(queue, metrics, now=_now)
+    cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid)
+    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now)
+    for body in cache.agents:
+        follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
+    await streams.settle(_SETTLE_SECONDS)
+    controller = Controller(queue, ports, HANDLERS, metrics)
+    # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
+    workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
+    comparing = asyncio.create_task(resync.run(), name="resync")
+    try:
+        yield _Leading(cache, queue, streams, resync)
+    finally:
+        comparing.cancel()
+        queue.close()
+        await asyncio.wait(workers, timeout=_FINISH_SECONDS)
+        await streams.close()
+        renewal.cancel()
+        await asyncio.gather(comparing, renewal, *workers, return_exceptions=True)
+
+
+async def _watch(settings: Settings, registry: kopf.OperatorRegistry, leading: _Leading, stop: asyncio.Event) -> None:
+    """Take in events until a signal; whatever ends kopf by itself ends the operator, and its pod starts anew."""
+    ready, enough = asyncio.Event(), asyncio.Event()
+
+    async def end_in_order() -> None:
+        await ready.wait()
+        await asyncio.sleep(0.1)
+        _stop_on_signals(stop)  # kopf took them for itself
+        await stop.wait()
+        leading.queue.close()
+        # Else kopf would wait five seconds for tasks that never end.
+        await leading.streams.close()
+        enough.set()
+
+    ending = asyncio.create_task(end_in_order(), name="end in order")
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=build_settings(),
+            # Left to itself kopf asks for the name of our user, and in an image a user has none.
+            identity=settings.identity,  # type: ignore[arg-type] # a NewType that kopf does not export
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            ready_flag=ready,
+            stop_flag=enough,
+        )
+    finally:
+        ending.cancel()
+
+
+async def _control_key(settings: Settings, kube: Kube) -> bytes:
+    if settings.control_key_file is not None:
+        return read_key_file(settings.control_key_file)
+    try:
+        return await ensure_key(kube, settings.own_namespace, settings.control_key_secret)
+    except ApiError as error:
+        where = f"{settings.own_namespace}/{settings.control_key_secret}"
+        raise ConfigError(f"the Secret {where} with the control key: {error}") from error
+
+
+async def _exit_when_lost(lease: Lease) -> None:
+    """End the process at once when another one may lead: no clean-up may write another word."""
+    try:
+        await lease.keep()
+    except Exception:
+        logger.exception("renewing the lease failed")
+    logger.critical("the lead is lost")
+    os._exit(1)
+
+
+async def _or_stop(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Do something that may take for ever, and tell whether it was done before the signal."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks[0].cancelled():
+        return False
+    tasks[0].result()
+    return True
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+
+def _explain_first_list(error: ApiError) -> Exception:
+    if error.status == HTTPStatus.NOT_FOUND:
+        return ConfigError("the cluster does not know VoiceAgents: install the CRDs (kubectl apply -f crds/)")
+    if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+        return ConfigError(f"the cluster refuses what the operator needs: {error}")
+    return error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

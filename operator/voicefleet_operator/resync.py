@@ -1,0 +1,72 @@
+"""Comparing our copy with the cluster now and then, since watches lose deletions."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+
+from voicefleet.names import LABEL_MANAGED_BY, MANAGED_BY
+from voicefleet_operator.cache import CACHED, Cache
+from voicefleet_operator.errors import ApiError
+from voicefleet_operator.kube import PODS, Body, Kube, ResourceType
+from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.workqueue import Key, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+_EVERY_SECONDS = 300.0
+_AFTER_FAILURE_SECONDS = 10.0
+# Three rounds that failed: whatever is wrong with this process or its connections, a new one may not have it.
+_STALE_SECONDS = 3 * _EVERY_SECONDS * 1.2
+
+
+class Resync:
+    """Lists everything that is cached, and has what differs reconciled."""
+
+    def __init__(self, kube: Kube, cache: Cache, queue: WorkQueue, namespaces: Sequence[str], metrics: Metrics) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._queue = queue
+        self._scopes: Sequence[str | None] = namespaces or [None]
+        self._metrics = metrics
+        self._succeeded_at: float | None = None
+
+    async def run(self, *, every_seconds: float = _EVERY_SECONDS) -> None:
+        """Compare for ever."""
+        while True:
+            await asyncio.sleep(every_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+            try:
+                await self.compare_all()
+            except ApiError as error:
+                logger.warning("listing failed", extra={"status": error.status, "error": str(error)})
+                await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+
+    def why_stale(self) -> str | None:
+        """Say that our copy has not been compared for far too long, if so."""
+        if self._succeeded_at is None or time.monotonic() - self._succeeded_at < _STALE_SECONDS:
+            return None
+        return f"nothing could be listed for {_STALE_SECONDS:.0f} seconds"
+
+    async def compare_all(self) -> None:
+        """List every kind once and take in what differs."""
+        for resource in CACHED:
+            for namespace in self._scopes:
+                await self._compare(resource, namespace)
+        self._succeeded_at = time.monotonic()
+
+    async def _compare(self, resource: ResourceType, namespace: str | None) -> None:
+        query = {"labelSelector": SELECTOR} if resource is PODS else {}
+        bodies: list[Body] = []
+        version = 0
+        async for page in self._kube.pages(resource.path(namespace), **query):
+            # A list holds its items without kind and version, which a status needs.
+            kind = {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List")}
+            bodies += [{**kind, **item} for item in page["items"]]
+            version = version or int(page["metadata"]["resourceVersion"])
+        changes = self._cache.store(resource).compare(bodies, version=version, namespace=namespace)
+        self._metrics.ghosts.labels(resource.plural).inc(sum(change.gone for change in changes))
+        keys: list[Key] = [key for change in changes for key in self._cache.concerned(change)]
+        for key in keys:
+            self._queue.add(key)

@@ -1,0 +1,83 @@
+"""kopf as a source of events and nothing else: its handlers put keys into the queue and write nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+from kubernetes.aio import client
+
+from voicefleet.api import GROUP, VERSION
+from voicefleet.names import DOMAIN, LABEL_MANAGED_BY, MANAGED_BY
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
+from voicefleet_operator.workqueue import WorkQueue
+
+# kopf signs in anew after this time, since tokens of pods are replaced within the hour.
+_LOGIN_FOR = timedelta(minutes=10)
+
+
+def build_registry(cache: Cache, queue: WorkQueue, configuration: client.Configuration) -> kopf.OperatorRegistry:
+    """Return what kopf is to watch: the two kinds, and the pods that are ours."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_login_with(configuration))
+    for resource, where in (
+        (VOICE_AGENTS, (GROUP, VERSION, VOICE_AGENTS.plural)),
+        (PROVIDER_POOLS, (GROUP, VERSION, PROVIDER_POOLS.plural)),
+        (PODS, ("", "v1", PODS.plural)),
+    ):
+        labels = {LABEL_MANAGED_BY: MANAGED_BY} if resource is PODS else None
+        kopf.on.event(*where, id=f"observe-{resource.plural}", labels=labels, registry=registry)(
+            _observe(resource, cache, queue)
+        )
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings; each that is not a default is here for a reason."""
+    settings = kopf.OperatorSettings()
+    # A stray peering object of somebody else would pause us.
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    # No look-out for new CRDs and namespaces: that needs rights on both.
+    settings.scanning.disabled = True
+    settings.watching.label_selectors[PODS.plural] = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+    settings.watching.server_timeout = 290
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    # Unused, since nothing of ours makes kopf write; if that ever changed, it would carry our name.
+    settings.persistence.finalizer = f"{DOMAIN}/kopf"
+    settings.process.ultimate_exiting_timeout = 25
+    return settings
+
+
+def _observe(resource: ResourceType, cache: Cache, queue: WorkQueue) -> Callable[..., Any]:
+    async def observe(event: dict[str, Any], **_: object) -> None:
+        for key in cache.observe(resource, event["object"], gone=event["type"] == "DELETED"):
+            queue.add(key)
+
+    return observe
+
+
+def _login_with(configuration: client.Configuration) -> Callable[..., Any]:
+    """Let kopf in by the same door as everything else."""
+
+    async def login(**_: object) -> kopf.ConnectionInfo:
+        # This also reads a token that was replaced.
+        header = await configuration.get_api_key_with_prefix("BearerToken") or ""
+        scheme, _space, token = header.rpartition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme or None,
+            token=token or None,
+            expiration=datetime.now(UTC) + _LOGIN_FOR,
+        )
+
+    return login

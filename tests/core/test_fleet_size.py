@@ -1,0 +1,57 @@
+"""How many workers there should be, as a table with both sides of each boundary."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support import fleet as make
+from tests.support.fleet import NOW, fleet
+from tests.support.manifests import minimal
+from voicefleet.api import VoiceAgent
+from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.fleet import plan_size
+
+
+@dataclass(frozen=True)
+class Case:
+    sentence: str
+    calls: tuple[int, ...]
+    want: tuple[int, str]
+    scaling: tuple[tuple[str, object], ...] = ()
+
+
+CASES = (
+    Case("no call, the minimum stays", (), (1, "Min"), (("warmFloorSlots", 0),)),
+    Case("ten calls and two warm slots fill one worker", (10,), (1, "Demand")),
+    Case("eleven calls and two warm slots need a second", (11,), (2, "Demand")),
+    Case("calls are counted over all workers", (12, 11), (3, "Demand")),
+    Case("the maximum binds", (12, 12, 12), (3, "Max"), (("max", 3),)),
+    Case("the minimum binds", (1,), (4, "Min"), (("min", 4),)),
+)
+
+
+def spec(**changes: object) -> VoiceAgentSpec:
+    manifest = minimal("VoiceAgent")
+    manifest["spec"] |= changes
+    return VoiceAgent.model_validate(manifest).spec
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)
+def test_the_size_follows_the_calls(case: Case) -> None:
+    workers = (make.busy(f"desk-new-{number}", calls=calls) for number, calls in enumerate(case.calls))
+
+    size = plan_size(spec(scaling=dict(case.scaling)), fleet(*workers), now=NOW)
+
+    assert (size.desired, size.limit) == case.want
+
+
+def test_an_external_scaler_has_the_last_word() -> None:
+    size = plan_size(spec(scaling={"mode": "External"}, replicas=7), fleet(), now=NOW)
+
+    assert (size.desired, size.limit) == (7, "External")
+
+
+def test_a_suspended_agent_wants_no_workers() -> None:
+    size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)), now=NOW)
+
+    assert (size.desired, size.limit) == (0, "Suspended")

@@ -1,0 +1,176 @@
+"""What people read at three in the morning."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support import fleet as make
+from tests.support.fleet import NOW, fleet
+from tests.support.manifests import minimal
+from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.api.providerpool.status import ProviderPoolStatus
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.fleet import Fleet
+from voicefleet.fleet.steps import AgentSeen, plan_agent
+from voicefleet.names import Reason
+from voicefleet.report.agent import report_agent, report_invalid_agent
+from voicefleet.report.pool import report_pool
+
+NONE = VoiceAgentStatus()
+
+
+def agent(**spec: object) -> VoiceAgent:
+    manifest = minimal("VoiceAgent")
+    manifest["metadata"] |= {"name": "desk", "namespace": "voice", "uid": "uid", "generation": 3}
+    manifest["spec"] |= spec
+    return VoiceAgent.model_validate(manifest)
+
+
+def pool(namespace: str = "voice") -> ProviderPool:
+    manifest = minimal("ProviderPool")
+    manifest["metadata"] |= {"name": "pool", "namespace": namespace, "generation": 1}
+    return ProviderPool.model_validate(manifest)
+
+
+def revision() -> str:
+    steps = plan_agent(AgentSeen(agent(), fleet(), pool()), default_image="w", now=NOW)
+    assert steps.revision is not None
+    return steps.revision
+
+
+def report(
+    seen: Fleet,
+    before: VoiceAgentStatus = NONE,
+    *,
+    after: timedelta = timedelta(),
+    of: VoiceAgent | None = None,
+    on: ProviderPool | None = None,
+    allowed: bool = True,
+) -> VoiceAgentStatus:
+    everything = AgentSeen(of or agent(), seen, on, pool_is_allowed=allowed)
+    steps = plan_agent(everything, default_image="w", now=NOW + after)
+    return report_agent(everything, steps, before, now=NOW + after)
+
+
+def said(status: VoiceAgentStatus | ProviderPoolStatus) -> dict[str, str]:
+    return {condition.type: f"{condition.status} {condition.reason}" for condition in status.conditions}
+
+
+def test_a_new_agent_is_not_ready_and_says_that_workers_start() -> None:
+    status = report(fleet(), on=pool())
+
+    assert said(status) == {
+        "Ready": "False NoWorkers",
+        "Reconciling": "True WorkersStarting",
+        "Stalled": "False AsWanted",
+    }
+
+
+def test_an_agent_whose_workers_take_calls_is_ready() -> None:
+    name = f"desk-{revision()}"
+    status = report(fleet(make.busy(f"{name}-0", calls=7)), on=pool())
+
+    assert said(status) == {"Ready": "True Ready", "Reconciling": "False AsWanted", "Stalled": "False AsWanted"}
+    assert (status.summary, status.calls, status.free_slots, status.slots) == ("1 worker, 7 calls", 7, 5, 12)
+    assert status.selector == "app.kubernetes.io/managed-by=voicefleet,voicefleet.dev/agent=desk"
+    assert all(condition.observed_generation == 3 for condition in status.conditions)
+
+
+def test_a_full_worker_takes_calls_and_has_no_room() -> None:
+    status = report(fleet(make.busy(f"desk-{revision()}-0", calls=12)), on=pool())
+
+    assert (status.workers.full, status.workers.ready, status.free_slots) == (1, 0, 0)
+    assert said(status)["Ready"] == "True Ready"
+
+
+def test_of_a_silent_worker_nothing_is_claimed() -> None:
+    status = report(fleet(make.silent(f"desk-{revision()}-0")), on=pool())
+
+    assert said(status)["Ready"] == "Unknown LoadUnknown"
+    assert (status.workers.silent, status.free_slots, status.slots) == (1, 0, 0)
+    assert "network policies" in status.conditions[0].message
+
+
+def test_a_missing_pool_is_named_with_what_to_do() -> None:
+    status = report(fleet(make.busy("desk-old-0")), on=None)
+
+    assert said(status) == {
+        "Ready": "False PoolMissing",
+        "Reconciling": "False AsWanted",
+        "Stalled": "True PoolMissing",
+    }
+    assert status.conditions[0].message == (
+        "ProviderPool 'pool' does not exist in namespace 'voice', or its spec is not valid: "
+        "create or correct it, or correct spec.providerPoolRef. Workers that run go on as they are."
+    )
+
+
+def test_a_pool_that_does_not_allow_the_namespace_is_named_with_whom_to_ask() -> None:
+    status = report(
+        fleet(), on=pool("shared"), of=agent(providerPoolRef={"name": "pool", "namespace": "shared"}), allowed=False
+    )
+
+    assert said(status)["Stalled"] == "True PoolForbidden"
+    assert "allowedNamespaces" in status.conditions[0].message
+
+
+@pytest.mark.parametrize("reason", [Reason.SECRET_MISSING, Reason.IMAGE_PULL])
+def test_what_only_a_person_can_mend_is_stalled(reason: Reason) -> None:
+    status = report(fleet(make.stuck(f"desk-{revision()}-0", reason)), on=pool())
+
+    assert said(status)["Ready"] == f"False {reason}"
+    assert said(status)["Stalled"] == f"True {reason}"
+    assert status.workers.failed == 1
+
+
+def test_a_worker_without_a_node_is_starting_and_not_stalled() -> None:
+    status = report(fleet(make.pending(f"desk-{revision()}-0")), on=pool())
+
+    assert said(status)["Stalled"] == "False AsWanted"
+    assert status.workers.starting == 1
+
+
+def test_a_rollout_is_told_as_long_as_old_workers_live() -> None:
+    status = report(fleet(make.cordoned("desk-old-0", calls=1), make.idle(f"desk-{revision()}-0")), on=pool())
+
+    assert said(status)["Reconciling"] == "True RollingOut"
+    assert said(status)["Ready"] == "True Ready"
+    assert status.revision == revision()
+
+
+def test_a_suspended_agent_says_so() -> None:
+    assert said(report(fleet(), on=pool(), of=agent(suspend=True)))["Ready"] == "False Suspended"
+
+
+def test_the_same_twice_is_the_same_status() -> None:
+    seen = fleet(make.busy(f"desk-{revision()}-0"))
+    first = report(seen, on=pool())
+
+    assert report(seen, first, after=timedelta(seconds=5), on=pool()) == first
+
+
+def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
+    first = report(fleet(), on=None)
+    reworded = report(fleet(), first, after=timedelta(seconds=60), on=pool("other"), allowed=False)
+    mended = report(fleet(make.idle(f"desk-{revision()}-0")), first, after=timedelta(seconds=60), on=pool())
+
+    assert reworded.conditions[0].last_transition_time == "2026-03-02T12:00:00Z"
+    assert mended.conditions[0].last_transition_time == "2026-03-02T12:01:00Z"
+    assert mended.conditions[1].last_transition_time == "2026-03-02T12:00:00Z"
+
+
+def test_a_spec_that_cannot_be_read_changes_nothing_but_the_conditions() -> None:
+    before = report(fleet(make.busy(f"desk-{revision()}-0", calls=2)), on=pool())
+
+    status = report_invalid_agent(before, "spec.agents is required", generation=4, now=NOW)
+
+    assert said(status)["Stalled"] == "True InvalidSpec"
+    assert (status.calls, status.observed_generation) == (2, 4)
+
+
+def test_of_providers_that_nobody_asked_nothing_is_claimed() -> None:
+    status = report_pool(pool(), ProviderPoolStatus(), agents=2, now=NOW)
+
+    assert said(status)["Ready"] == "Unknown NotProbed"
+    assert [provider.state for provider in status.providers] == ["Unknown"]
+    assert (status.healthy, status.agents) == ("?/1", 2)

@@ -1,0 +1,116 @@
+"""Our copy of the cluster, and what a list reveals that no watch told of."""
+
+from typing import Any
+
+import pytest
+
+from voicefleet_operator.cache import Cache, Store
+from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
+from voicefleet_operator.workqueue import Key
+
+Body = dict[str, Any]
+
+
+def body(name: str, version: int, *, namespace: str = "voice", uid: str | None = None, agent: str = "desk") -> Body:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-{name}",
+            "resourceVersion": str(version),
+            "labels": {"voicefleet.dev/agent": agent},
+            "managedFields": [{"manager": "somebody"}],
+        },
+        "spec": {"providerPoolRef": {"name": "pool"}},
+    }
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(PODS)
+
+
+def listed(store: Store, *bodies: Body, version: int, namespace: str | None = None) -> list[tuple[str, bool]]:
+    changes = store.compare(bodies, version=version, namespace=namespace)
+    return [(change.body["metadata"]["name"], change.gone) for change in changes]
+
+
+def test_what_vanished_during_a_gap_is_gone_by_the_next_list(store: Store) -> None:
+    store.put(body("a", 1))
+    store.put(body("b", 2))
+
+    assert listed(store, body("b", 2), version=10) == [("a", True)]
+    assert store.get("voice", "a") is None
+    assert len(store) == 1
+
+
+def test_what_came_after_a_list_was_made_is_not_taken_for_gone(store: Store) -> None:
+    store.put(body("new", 11))
+
+    assert listed(store, version=10) == []
+    assert store.get("voice", "new") is not None
+
+
+def test_what_was_deleted_after_a_list_was_made_does_not_rise_again(store: Store) -> None:
+    store.put(body("a", 5))
+    store.drop(body("a", 12))
+
+    assert listed(store, body("a", 5), version=10) == []
+    assert len(store) == 0
+
+
+def test_an_older_version_does_not_replace_a_newer_one(store: Store) -> None:
+    store.put(body("a", 9))
+
+    assert store.put(body("a", 10)) is not None
+    assert store.put(body("a", 9)) is None
+    assert store.put(body("a", 10)) is None
+
+
+def test_a_list_of_one_namespace_says_nothing_about_another(store: Store) -> None:
+    store.put(body("a", 1, namespace="other"))
+
+    assert listed(store, version=10, namespace="voice") == []
+
+
+def test_a_name_that_was_given_away_belongs_to_the_new_object(store: Store) -> None:
+    store.put(body("a", 1, uid="first"))
+    store.put(body("a", 3, uid="second"))
+    store.drop(body("a", 2, uid="first"))
+
+    found = store.get("voice", "a")
+    assert found is not None
+    assert found["metadata"]["uid"] == "second"
+
+
+def test_who_wrote_which_field_is_not_kept(store: Store) -> None:
+    store.put(body("a", 1))
+
+    assert [pod["metadata"].get("managedFields") for pod in store.of_agent("voice", "desk")] == [None]
+
+
+def test_a_pod_concerns_its_agent() -> None:
+    assert Cache().observe(PODS, body("desk-1-0", 1)) == [Key("VoiceAgent", "voice", "desk")]
+
+
+def test_an_agent_concerns_itself_and_its_pool() -> None:
+    keys = Cache().observe(VOICE_AGENTS, body("desk", 1))
+
+    assert keys == [Key("VoiceAgent", "voice", "desk"), Key("ProviderPool", "voice", "pool")]
+
+
+def test_a_pool_concerns_all_agents_that_refer_to_it() -> None:
+    cache = Cache()
+    cache.observe(VOICE_AGENTS, body("desk", 1))
+
+    keys = cache.observe(PROVIDER_POOLS, body("pool", 2))
+
+    assert keys == [Key("ProviderPool", "voice", "pool"), Key("VoiceAgent", "voice", "desk")]
+
+
+def test_what_is_known_already_concerns_nobody() -> None:
+    cache = Cache()
+    cache.observe(PODS, body("desk-1-0", 1))
+
+    assert cache.observe(PODS, body("desk-1-0", 1)) == []
+    assert cache.observe(PODS, body("unknown", 1), gone=True) == []

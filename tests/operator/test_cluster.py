@@ -1,0 +1,176 @@
+"""Changes of the cluster: which requests they become, and which are left out."""
+
+from typing import Any
+
+import pytest
+
+from voicefleet.fleet import Mark, PodRef
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.cluster import KubeCluster
+from voicefleet_operator.errors import ApiError, NotLeaderError
+from voicefleet_operator.kube import VOICE_AGENTS
+from voicefleet_operator.workqueue import Key, WorkQueue
+
+Body = dict[str, Any]
+POD = PodRef("desk-r-0", "uid-1", "7")
+CONFIG = {"kind": "ConfigMap", "metadata": {"namespace": "voice", "name": "desk-spec"}, "data": {"a": "1"}}
+
+
+class FakeKube:
+    """Notes requests and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, Body]] = []
+        self.error: ApiError | None = None
+
+    def _answer(self, method: str, path: str, body: Body) -> Body:
+        self.requests.append((method, path, body))
+        if self.error is not None:
+            raise self.error
+        return {
+            "kind": "Status",
+            "metadata": {"uid": "uid-1", "name": "n", "namespace": "voice", "resourceVersion": "8"},
+        }
+
+    async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
+        return self._answer(f"APPLY {field_manager}", path, body)
+
+    async def post(self, path: str, body: Body) -> Body:
+        return self._answer("POST", path, body)
+
+    async def merge(self, path: str, body: Body) -> Body:
+        return self._answer("MERGE", path, body)
+
+    async def delete(self, path: str, body: Body) -> Body:
+        return self._answer("DELETE", path, body)
+
+
+class World:
+    def __init__(self) -> None:
+        self.kube = FakeKube()
+        self.leads = True
+        self.seconds = 0.0
+        self.queue = WorkQueue()
+        self.cluster = KubeCluster(
+            self.kube,  # type: ignore[arg-type]
+            Cache(),
+            self.queue,
+            may_write=lambda: self.leads,
+            clock=lambda: self.seconds,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_child_is_applied_once_and_again_when_it_changes_or_time_has_passed(world: World) -> None:
+    await world.cluster.apply(CONFIG)
+    await world.cluster.apply(CONFIG)
+    assert len(world.kube.requests) == 1
+
+    await world.cluster.apply({**CONFIG, "data": {"a": "2"}})
+    assert len(world.kube.requests) == 2
+
+    world.seconds = 600
+    await world.cluster.apply({**CONFIG, "data": {"a": "2"}})
+    method, path, _ = world.kube.requests[2]
+    assert (method, path) == ("APPLY voicefleet-operator", "/api/v1/namespaces/voice/configmaps/desk-spec")
+
+
+async def test_a_child_that_could_not_be_applied_is_not_thought_to_be(world: World) -> None:
+    world.kube.error = ApiError(500, "", "")
+    with pytest.raises(ApiError):
+        await world.cluster.apply(CONFIG)
+    world.kube.error = None
+
+    await world.cluster.apply(CONFIG)
+
+    assert len(world.kube.requests) == 2
+
+
+async def test_a_pod_is_deleted_exactly_as_it_was_read(world: World) -> None:
+    await world.cluster.delete_pod("voice", POD)
+
+    ((method, path, body),) = world.kube.requests
+    assert (method, path) == ("DELETE", "/api/v1/namespaces/voice/pods/desk-r-0")
+    assert body["preconditions"] == {"uid": "uid-1", "resourceVersion": "7"}
+    assert "gracePeriodSeconds" not in body
+
+
+async def test_a_pod_that_is_gone_already_is_as_good_as_deleted(world: World) -> None:
+    world.kube.error = ApiError(404, "NotFound", "")
+
+    await world.cluster.delete_pod("voice", POD)
+
+
+async def test_a_pod_that_changed_meanwhile_is_not_deleted(world: World) -> None:
+    world.kube.error = ApiError(409, "Conflict", "")
+
+    with pytest.raises(ApiError):
+        await world.cluster.delete_pod("voice", POD)
+
+
+async def test_a_pod_that_exists_already_is_as_good_as_created(world: World) -> None:
+    world.kube.error = ApiError(409, "AlreadyExists", "")
+
+    await world.cluster.create_pod({"metadata": {"namespace": "voice", "name": "desk-r-0"}})
+
+
+async def test_an_idle_pod_loses_the_annotation_that_holds_its_node(world: World) -> None:
+    await world.cluster.mark_pod("voice", Mark(POD, busy=False))
+
+    _, _, body = world.kube.requests[0]
+    assert body["metadata"] == {
+        "uid": "uid-1",
+        "labels": {"voicefleet.dev/busy": "false"},
+        "annotations": {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+            "karpenter.sh/do-not-disrupt": None,
+        },
+    }
+
+
+async def test_a_status_reaches_no_other_object_of_the_same_name(world: World) -> None:
+    metadata = {"name": "desk", "namespace": "voice", "uid": "uid-9", "resourceVersion": "3"}
+    body = {"apiVersion": "voicefleet.dev/v1alpha1", "kind": "VoiceAgent", "metadata": metadata}
+
+    await world.cluster.write_status(VOICE_AGENTS, body, {"calls": 1})
+
+    method, path, sent = world.kube.requests[0]
+    assert (method, path) == (
+        "APPLY voicefleet-operator/status",
+        "/apis/voicefleet.dev/v1alpha1/namespaces/voice/voiceagents/desk/status",
+    )
+    assert sent["metadata"] == {"name": "desk", "namespace": "voice", "uid": "uid-9"}
+
+
+async def test_what_somebody_else_wrote_just_before_is_looked_at_though_the_watch_tells_of_it_no_more(
+    world: World,
+) -> None:
+    metadata = {"name": "n", "namespace": "voice", "uid": "uid-1", "resourceVersion": "3"}
+
+    await world.cluster.write_status(VOICE_AGENTS, {"apiVersion": "v", "kind": "K", "metadata": metadata}, {})
+
+    assert world.queue.take() == Key("VoiceAgent", "voice", "n")
+
+
+@pytest.mark.parametrize("act", ["apply", "create", "secret", "delete", "mark", "status"])
+async def test_who_does_not_lead_changes_nothing(world: World, act: str) -> None:
+    world.leads = False
+    owned = {"metadata": {"namespace": "voice", "name": "x", "ownerReferences": [{"uid": "u"}]}}
+    body = {"apiVersion": "v", "kind": "K", "metadata": {"name": "n", "namespace": "voice", "uid": "u"}}
+    acts = {
+        "apply": lambda: world.cluster.apply(CONFIG),
+        "create": lambda: world.cluster.create_pod(owned),
+        "secret": lambda: world.cluster.create_secret(owned, again=True),
+        "delete": lambda: world.cluster.delete_pod("voice", POD),
+        "mark": lambda: world.cluster.mark_pod("voice", Mark(POD, busy=True)),
+        "status": lambda: world.cluster.write_status(VOICE_AGENTS, body, {}),
+    }
+
+    with pytest.raises(NotLeaderError):
+        await acts[act]()
+
+    assert world.kube.requests == []

@@ -1,0 +1,197 @@
+"""One turn about one object, with an outside in memory."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
+from tests.support.fleet import state
+from tests.support.manifests import minimal
+from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
+from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
+from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
+from voicefleet_operator.ports import Ports
+from voicefleet_operator.workqueue import Key
+
+KEY = Key("VoiceAgent", "voice", "desk")
+
+
+@dataclass(frozen=True)
+class World:
+    ports: Ports
+    cluster: FakeCluster
+    workers: FakeWorkers
+
+    async def turn(self) -> list[str]:
+        """Take one turn and return what it wrote."""
+        self.cluster.writes.clear()
+        await reconcile_voice_agent(KEY, self.ports)
+        return list(self.cluster.writes)
+
+    def apply(self, **spec: object) -> Body:
+        manifest = minimal("VoiceAgent")
+        manifest["metadata"]["name"] = "desk"
+        return self.cluster.put(VOICE_AGENTS, resource(manifest, **spec))
+
+    def apply_pool(self, **spec: object) -> None:
+        manifest = minimal("ProviderPool")
+        manifest["metadata"]["name"] = "pool"
+        self.cluster.put(PROVIDER_POOLS, resource(manifest, **spec))
+
+    def everybody_says(self, *, calls: int) -> None:
+        for pod in self.ports.cache.pods:
+            self.workers.states[pod["metadata"]["uid"]] = state(calls=calls)
+
+    def status(self) -> Body:
+        agent = self.ports.cache.agents.get("voice", "desk")
+        assert agent is not None
+        status: Body = agent["status"]
+        return status
+
+    def condition(self, kind: str) -> str:
+        found = next(c for c in self.status()["conditions"] if c["type"] == kind)
+        return f"{found['status']} {found['reason']}"
+
+
+@pytest.fixture
+def world() -> World:
+    return World(*build_ports())
+
+
+async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+
+    writes = await world.turn()
+
+    assert writes[:4] == [
+        "create desk-control",
+        "apply ServiceAccount/desk-worker",
+        "apply ConfigMap/desk-spec",
+        "apply PodDisruptionBudget/desk-busy",
+    ]
+    assert [write.split()[0] for write in writes[4:]] == ["create", "status"]
+    assert world.condition("Reconciling") == "True WorkersStarting"
+
+
+async def test_a_settled_fleet_is_not_written_to(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    await world.turn()
+
+    assert await world.turn() == []
+    assert world.condition("Ready") == "True Ready"
+
+
+async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=5)
+
+    writes = await world.turn()
+
+    assert [write.split()[0] for write in writes] == ["mark", "status"]
+    assert (world.status()["calls"], world.status()["freeSlots"]) == (5, 7)
+
+
+async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    await world.turn()
+
+    world.apply(suspend=True)
+    told = await world.turn()
+    left = await world.turn()
+
+    assert [write.split()[0] for write in told] == ["status"]
+    assert [write.split()[0] for write in left] == ["delete", "status"]
+    assert world.status()["summary"] == "1 worker, 0 calls, 1 cordoned"
+    await world.turn()
+    assert world.condition("Ready") == "False Suspended"
+
+
+async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) -> None:
+    agent = world.apply()
+    world.apply_pool()
+    metadata = {**agent["metadata"], "deletionTimestamp": "2026-03-02T12:00:00Z"}
+    world.cluster.put(VOICE_AGENTS, {**agent, "metadata": metadata})
+
+    assert await world.turn() == ["status desk"]
+    assert world.condition("Reconciling") == "True Deleting"
+
+
+async def test_pods_of_a_namesake_that_is_gone_are_not_counted(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    stranger = {"labels": {"voicefleet.dev/agent": "desk"}, "ownerReferences": [{"uid": "another"}]}
+    world.cluster.put(PODS, {"metadata": {"name": "desk-old-0", **stranger}, "spec": {}, "status": {}})
+
+    await world.turn()
+
+    assert world.status()["replicas"] == 0
+    assert "uid-desk-old-0" not in world.workers.followed[KEY]
+
+
+async def test_a_spec_that_this_version_refuses_is_told_and_touches_nothing(world: World) -> None:
+    world.apply(agents=[])
+
+    assert await world.turn() == ["status desk"]
+    assert world.condition("Stalled") == "True InvalidSpec"
+    assert await world.turn() == []
+
+
+async def test_a_missing_secret_is_found_in_the_pods_events(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    (pod,) = world.ports.cache.pods
+    waiting = {"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    status = {"phase": "Pending", "containerStatuses": [waiting]}
+    world.cluster.put(PODS, {**pod, "spec": {**pod["spec"], "nodeName": "node"}, "status": status})
+    message = 'MountVolume.SetUp failed for volume "secret-0" : secret "livekit" not found'
+    world.cluster.events = [{"reason": "FailedMount", "message": message}]
+
+    await world.turn()
+
+    assert world.condition("Stalled") == "True SecretMissing"
+
+
+async def test_a_pool_may_be_shared_by_the_labels_of_a_namespace(world: World) -> None:
+    world.apply(providerPoolRef={"name": "pool", "namespace": "shared"})
+    manifest = minimal("ProviderPool")
+    manifest["metadata"] = {"name": "pool", "namespace": "shared"}
+    world.cluster.put(PROVIDER_POOLS, resource(manifest, allowedNamespaces={"matchLabels": {"tier": "voice"}}))
+
+    await world.turn()
+    assert world.condition("Stalled") == "True PoolForbidden"
+
+    world.cluster.labels = {"tier": "voice", "more": "labels"}
+    await world.turn()
+    assert world.condition("Stalled") == "False AsWanted"
+
+
+async def test_workers_of_an_agent_that_is_gone_are_heard_no_more(world: World) -> None:
+    assert await world.turn() == []
+    assert world.workers.followed == {KEY: {}}
+
+
+async def test_a_pool_counts_who_uses_it_and_is_written_once(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    key = Key("ProviderPool", "voice", "pool")
+
+    await reconcile_provider_pool(key, world.ports)
+    await reconcile_provider_pool(key, world.ports)
+
+    assert world.cluster.writes == ["status pool"]
+    pool = world.ports.cache.pools.get("voice", "pool")
+    assert pool is not None
+    assert pool["status"]["agents"] == 1

@@ -1,0 +1,166 @@
+"""The election, with a record that behaves as the server's: a stale version is refused."""
+
+from typing import Any
+
+import pytest
+
+from voicefleet_operator import lease as module
+from voicefleet_operator.errors import ApiError
+from voicefleet_operator.lease import Lease
+
+Body = dict[str, Any]
+
+
+class World:
+    """A clock, and the one Lease that everybody talks to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.version = 0
+        self.lease: Body | None = None
+        self.cut_off: set[str] = set()
+        self.seconds_per_refusal = 0.0
+
+    def candidate(self, name: str) -> Lease:
+        connection = Connection(self, name)
+        return Lease(connection, namespace="op", name="lead", identity=name, clock=lambda: self.seconds)  # type: ignore[arg-type]
+
+    def write(self, spec: Body) -> Body:
+        self.version += 1
+        self.lease = {"metadata": {"resourceVersion": str(self.version)}, "spec": spec}
+        return self.lease
+
+    @property
+    def holder(self) -> str:
+        assert self.lease is not None
+        return str(self.lease["spec"]["holderIdentity"])
+
+
+class Connection:
+    """One candidate's way to the record."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+
+    async def request(self, method: str, _path: str, *, body: Body | None = None, **_: object) -> Body:
+        self.check()
+        if method == "POST":
+            assert body is not None
+            if self.world.lease is not None:
+                raise ApiError(409, "AlreadyExists", "")
+            return self.world.write(body["spec"])
+        if self.world.lease is None:
+            raise ApiError(404, "NotFound", "")
+        return self.world.lease
+
+    async def merge(self, _path: str, body: Body, **_: object) -> Body:
+        self.check()
+        assert self.world.lease is not None
+        if body["metadata"]["resourceVersion"] != self.world.lease["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "")
+        return self.world.write({**self.world.lease["spec"], **body["spec"]})
+
+    def check(self) -> None:
+        if self.name in self.world.cut_off:
+            self.world.seconds += self.world.seconds_per_refusal
+            raise ApiError(0, "TimeoutError", "")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_first_one_leads_and_the_second_waits(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+
+    assert await first._try()
+    assert not await second._try()
+    assert (first.is_valid(), second.is_valid()) == (True, False)
+
+
+async def test_a_leader_that_falls_silent_stops_before_the_next_one_begins(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first._try()
+    await second._try()
+    world.cut_off = {"first"}
+
+    both = []
+    for _ in range(20):
+        world.seconds += 1
+        await first._try()
+        await second._try()
+        both.append((first.is_valid(), second.is_valid()))
+
+    assert (True, True) not in both
+    assert both[8] == (True, False)
+    assert both[9] == (False, False)
+    assert both[-1] == (False, True)
+    assert world.holder == "second"
+
+
+async def test_renewing_keeps_others_waiting_however_long(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+
+    for _ in range(30):
+        await first._try()
+        assert not await second._try()
+        world.seconds += 2
+
+
+async def test_a_lead_that_was_given_away_is_taken_at_once(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first._try()
+    await second._try()
+
+    await first.release()
+
+    assert not first.is_valid()
+    assert await second._try()
+
+
+async def test_a_leader_that_was_replaced_does_not_give_away_what_is_not_its_own(world: World) -> None:
+    first = world.candidate("first")
+    await first._try()
+    assert world.lease is not None
+    world.write({**world.lease["spec"], "holderIdentity": "second"})
+
+    await first.release()
+
+    assert world.holder == "second"
+
+
+async def test_a_leader_that_finds_another_name_in_the_record_is_none_from_then_on(world: World) -> None:
+    first = world.candidate("first")
+    await first._try()
+    assert world.lease is not None
+    world.write({**world.lease["spec"], "holderIdentity": "second"})
+
+    assert not await first._try()
+    assert not first.is_valid()
+
+
+async def test_of_two_who_find_it_abandoned_one_wins(world: World) -> None:
+    one, two = world.candidate("one"), world.candidate("two")
+    stale = world.write({"holderIdentity": "", "leaseTransitions": 4})
+
+    await one._try()
+    with pytest.raises(ApiError, match="409"):
+        await two._change(stale, {"holderIdentity": "two"})
+
+    assert world.holder == "one"
+    assert world.lease is not None
+    assert world.lease["spec"]["leaseTransitions"] == 5
+
+
+async def test_keeping_ends_when_renewing_failed_for_ten_seconds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    first = world.candidate("first")
+    await first._try()
+    world.cut_off, world.seconds_per_refusal = {"first"}, 3.0
+
+    await first.keep()
+
+    assert 10 <= world.seconds <= 12
+    assert not first.is_valid()

@@ -1,0 +1,127 @@
+"""Pods as the kubelet leaves them, and what is said about them."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.fleet import NOW
+from voicefleet.fleet import Worker
+from voicefleet.names import Reason
+from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
+
+Body = dict[str, Any]
+
+
+def body(*, state: Body | None = None, node: str | None = "node-1", **status: object) -> Body:
+    statuses = [{"name": "worker", "state": state, "restartCount": 3}] if state is not None else []
+    return {
+        "metadata": {
+            "name": "desk-rev-0",
+            "namespace": "voice",
+            "uid": "u",
+            "resourceVersion": "7",
+            "labels": {"voicefleet.dev/revision": "rev", "voicefleet.dev/busy": "true"},
+        },
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "worker", "image": "worker:dev"}],
+            "volumes": [{"name": "secret-0", "secret": {"secretName": "livekit"}}],
+        },
+        "status": {"phase": "Pending", **status, "containerStatuses": statuses},
+    }
+
+
+def waiting(reason: str, message: str = "") -> Body:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def test_a_running_pod_is_read_as_it_is() -> None:
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-03-02T12:00:00Z"}
+    pod = read_pod(body(state={"running": {}}, phase="Running", podIP="10.0.0.1", conditions=[ready]))
+
+    assert (pod.revision, pod.ready, pod.ready_since, pod.marked_busy, pod.trouble) == ("rev", True, NOW, True, None)
+    assert not Worker(pod).may_be_deleted(NOW)
+
+
+def test_only_a_running_pod_is_listened_to() -> None:
+    assert address_of(body(phase="Running", podIP="10.0.0.1")) == "10.0.0.1"
+    assert address_of(body(phase="Pending", podIP="10.0.0.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (
+            'MountVolume.SetUp failed for volume "secret-0" : secret "livekit" not found',
+            "Secret 'livekit' does not exist in namespace 'voice': create it, and waiting workers start.",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "secret-0" : references non-existent secret key: api-key',
+            "Secret 'livekit' in namespace 'voice' lacks key 'api-key': add it, and workers start.",
+        ),
+    ],
+)
+def test_a_missing_secret_is_named_with_what_to_do(failure: str, words: str) -> None:
+    trouble = read_pod(body(state=waiting("ContainerCreating")), failure).trouble
+
+    assert trouble is not None
+    assert (trouble.reason, trouble.message) == (Reason.SECRET_MISSING, words)
+
+
+def test_a_pod_that_waits_for_volumes_is_asked_about() -> None:
+    assert waits_for_volumes(body(state=waiting("ContainerCreating")))
+    assert not waits_for_volumes(body(state=waiting("ImagePullBackOff")))
+    assert not waits_for_volumes(body(node=None))
+
+
+def test_of_several_complaints_the_last_one_counts() -> None:
+    events = [
+        {"reason": "FailedMount", "message": "late", "lastTimestamp": "2026-03-02T12:00:02Z"},
+        {"reason": "Scheduled", "message": "other", "lastTimestamp": "2026-03-02T12:00:03Z"},
+        {"reason": "FailedMount", "message": "early", "lastTimestamp": "2026-03-02T12:00:01Z"},
+    ]
+
+    assert find_mount_failure(events) == "late"
+    assert find_mount_failure([]) is None
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason", "words"),
+    [
+        (body(state=waiting("ImagePullBackOff", "no such tag")), Reason.IMAGE_PULL, "'worker:dev' cannot be pulled"),
+        (
+            body(
+                node=None,
+                conditions=[
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+                ],
+            ),
+            Reason.UNSCHEDULABLE,
+            "no node takes a worker: 0/3 nodes",
+        ),
+        (
+            body(state=waiting("CrashLoopBackOff"), phase="Running"),
+            Reason.POD_FAILED,
+            "kubectl logs -n voice desk-rev-0",
+        ),
+        (body(state=waiting("CreateContainerConfigError", 'secret "x" not found')), Reason.SECRET_MISSING, '"x"'),
+        (body(phase="Failed", reason="Evicted", message="low on disk"), Reason.POD_FAILED, "Evicted: low on disk"),
+        (
+            body(phase="Failed", state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+            Reason.POD_FAILED,
+            "exit code 137, OOMKilled",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, Reason) else "",
+)
+def test_trouble_is_told_in_words(pod: Body, reason: Reason, words: str) -> None:
+    trouble = read_pod(pod).trouble
+
+    assert trouble is not None
+    assert trouble.reason is reason
+    assert words in trouble.message
+
+
+@pytest.mark.parametrize("state", [{"running": {}}, waiting("ContainerCreating"), {}])
+def test_doubt_about_a_pod_keeps_it(state: Body) -> None:
+    assert not Worker(read_pod(body(state=state, phase="Pending"))).may_be_deleted(NOW)

@@ -1,0 +1,156 @@
+"""Hearing a worker over a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp import web
+
+from tests.support.fleet import NOW, state
+from voicefleet_operator import streams as module
+from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.ports import Address
+from voicefleet_operator.streams import WorkerStreams
+from voicefleet_operator.workqueue import Key, WorkQueue
+
+KEY = Key("VoiceAgent", "voice", "desk")
+ADDRESS = Address("voice", "desk-rev-0", "127.0.0.1", "token")
+
+
+class Worker:
+    """A control port that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self.commands: list[str] = []
+        self.connections = 0
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != "Bearer token":
+            return web.Response(status=401)
+        self.connections += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while line := await self.lines.get():
+            await response.write(line)
+        return response
+
+    async def command(self, request: web.Request) -> web.Response:
+        self.commands.append(request.path)
+        return web.Response()
+
+    def says(self, *, calls: int) -> None:
+        self.lines.put_nowait(state(calls=calls).model_dump_json(by_alias=True).encode() + b"\n")
+
+
+@pytest.fixture
+async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
+    worker = Worker()
+    app = web.Application()
+    app.router.add_get("/v1/state", worker.state)
+    app.router.add_post("/v1/cordon", worker.command)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setattr(module, "CONTROL_PORT", runner.addresses[0][1])
+    yield worker
+    await runner.cleanup()
+
+
+@pytest.fixture
+def queue() -> WorkQueue:
+    return WorkQueue()
+
+
+@pytest.fixture
+async def streams(queue: WorkQueue) -> AsyncIterator[WorkerStreams]:
+    streams = WorkerStreams(queue, Metrics(), now=lambda: NOW)
+    yield streams
+    await streams.close()
+
+
+async def until(probe: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not probe():  # noqa: ASYNC110 - the answer comes over a socket
+            await asyncio.sleep(0.01)
+
+
+def calls(streams: WorkerStreams) -> int | None:
+    heard = streams.heard("uid")
+    return len(heard.state.sessions) if heard else None
+
+
+async def test_what_a_worker_says_is_known_and_its_agent_looked_at(
+    worker: Worker, streams: WorkerStreams, queue: WorkQueue
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=2)
+
+    assert await asyncio.wait_for(queue.get(), 5) == KEY
+    assert calls(streams) == 2
+
+
+async def test_a_broken_connection_is_made_anew(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=1)
+    worker.lines.put_nowait(b"")
+    worker.says(calls=4)
+
+    await until(lambda: calls(streams) == 4)
+    assert worker.connections == 2
+
+
+async def test_a_line_that_makes_no_sense_is_passed_over(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.lines.put_nowait(b"{nonsense\n")
+    worker.says(calls=3)
+
+    await until(lambda: calls(streams) == 3)
+    assert worker.connections == 1
+
+
+async def test_a_worker_that_refuses_the_token_is_not_heard(worker: Worker, streams: WorkerStreams) -> None:
+    worker.says(calls=1)
+    streams.follow(KEY, {"uid": Address("voice", "desk-rev-0", "127.0.0.1", "wrong")})
+
+    await streams.settle(5)
+
+    assert calls(streams) is None
+
+
+async def test_a_pod_that_is_gone_is_heard_no_more(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=1)
+    await until(lambda: calls(streams) == 1)
+
+    streams.follow(KEY, {})
+
+    assert calls(streams) is None
+
+
+async def test_following_one_agent_leaves_the_others_alone(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=1)
+    await until(lambda: calls(streams) == 1)
+
+    streams.follow(Key("VoiceAgent", "voice", "other"), {})
+
+    assert calls(streams) == 1
+
+
+async def test_a_command_reaches_the_worker(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.cordon("uid")
+
+    assert worker.commands == ["/v1/cordon"]
+
+
+async def test_a_command_to_a_dead_worker_fails_quietly(
+    streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONTROL_PORT", 1)
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.cordon("uid")
+    await streams.cordon("unknown")

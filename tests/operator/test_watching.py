@@ -1,0 +1,27 @@
+"""kopf hands over events and leaves no trace."""
+
+from kubernetes.aio import client
+
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.watching import build_registry, build_settings
+from voicefleet_operator.workqueue import WorkQueue
+
+
+def test_kopf_has_nothing_but_handlers_that_watch() -> None:
+    registry = build_registry(Cache(), WorkQueue(), client.Configuration())
+
+    assert len(registry._watching._handlers) == 3
+    assert not registry._changing._handlers
+    assert not registry._spawning._handlers
+    assert not registry._indexing._handlers
+    assert not registry._webhooks._handlers
+
+
+def test_kopf_neither_posts_nor_peers_nor_asks_for_more_rights() -> None:
+    settings = build_settings()
+
+    assert settings.peering.standalone
+    assert not settings.posting.enabled
+    assert settings.scanning.disabled
+    assert settings.watching.label_selectors["pods"] == "app.kubernetes.io/managed-by=voicefleet"
+    assert settings.queueing.worker_limit is None

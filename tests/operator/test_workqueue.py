@@ -1,0 +1,128 @@
+"""The queue, on a clock that only the test moves."""
+
+import asyncio
+
+import pytest
+
+from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
+
+A, B = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue:
+    return WorkQueue(clock=clock, jitter=lambda: 1.0)
+
+
+def test_a_key_that_is_asked_for_twice_comes_once(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.add(A)
+
+    assert (queue.take(), queue.take()) == (A, None)
+
+
+def test_keys_come_in_the_order_in_which_they_were_asked_for(queue: WorkQueue) -> None:
+    queue.add(B)
+    queue.add(A)
+
+    assert (queue.take(), queue.take()) == (B, A)
+
+
+def test_a_key_that_changes_while_it_is_worked_on_comes_again_afterwards_and_never_at_once(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.take()
+    queue.add(A)
+    queue.add(A)
+
+    assert queue.take() is None
+    queue.done(A)
+    assert (queue.take(), queue.take()) == (A, None)
+
+
+def test_of_several_delays_the_earliest_counts(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_after(A, 60)
+    queue.add_after(A, 5)
+    queue.add_after(A, 30)
+
+    clock.seconds += 4.9
+    assert queue.take() is None
+    clock.seconds += 0.1
+    assert queue.take() == A
+    clock.seconds += 100
+    assert queue.take() is None
+
+
+def test_a_turn_serves_the_delays_before_it(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_after(A, 5)
+    queue.add(A)
+    queue.take()
+    queue.done(A)
+
+    clock.seconds += 10
+    assert queue.take() is None
+
+
+def test_a_failing_key_comes_later_and_later_up_to_five_minutes(queue: WorkQueue) -> None:
+    pauses = [queue.fail(A) for _ in range(14)]
+
+    assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert pauses[-1] == 300
+    queue.succeed(A)
+    assert queue.fail(A) == 0.2
+
+
+def test_failures_are_spread_between_half_and_all_of_the_pause(clock: Clock) -> None:
+    assert WorkQueue(clock=clock, jitter=lambda: 0.0).fail(A) == 0.1
+
+
+def test_the_next_due_time_forgets_delays_that_were_overtaken(queue: WorkQueue) -> None:
+    queue.add_after(A, 60)
+    queue.add_after(A, 5)
+    queue.add_after(B, 20)
+
+    assert queue.next_due_seconds() == 5
+    queue.add(A)
+    queue.take()
+    assert queue.next_due_seconds() == 20
+
+
+async def test_whoever_waits_is_woken_by_the_next_key(queue: WorkQueue) -> None:
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+
+    queue.add(A)
+
+    assert await waiting == A
+
+
+async def test_two_who_wait_get_one_key_each(queue: WorkQueue) -> None:
+    waiting = [asyncio.create_task(queue.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    queue.add(A)
+    queue.add(B)
+
+    assert set(await asyncio.gather(*waiting)) == {A, B}
+
+
+async def test_a_closed_queue_sends_everybody_home(queue: WorkQueue) -> None:
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+
+    queue.close()
+
+    with pytest.raises(QueueClosed):
+        await waiting
