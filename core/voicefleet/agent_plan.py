@@ -6,7 +6,7 @@ settings. What it cannot honour it refuses by field, or names in `not_yet`; it n
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.providerpool.providers import Provider
@@ -26,7 +26,6 @@ from voicefleet.names import agent_dispatch_name
 
 Role = Literal["Stt", "Llm", "Tts"]
 OptionValue = str | int | float | bool
-Choice = TypeVar("Choice", bound=ModelChoice)
 
 DEFAULT_NAMESPACE = "default"
 
@@ -83,9 +82,12 @@ class AgentPlan:
         return agent_dispatch_name(self.namespace, self.name)
 
     @property
-    def providers(self) -> tuple[ProviderPlan, ProviderPlan, ProviderPlan]:
+    def providers(self) -> "Providers":
         """The three providers, in the order in which a turn meets them."""
         return (self.stt, self.llm, self.tts)
+
+
+Providers = tuple[ProviderPlan, ProviderPlan, ProviderPlan]
 
 
 def plan_agent(agent: VoiceAgent, pool: ProviderPool) -> AgentPlan | PlanProblem:
@@ -95,18 +97,14 @@ def plan_agent(agent: VoiceAgent, pool: ProviderPool) -> AgentPlan | PlanProblem
     if voice.realtime is not None:
         return PlanProblem("agent", "spec.voice.realtime", "this worker runs pipelines only: set voice.pipeline")
     if entry.instructions is None:
-        return PlanProblem(
-            "agent", f"spec.agents[{index}].instructionsFrom", "this worker reads instructions from the spec only"
-        )
+        field = f"spec.agents[{index}].instructionsFrom"
+        return PlanProblem("agent", field, "this worker reads instructions from the spec only")
     pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
-    stt = _plan_provider(pool, "Stt", pipeline.stt, language=language)
-    llm = _plan_provider(pool, "Llm", pipeline.llm, language=language)
-    tts = _plan_provider(pool, "Tts", pipeline.tts, language=language)
-    for planned in (stt, llm, tts):
-        if isinstance(planned, PlanProblem):
-            return planned
-    assert isinstance(stt, ProviderPlan) and isinstance(llm, ProviderPlan) and isinstance(tts, ProviderPlan)  # noqa: S101, PT018 - the loop above returned otherwise
+    providers = _plan_providers(pool, pipeline, language=language)
+    if isinstance(providers, PlanProblem):
+        return providers
+    stt, llm, tts = providers
     return AgentPlan(
         namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
         name=agent.metadata.name,
@@ -142,6 +140,19 @@ def _entry_agent(spec: VoiceAgentSpec) -> tuple[int, NamedAgent]:
         if agent.name == spec.entry_agent:
             return index, agent
     return 0, spec.agents[0]
+
+
+def _plan_providers(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Providers | PlanProblem:
+    stt = _plan_provider(pool, "Stt", pipeline.stt, language=language)
+    if isinstance(stt, PlanProblem):
+        return stt
+    llm = _plan_provider(pool, "Llm", pipeline.llm, language=language)
+    if isinstance(llm, PlanProblem):
+        return llm
+    tts = _plan_provider(pool, "Tts", pipeline.tts, language=language)
+    if isinstance(tts, PlanProblem):
+        return tts
+    return stt, llm, tts
 
 
 def _plan_provider(pool: ProviderPool, role: Role, choice: ModelChoice, *, language: str) -> ProviderPlan | PlanProblem:
@@ -196,7 +207,7 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.conversation.endPhrases", talk.end_phrases),
         ("spec.telephony.dtmf", "telephony" in spec.model_fields_set and "dtmf" in spec.telephony.model_fields_set),
         ("spec.recording", spec.recording.enabled),
-        ("spec.transcript", spec.transcript.enabled),
+        ("spec.transcript", "transcript" in spec.model_fields_set and spec.transcript.enabled),
         ("spec.analysis", spec.analysis),
         ("spec.dataProtection", "data_protection" in spec.model_fields_set),
         ("spec.billing", spec.billing),

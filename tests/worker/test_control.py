@@ -1,0 +1,150 @@
+"""The control port: who may ask what, and what the stream says."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.worker.files import Mounted
+from voicefleet.names import STATE_PATH
+from voicefleet.wire import WorkerState
+from voicefleet_worker.control import Control, start_control
+from voicefleet_worker.desk import Desk
+from voicefleet_worker.metrics import Metrics
+from voicefleet_worker.problems import BadInputError
+
+TOKEN = {"Authorization": "Bearer token-1"}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(slots=2, revision="r1", clock=lambda: 100.0)
+
+
+@pytest.fixture
+async def client(desk: Desk, mounted: Mounted) -> AsyncIterator[TestClient[Any, Any]]:
+    control = Control(desk, Metrics(desk), mounted.folder / "token", heartbeat_seconds=0.05)
+    async with TestClient(TestServer(control.build_app())) as client:
+        yield client
+
+
+async def read(stream: ClientResponse) -> WorkerState:
+    async with asyncio.timeout(5):
+        return WorkerState.model_validate(json.loads(await stream.content.readline()))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer token-2"}, {"Authorization": "Basic token-1"}, {"Authorization": "Bearer"}],
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", STATE_PATH), ("POST", "/v1/cordon"), ("POST", "/v1/uncordon")])
+async def test_nobody_without_the_token_gets_in(
+    client: TestClient[Any, Any], desk: Desk, method: str, path: str, headers: dict[str, str]
+) -> None:
+    async with client.request(method, path, headers=headers) as response:
+        assert response.status == 401
+    assert not desk.cordoned
+
+
+async def test_a_rotated_token_counts_at_once_and_a_lost_one_locks(
+    client: TestClient[Any, Any], mounted: Mounted
+) -> None:
+    mounted.write("token", "token-2")
+    async with client.post("/v1/cordon", headers=TOKEN) as response:
+        assert response.status == 401
+    async with client.post("/v1/cordon", headers={"Authorization": "bearer token-2"}) as response:
+        assert response.status == 200
+    (mounted.folder / "token").unlink()
+    async with client.post("/v1/cordon", headers={"Authorization": "bearer token-2"}) as response:
+        assert response.status == 401
+
+
+async def test_the_stream_tells_every_change_and_beats(client: TestClient[Any, Any], desk: Desk) -> None:
+    async with client.get(STATE_PATH, headers=TOKEN) as stream:
+        first = await read(stream)
+        beat = await read(stream)
+        desk.answer("AJ_1")
+        desk.set_registered(True)
+        taken = await read(stream)
+        while not taken.sessions:
+            taken = await read(stream)
+
+    assert (first.revision, first.slots, first.sessions, first.registered) == ("r1", 2, (), False)
+    assert beat.sequence > first.sequence
+    assert [(session.id, session.age_seconds) for session in taken.sessions] == [("AJ_1", 0.0)]
+    assert (taken.registered, taken.reported_load) == (True, -0.5)
+
+
+async def test_two_readers_both_hear(client: TestClient[Any, Any], desk: Desk) -> None:
+    async with client.get(STATE_PATH, headers=TOKEN) as one, client.get(STATE_PATH, headers=TOKEN) as two:
+        desk.cordon()
+        heard = []
+        for stream in (one, two):
+            state = await read(stream)
+            while not state.cordoned:
+                state = await read(stream)
+            heard.append(state.sequence)
+
+    assert len(set(heard)) == 2
+
+
+async def test_a_reader_that_left_is_forgotten(client: TestClient[Any, Any], desk: Desk) -> None:
+    async with client.get(STATE_PATH, headers=TOKEN) as stream:
+        await read(stream)
+        assert len(desk._listeners) == 1
+        stream.close()
+    for _ in range(100):
+        if not desk._listeners:
+            break
+        await asyncio.sleep(0.05)
+
+    assert not desk._listeners
+
+
+async def test_cordon_and_back(client: TestClient[Any, Any], desk: Desk) -> None:
+    async with client.post("/v1/cordon", headers=TOKEN) as response:
+        assert (await response.json())["cordoned"] is True
+    async with client.post("/v1/uncordon", headers=TOKEN) as response:
+        assert (await response.json())["reportedLoad"] == -1.0
+    desk.drain()
+    async with client.post("/v1/uncordon", headers=TOKEN) as response:
+        assert response.status == 409
+
+
+async def status(client: TestClient[Any, Any], path: str) -> int:
+    async with client.get(path) as response:
+        return response.status
+
+
+async def test_ready_means_that_livekit_can_send_calls(client: TestClient[Any, Any], desk: Desk) -> None:
+    assert await status(client, "/livez") == 200
+    assert [await status(client, path) for path in ("/readyz", "/health")] == [503, 503]
+    desk.set_registered(True)
+    assert [await status(client, path) for path in ("/readyz", "/health")] == [200, 200]
+    desk.cordon()
+    assert await status(client, "/readyz") == 200
+    desk.drain()
+    assert [await status(client, path) for path in ("/readyz", "/livez")] == [503, 200]
+
+
+async def test_metrics_are_for_everybody(client: TestClient[Any, Any], desk: Desk) -> None:
+    desk.answer("AJ_1")
+    async with client.get("/metrics") as response:
+        text = await response.text()
+
+    assert "voicefleet_worker_sessions 1.0" in text
+    assert "AJ_1" not in text
+
+
+async def test_a_taken_port_is_said_in_one_line(desk: Desk, mounted: Mounted) -> None:
+    control = Control(desk, Metrics(desk), mounted.folder / "token")
+    runner, port = await start_control(control, host="127.0.0.1", port=0)
+    try:
+        with pytest.raises(BadInputError, match=f"--control-port: {port} cannot be listened on"):
+            await start_control(control, host="127.0.0.1", port=port)
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,129 @@
+"""Bad input is one line and exit status 2."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.worker.files import AGENT, POOL, SECRET_VALUE, Mounted
+from voicefleet_worker.main import BAD_INPUT, main
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.providers import check_provider
+from voicefleet_worker.settings import load_settings
+
+
+def changed(manifest: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
+    body = copy.deepcopy(manifest)
+    inner: Any = body
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = value
+    return body
+
+
+CASES = [
+    pytest.param("agent.json", "{", ["agent.json", "not valid YAML or JSON", "line 1"], id="malformed"),
+    pytest.param("agent.json", "a: b: c", ["agent.json", "line 1"], id="malformed YAML"),
+    pytest.param("agent.json", "- 1", ["agent.json", "expected an object", "list"], id="a list"),
+    pytest.param("agent.json", "", ["agent.json", "found nothing"], id="empty"),
+    pytest.param("agent.json", POOL, ["agent.json", "kind", "expected VoiceAgent", "ProviderPool"], id="swapped"),
+    pytest.param("pool.json", AGENT, ["pool.json", "kind", "expected ProviderPool"], id="swapped the other way"),
+    pytest.param(
+        "agent.json",
+        changed(AGENT, "spec", "worker", "sessionsPerWorker", value="many"),
+        ["agent.json", "spec.worker.sessionsPerWorker", "integer"],
+        id="wrong type",
+    ),
+    pytest.param(
+        "agent.json",
+        changed(AGENT, "spec", "voice", value={"realtime": {}}),
+        ["agent.json", "spec.voice.realtime", "pipeline"],
+        id="not yet",
+    ),
+    pytest.param(
+        "pool.json",
+        changed(POOL, "spec", "providers", 0, "plugin", value="assemblyai"),
+        ["pool.json", "spec.providers[deepgram].plugin", "assemblyai", "deepgram, openai"],
+        id="a plugin that the image lacks",
+    ),
+    pytest.param(
+        "pool.json",
+        changed(POOL, "spec", "providers", 1, "options", value={"temprature": "1"}),
+        ["pool.json", "spec.providers[openai].options.temprature", "no option"],
+        id="a mistyped option",
+    ),
+    pytest.param("secrets/openai/api-key", " \n", ["secrets/openai/api-key", "empty"], id="empty secret"),
+    pytest.param("token", "", ["token", "empty"], id="empty token"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "said"), CASES)
+def test_bad_input_is_one_line(
+    mounted: Mounted, capsys: pytest.CaptureFixture[str], name: str, body: object, said: list[str]
+) -> None:
+    mounted.write(name, body)
+
+    assert main(mounted.arguments) == BAD_INPUT
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(word in line for word in said), line
+    assert SECRET_VALUE not in line
+
+
+@pytest.mark.parametrize("name", ["agent.json", "pool.json", "token", "secrets/livekit/api-secret"])
+def test_a_missing_file_is_named(mounted: Mounted, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (mounted.folder / name).unlink()
+
+    assert main(mounted.arguments) == BAD_INPUT
+    assert f"{mounted.folder / name}: " in capsys.readouterr().err
+
+
+def test_help_and_version_read_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, said in (("--help", "/etc/voicefleet/spec/agent.json"), ("--version", "voicefleet-worker 0.")):
+        with pytest.raises(SystemExit) as ended:
+            main([flag])
+        assert ended.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+def test_yaml_with_a_date_is_read_as_text(mounted: Mounted) -> None:
+    mounted.write(
+        "agent.json",
+        "kind: VoiceAgent\nmetadata: {name: a, creationTimestamp: 2026-01-01T00:00:00Z}\n"
+        "spec: {providerPoolRef: {name: p}, agents: [{name: a, instructions: x}]}\n",
+    )
+
+    assert load_settings(mounted.flags, {}).plan.dispatch_name == "default.a"
+
+
+def test_the_environment_wins_over_the_files(mounted: Mounted) -> None:
+    for key in ("api-key", "api-secret"):
+        (mounted.folder / "secrets/livekit" / key).unlink()
+    environment = {
+        "LIVEKIT_URL": "ws://other",
+        "LIVEKIT_API_KEY": "k",
+        "LIVEKIT_API_SECRET": "hush",
+        "LOG_LEVEL": "debug",
+        "VOICEFLEET_REVISION": "r2",
+    }
+
+    settings = load_settings(mounted.flags, environment)
+
+    assert (settings.livekit.url, settings.livekit.api_secret) == ("ws://other", "hush")
+    assert (settings.log_level, settings.revision) == (10, "r2")
+    assert "hush" not in repr(settings)
+
+
+def test_files_say_the_rest(mounted: Mounted) -> None:
+    settings = load_settings(mounted.flags, {})
+
+    assert settings.plan.dispatch_name == "front.desk"
+    assert (settings.revision, settings.slots, settings.idle_processes) == ("r1", 12, 4)
+    assert settings.livekit.api_key == f"{SECRET_VALUE}-livekit"
+    assert SECRET_VALUE not in repr(settings)
+    assert [check_provider(provider) for provider in settings.plan.providers] == [None, None, None]
+
+
+def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:
+    with pytest.raises(BadInputError, match="LOG_LEVEL"):
+        load_settings(mounted.flags, {"LOG_LEVEL": "loud"})

@@ -1,0 +1,176 @@
+"""Who takes how many calls."""
+
+import asyncio
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from livekit.agents import JobRequest
+from livekit.agents.ipc.proc_pool import ProcPool
+from livekit.protocol import agent as protocol
+
+from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.metrics import Metrics
+from voicefleet_worker.server import Offers, build_server, is_registered, keep_warm, tell_livekit
+from voicefleet_worker.settings import Settings
+from voicefleet_worker.slots import CLOSED_LOAD, LOAD_THRESHOLD, reported_load
+
+
+@dataclass
+class Request:
+    """An offered call whose process takes its time to come up."""
+
+    id: str
+    job: protocol.Job = field(default_factory=protocol.Job)
+    taken: bool = False
+    terminated: bool | None = None
+    fails: bool = False
+
+    async def accept(self, **_: Any) -> None:
+        await asyncio.sleep(int(self.id.removeprefix("AJ_")) % 7 / 1000)
+        if self.fails:
+            raise RuntimeError("no assignment came")
+        self.taken = True
+
+    async def reject(self, *, terminate: bool = True) -> None:
+        self.terminated = terminate
+
+
+def desk_of(slots: int) -> Desk:
+    return Desk(slots=slots, revision="r1", clock=lambda: 0.0)
+
+
+def offers(settings: Settings, desk: Desk) -> tuple[Offers, Metrics]:
+    metrics = Metrics(desk)
+    return Offers(settings.plan, desk, metrics), metrics
+
+
+async def answer(to: Offers, request: Request) -> None:
+    await to.answer(cast("JobRequest", request))
+
+
+async def test_a_burst_of_fifty_fills_twelve_slots_and_passes_the_rest_on(settings: Settings) -> None:
+    desk = desk_of(12)
+    to, metrics = offers(settings, desk)
+    burst = [Request(f"AJ_{number}") for number in range(50)]
+
+    await asyncio.gather(*(answer(to, request) for request in burst))
+
+    assert sum(request.taken for request in burst) == 12
+    assert [r.terminated for r in burst if not r.taken] == [False] * 38
+    assert len(desk.next_state().sessions) == 12
+    sample = metrics.registry.get_sample_value
+    assert sample("voicefleet_worker_offers_total", {"answer": "full"}) == 38
+    assert sample("voicefleet_worker_sessions") == 12
+
+
+async def test_a_cordoned_and_a_draining_worker_pass_on(settings: Settings) -> None:
+    desk = desk_of(12)
+    to, _ = offers(settings, desk)
+    cordoned, draining, welcome = Request("1"), Request("2"), Request("3")
+
+    desk.cordon()
+    await answer(to, cordoned)
+    assert desk.uncordon()
+    await answer(to, welcome)
+    desk.drain()
+    await answer(to, draining)
+
+    assert (cordoned.terminated, welcome.taken, draining.terminated) == (False, True, False)
+    assert not desk.uncordon()
+
+
+async def test_a_call_that_lacks_variables_is_taken_by_nobody(settings: Settings) -> None:
+    needy = settings.plan.variables[0].model_copy(update={"default": None})
+    desk = desk_of(1)
+    to = Offers(dataclasses.replace(settings.plan, variables=(needy,)), desk, Metrics(desk))
+    lacking = Request("1")
+    bringing = Request("2", protocol.Job(metadata='{"variables": {"name": "Ada"}}'))
+
+    await answer(to, lacking)
+    await answer(to, bringing)
+
+    assert (lacking.terminated, bringing.taken) == (True, True)
+
+
+async def test_a_call_that_never_came_gives_its_slot_back(settings: Settings) -> None:
+    desk = desk_of(1)
+    to, _ = offers(settings, desk)
+
+    with pytest.raises(RuntimeError):
+        await answer(to, Request("1", fails=True))
+
+    assert desk.slots.used == 0
+
+
+def test_a_slot_is_free_once_the_process_is_gone_and_not_before_it_came() -> None:
+    desk = desk_of(2)
+    assert desk.answer("a") is Answer.ACCEPTED
+    assert desk.answer("b") is Answer.ACCEPTED
+    assert desk.answer("c") is Answer.FULL
+    desk.mark_launched("a")
+
+    assert desk.keep_running(set()) == ("a",)
+    assert [session.id for session in desk.next_state().sessions] == ["b"]
+
+
+def test_the_same_offer_twice_is_one_call() -> None:
+    desk = desk_of(2)
+
+    assert {desk.answer("a"), desk.answer("a")} == {Answer.ACCEPTED}
+    assert desk.slots.used == 1
+
+
+@pytest.mark.parametrize("limit", [1, 12, 200])
+def test_load_packs_below_the_threshold_and_closes_above(limit: int) -> None:
+    loads = [reported_load(used=used, limit=limit, closed=False) for used in range(limit)]
+
+    assert loads == sorted(loads)
+    assert all(load < 0 < LOAD_THRESHOLD for load in loads)
+    assert reported_load(used=limit, limit=limit, closed=False) == CLOSED_LOAD > LOAD_THRESHOLD
+    assert reported_load(used=0, limit=limit, closed=True) == CLOSED_LOAD
+
+
+@pytest.mark.parametrize(("used", "reserved"), [(0, 199), (1, 198), (100, 99), (199, 0)])
+def test_the_sdks_own_estimate_never_refuses_what_we_would_take(settings: Settings, used: int, reserved: int) -> None:
+    """It is what decides about an offer before we are asked."""
+    desk = desk_of(200)
+    server = build_server(settings, desk, offers(settings, desk)[0])
+    server._devmode = False
+    server._worker_load = reported_load(used=used, limit=200, closed=False)
+    server._reserved_slots = reserved
+    server._proc_pool = cast("Any", _Pool([_Process(number) for number in range(used)]))
+
+    assert server._is_available()
+
+
+def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) -> None:
+    desk = desk_of(3)
+    server = build_server(settings, desk, offers(settings, desk)[0])
+    pool = _Pool([])
+    server._proc_pool = cast("Any", pool)
+
+    keep_warm(server, 2)
+
+    assert not is_registered(server)
+    assert pool.target == 2
+    assert callable(ProcPool.set_target_idle_processes)
+    assert callable(tell_livekit)
+    assert callable(server._refresh_worker_load)
+    assert callable(server._update_worker_status)
+    assert server._connecting is False
+
+
+@dataclass
+class _Process:
+    running_job: int
+
+
+class _Pool:
+    def __init__(self, processes: list[_Process]) -> None:
+        self.processes = processes
+        self.target = 0
+
+    def set_target_idle_processes(self, number: int) -> None:
+        self.target = number

@@ -1,0 +1,133 @@
+"""Settings of a spec as the SDK gets them, and what may be logged."""
+
+import io
+import json
+import logging
+import pickle
+from typing import Any
+
+import pytest
+from livekit.agents import inference
+from livekit.plugins import cartesia, deepgram, openai
+
+from tests.worker.files import AGENT, Mounted
+from voicefleet.agent_plan import AgentPlan
+from voicefleet_worker import entry
+from voicefleet_worker.drain import drain_limit_seconds
+from voicefleet_worker.logs import JsonFormatter
+from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
+from voicefleet_worker.session import connect_options, read_keys, room_options, turn_handling
+from voicefleet_worker.settings import load_settings
+
+
+def plan_of(mounted: Mounted, **more: Any) -> AgentPlan:
+    mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], **more}})
+    return load_settings(mounted.flags, {}).plan
+
+
+def ingredients(plan: AgentPlan, number: int) -> Ingredients:
+    return Ingredients(plan=plan.providers[number], agent=plan, api_key="k")
+
+
+def test_the_conversation_is_handed_on_in_seconds(mounted: Mounted) -> None:
+    talk = {
+        "interruption": {"minDurationMilliseconds": 400, "minWords": 2, "falseInterruptionTimeoutMilliseconds": 1500},
+        "turnTaking": {"detection": "Vad", "minDelayMilliseconds": 250, "maxTurnSeconds": 40},
+    }
+
+    handling = turn_handling(plan_of(mounted, conversation=talk))
+
+    assert handling["turn_detection"] == "vad"
+    assert handling["endpointing"] == {"min_delay": 0.25, "max_delay": 2.5}
+    assert handling["user_turn_limit"] == {"max_duration": 40.0}
+    assert handling["interruption"] == {
+        "enabled": True,
+        "mode": "vad",
+        "min_duration": 0.4,
+        "min_words": 2,
+        "resume_false_interruption": True,
+        "false_interruption_timeout": 1.5,
+    }
+
+
+def test_the_turn_model_is_the_local_one(mounted: Mounted) -> None:
+    detector = turn_handling(plan_of(mounted))["turn_detection"]
+
+    assert isinstance(detector, inference.TurnDetector)
+    assert "v1-mini" in detector.model
+
+
+def test_retries_do_not_multiply(mounted: Mounted) -> None:
+    options = connect_options(plan_of(mounted))
+
+    assert [o.max_retry for o in (options.stt_conn_options, options.llm_conn_options, options.tts_conn_options)] == [
+        0
+    ] * 3
+    assert options.llm_conn_options.timeout == 3.0
+
+
+def test_the_caller_is_not_told_what_the_machine_thinks() -> None:
+    assert room_options().close_on_disconnect is False
+
+
+def test_providers_are_built_from_the_pool(mounted: Mounted) -> None:
+    voice = {"pipeline": {"stt": {"keyterms": ["Okonkwo"]}, "tts": {"speed": 1.1}, "llm": {"temperature": 0.4}}}
+    plan = plan_of(mounted, voice=voice, languages=["de-AT"])
+
+    stt, llm, tts = build_stt(ingredients(plan, 0)), build_llm(ingredients(plan, 1)), build_tts(ingredients(plan, 2))
+
+    assert isinstance(stt, deepgram.STT)
+    assert isinstance(llm, openai.LLM)
+    assert isinstance(tts, cartesia.TTS)
+    assert llm.model == "gpt-4.1-mini"
+    assert (tts._opts.voice, tts._opts.speed) == ("v-1", 1.1)
+    assert str(tts._opts.language) == "de"
+    assert list(stt._opts.keyterm) == ["Okonkwo"]
+
+
+def test_a_rotated_key_reaches_the_next_call(mounted: Mounted) -> None:
+    settings = load_settings(mounted.flags, {})
+    before = read_keys(settings.plan, settings.secrets)
+    mounted.write("secrets/openai/api-key", "new")
+
+    assert read_keys(settings.plan, settings.secrets) == {**before, "openai": "new"}
+
+
+def test_what_a_job_process_is_handed_survives_the_way_there(mounted: Mounted) -> None:
+    settings = load_settings(mounted.flags, {})
+    setup = entry.CallSetup(settings.plan, settings.secrets)
+
+    assert pickle.loads(pickle.dumps(setup)) == setup  # noqa: S301
+    assert pickle.loads(pickle.dumps(entry.entrypoint)) is entry.entrypoint  # noqa: S301
+    assert module_names(settings.plan) == [
+        f"voicefleet_worker.providers.{name}" for name in ("cartesia", "deepgram", "openai")
+    ]
+
+
+@pytest.mark.parametrize(("grace", "limit"), [(30, 20), (120, 80), (180, 120), (600, 540), (86_400, 86_340)])
+def test_the_last_goodbye_fits_into_the_grace(grace: int, limit: int) -> None:
+    assert drain_limit_seconds(grace) == limit
+
+
+def test_logs_are_lines_without_callers() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("livekit.agents.made_up")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.info("received job request", extra={"job_id": "AJ_1", "room": "call_+4930123456", "job_request": object()})
+    logger.error("failed", exc_info=RuntimeError("no answer from +4930123456"))
+    logger.removeHandler(handler)
+    native = logging.makeLogRecord({"name": "livekit", "msg": 'livekit::room:1813 - left room "call-ada"'})
+
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first.pop("time")
+    assert first == {
+        "level": "info",
+        "logger": "livekit.agents.made_up",
+        "message": "received job request",
+        "job_id": "AJ_1",
+    }
+    assert "RuntimeError: no answer from +…" in second["exception"]
+    assert json.loads(JsonFormatter().format(native))["message"] == "livekit::room:1813"

@@ -1,0 +1,150 @@
+"""The control port: probes and metrics for anybody, state and cordon for whoever holds the token."""
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from voicefleet.names import CORDON_PATH, HEARTBEAT_SECONDS, STATE_PATH, UNCORDON_PATH
+from voicefleet_worker.desk import Desk
+from voicefleet_worker.metrics import Metrics
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.secret_files import read_secret
+
+_GUARDED = "/v1/"
+_STALLED_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The routes of the control port, over one desk."""
+
+    desk: Desk
+    metrics: Metrics
+    token_file: Path
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+
+    def build_app(self) -> web.Application:
+        """Return the application; the token is asked for on every path under /v1."""
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/livez", self.livez)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.read_metrics)
+        app.router.add_get(STATE_PATH, self.stream_state)
+        app.router.add_post(CORDON_PATH, self.cordon)
+        app.router.add_post(UNCORDON_PATH, self.uncordon)
+        return app
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """Answer as long as the event loop turns; an unreachable LiveKit is no reason to end live calls."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Answer 200 once LiveKit can send calls here."""
+        return _plain(self._why_not_ready())
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Say in full what readyz says in a word."""
+        problem = self._why_not_ready()
+        body = {
+            "status": "ok" if problem is None else problem,
+            "registered": self.desk.registered,
+            "cordoned": self.desk.cordoned,
+            "draining": self.desk.draining,
+            "sessions": self.desk.slots.used,
+            "slots": self.desk.slots.limit,
+        }
+        return web.json_response(body, status=200 if problem is None else 503)
+
+    async def read_metrics(self, _request: web.Request) -> web.Response:
+        """Answer in Prometheus' text format."""
+        body = generate_latest(self.metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def stream_state(self, request: web.Request) -> web.StreamResponse:
+        """Send the state at once, on every change, and as a heartbeat, until one side goes."""
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        changed = self.desk.listen()
+        try:
+            while True:
+                changed.clear()
+                # A reader that takes nothing for so long is gone; the operator would dial again.
+                async with asyncio.timeout(_STALLED_SECONDS):
+                    await response.write(self._line())
+                try:
+                    async with asyncio.timeout(self.heartbeat_seconds):
+                        await changed.wait()
+                except TimeoutError:
+                    continue
+        except (TimeoutError, ConnectionError):
+            return response
+        finally:
+            self.desk.unlisten(changed)
+
+    async def cordon(self, _request: web.Request) -> web.Response:
+        """Take no more calls; calls under way go on."""
+        self.desk.cordon()
+        return self._state()
+
+    async def uncordon(self, _request: web.Request) -> web.Response:
+        """Take calls again."""
+        if not self.desk.uncordon():
+            return web.Response(status=409, text="the worker is draining, which can't be undone\n")
+        return self._state()
+
+    @property
+    def _guard(self) -> Middleware:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path.startswith(_GUARDED) and not await self._is_authorised(request):
+                return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"}, text="wrong or no token\n")
+            return await handler(request)
+
+        return guard
+
+    async def _is_authorised(self, request: web.Request) -> bool:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        try:
+            # Read on every request, so that a rotated token counts at once.
+            wanted = await asyncio.to_thread(read_secret, self.token_file)
+        except BadInputError:
+            return False
+        same = hmac.compare_digest(given.strip().encode(), wanted.encode())
+        return scheme.lower() == "bearer" and same
+
+    def _why_not_ready(self) -> str | None:
+        if self.desk.draining:
+            return "draining"
+        return None if self.desk.registered else "not registered with LiveKit"
+
+    def _line(self) -> bytes:
+        return self.desk.next_state().model_dump_json(by_alias=True).encode() + b"\n"
+
+    def _state(self) -> web.Response:
+        return web.Response(body=self._line(), content_type="application/json")
+
+
+async def start_control(control: Control, *, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Listen, and return the runner together with the port, which is the system's choice when 0 was asked for."""
+    # A stream never ends by itself: cancelling its handler is how it learns that the reader went.
+    runner = web.AppRunner(
+        control.build_app(), access_log=None, handler_cancellation=True, shutdown_timeout=_CLOSE_SECONDS
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise BadInputError("--control-port", f"{port} cannot be listened on: {error.strerror}") from None
+    return runner, int(runner.addresses[0][1])
+
+
+def _plain(problem: str | None) -> web.Response:
+    return web.Response(status=200 if problem is None else 503, text=f"{problem or 'ok'}\n")

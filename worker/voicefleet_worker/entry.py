@@ -1,0 +1,196 @@
+"""One call, in a process of its own. Loaded by name, since a job process starts from nothing but names.
+
+A hang-up does not end a job by itself: whatever ends the call, from either side, is turned into the end of
+the job here, for a job that lives on holds a slot.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobContext, JobProcess
+
+from voicefleet.agent_plan import AgentPlan
+from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
+from voicefleet.phrases import disclosure
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.session import build_session, read_keys, room_options
+
+logger = logging.getLogger("voicefleet.call")
+
+# An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
+CALLER_WAIT_SECONDS = 180.0
+_GOODBYE_SECONDS = 20.0
+_CALL_STATUS = "sip.callStatus"
+_ANSWERED = ("active", "")
+_GOODBYE = "The time for this call is over. Say goodbye in one short sentence."
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetup:
+    """What every job process is handed when it starts."""
+
+    plan: AgentPlan
+    secrets: SecretFiles
+
+
+def prepare_process(setup: CallSetup, process: JobProcess) -> None:
+    """Put the setup where the call finds it."""
+    process.userdata["setup"] = setup
+
+
+async def entrypoint(ctx: JobContext) -> None:
+    """Hold one call."""
+    setup: CallSetup = ctx.proc.userdata["setup"]
+    ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
+    values = resolve_variables(setup.plan.variables, read_call_variables(ctx.job.metadata))
+    if isinstance(values, Missing):
+        logger.error("call lacks variables", extra={"variables": list(values.names)})
+        ctx.shutdown("variables missing")
+        return
+    try:
+        keys = await asyncio.to_thread(read_keys, setup.plan, setup.secrets)
+    except BadInputError as error:
+        logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
+        ctx.shutdown("secret missing")
+        return
+    session = build_session(setup.plan, keys)
+    await Call(ctx=ctx, plan=setup.plan, values=values, session=session).begin()
+
+
+@dataclass(slots=True)
+class Call:
+    """A call under way."""
+
+    ctx: JobContext
+    plan: AgentPlan
+    values: dict[str, str]
+    session: AgentSession[None]
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self) -> None:
+        """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
+        self.session.on("close", self._on_close)
+        await self.ctx.connect()
+        agent = Agent(instructions=fill(self.plan.instructions, self.values))
+        await self.session.start(
+            agent,
+            room=self.ctx.room,
+            room_options=room_options(),
+            record=False,
+            # It would tell every participant what is said and let each steer the session.
+            session_host=False,
+        )
+        caller = await self._await_caller()
+        if caller is None:
+            self._end("no caller came")
+            return
+        self._end_with(caller)
+        await self._await_answer(caller)
+        if not self._ended.is_set():
+            self._later(self._end_when_too_long())
+            self._greet()
+
+    async def _await_caller(self) -> rtc.RemoteParticipant | None:
+        try:
+            async with asyncio.timeout(CALLER_WAIT_SECONDS):
+                return await self.ctx.wait_for_participant()
+        except TimeoutError:
+            return None
+        except RuntimeError:
+            # The room went away while we waited; the job is on its way out.
+            return None
+
+    def _end_with(self, caller: rtc.RemoteParticipant) -> None:
+        """End the job when the caller goes, whatever LiveKit gives as the reason."""
+
+        def on_left(participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == caller.identity:
+                self._end("caller left")
+
+        self.ctx.room.on("participant_disconnected", on_left)
+        if caller.identity not in self.ctx.room.remote_participants:
+            self._end("caller left")
+
+    async def _await_answer(self, caller: rtc.RemoteParticipant) -> None:
+        """Say nothing into a phone that still rings."""
+        answered = asyncio.Event()
+
+        def look(*_: object) -> None:
+            if self._ended.is_set() or caller.attributes.get(_CALL_STATUS, "") in _ANSWERED:
+                answered.set()
+
+        self.ctx.room.on("participant_attributes_changed", look)
+        self.ctx.room.on("participant_disconnected", look)
+        look()
+        try:
+            async with asyncio.timeout(CALLER_WAIT_SECONDS):
+                await answered.wait()
+        except TimeoutError:
+            self._end("not answered")
+        finally:
+            self.ctx.room.off("participant_attributes_changed", look)
+            self.ctx.room.off("participant_disconnected", look)
+
+    def _greet(self) -> None:
+        greeting = self.plan.greeting
+        opening = self._disclosure()
+        if greeting is None or greeting.wait_for_caller:
+            # The machine says what it is even where it does not speak first otherwise.
+            words, instructions, interruptible = "", None, True
+        else:
+            words, instructions, interruptible = greeting.text or "", greeting.instructions, greeting.interruptible
+        spoken = " ".join(filter(None, [opening, fill(words, self.values)]))
+        if spoken:
+            self.session.say(spoken, allow_interruptions=interruptible)
+        if instructions:
+            self.session.generate_reply(instructions=fill(instructions, self.values), allow_interruptions=interruptible)
+
+    def _disclosure(self) -> str:
+        identification = self.plan.conversation.identification
+        if not identification.disclose_ai:
+            return ""
+        return fill(identification.text or "", self.values) or disclosure(self.plan.language)
+
+    async def _end_when_too_long(self) -> None:
+        duration = self.plan.conversation.duration
+        await asyncio.sleep(duration.max_seconds)
+        logger.info("call has reached its longest duration", extra={"max_seconds": duration.max_seconds})
+        # A provider that is slow, or a caller who hangs up just now, does not keep the line.
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self.session.interrupt(force=True)
+                if duration.goodbye:
+                    await self.session.say(fill(duration.goodbye, self.values), allow_interruptions=False)
+                else:
+                    await self.session.generate_reply(instructions=_GOODBYE, allow_interruptions=False)
+        await self._hang_up("too long")
+
+    def _on_close(self, event: CloseEvent) -> None:
+        if event.reason == CloseReason.ERROR:
+            logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
+            # Nobody would speak to the caller any more: better a dead line than a silent one.
+            self._later(self._hang_up("session failed"))
+            return
+        self._end("session closed")
+
+    async def _hang_up(self, reason: str) -> None:
+        await self.ctx.delete_room()
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        logger.info("call ends", extra={"reason": reason})
+        self.ctx.shutdown(reason)
+
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

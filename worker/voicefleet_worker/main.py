@@ -1,0 +1,93 @@
+"""`voicefleet-worker`: run the VoiceAgent of a mounted spec as a worker of LiveKit."""
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from voicefleet.names import (
+    AGENT_FILE,
+    CONTROL_PORT,
+    CONTROL_TOKEN_DIRECTORY,
+    CONTROL_TOKEN_KEY,
+    POOL_FILE,
+    SECRETS_DIRECTORY,
+    SPEC_DIRECTORY,
+)
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.settings import LOG_LEVELS, Flags, load_settings
+
+PROGRAM = "voicefleet-worker"
+BAD_INPUT = 2
+_EPILOG = """\
+environment, winning over the files:
+  LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET   the LiveKit server
+  LOG_LEVEL                                          as --log-level
+
+signals:
+  SIGTERM, SIGINT   take no new calls, let the live ones finish, exit 0
+  SIGINT again      end the live calls now
+
+exit status: 0 after draining, 1 after a failure, 2 for input that cannot be used.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    flags = _parse(arguments)
+    try:
+        settings = load_settings(flags, os.environ)
+        # Heavy, and not needed to say what is wrong with a file.
+        from voicefleet_worker.run import run  # noqa: PLC0415
+
+        return run(settings)
+    except BadInputError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return BAD_INPUT
+
+
+def _parse(arguments: Sequence[str] | None) -> Flags:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Run the VoiceAgent of a mounted spec as a worker of LiveKit.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_files(parser)
+    parser.add_argument("--control-host", metavar="ADDRESS", default="", help="where to listen (default: everywhere)")
+    parser.add_argument(
+        "--control-port", type=_port, metavar="PORT", default=CONTROL_PORT,
+        help="probes, metrics, state and cordon; 0 takes a free one and logs it (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--log-level", choices=LOG_LEVELS, help="default: the spec's worker.logLevel")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {importlib.metadata.version('voicefleet')}")
+    return Flags(**vars(parser.parse_args(arguments)))
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    mounted = (
+        ("--spec", "FILE", Path(SPEC_DIRECTORY, AGENT_FILE), "the VoiceAgent, JSON or YAML"),
+        ("--pool", "FILE", Path(SPEC_DIRECTORY, POOL_FILE), "its ProviderPool, JSON or YAML"),
+        ("--secrets", "DIR", Path(SECRETS_DIRECTORY), "a folder per Secret, in it a file per key"),
+        (
+            "--control-token-file",
+            "FILE",
+            Path(CONTROL_TOKEN_DIRECTORY, CONTROL_TOKEN_KEY),
+            "bearer token of the control port",
+        ),
+    )
+    files = parser.add_argument_group("files")
+    for flag, shape, path, meaning in mounted:
+        files.add_argument(flag, type=Path, metavar=shape, default=path, help=f"{meaning} (default: %(default)s)")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

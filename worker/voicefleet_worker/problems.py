@@ -1,0 +1,9 @@
+"""The one exception of start-up: something a person has to mend, said in one line."""
+
+
+class BadInputError(Exception):
+    """A file, and where it can be told the field in it, that the worker cannot start with."""
+
+    def __init__(self, where: str, message: str, field: str = "") -> None:
+        at = f"{where}: {field}" if field else where
+        super().__init__(f"{at}: {message}")

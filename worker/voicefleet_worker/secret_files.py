@@ -1,0 +1,35 @@
+"""Secrets as files, read when they are needed: a rotated key reaches the next call without a restart.
+
+Values leave this module only as return values; they are in no message and no repr.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicefleet.api.references import SecretKeyRef
+from voicefleet.names import secret_file
+from voicefleet_worker.problems import BadInputError
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFiles:
+    """The directory in which each Secret is a folder and each key a file."""
+
+    directory: Path
+
+    def read(self, ref: SecretKeyRef) -> str:
+        """Return one key's value, without the newline that editors put at the end."""
+        return read_secret(self.directory / secret_file(ref.name, ref.key))
+
+
+def read_secret(path: Path) -> str:
+    """Return what a secret file holds, or say what is wrong with it."""
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadInputError(str(path), f"secret cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInputError(str(path), "secret is not UTF-8 text") from None
+    if not value:
+        raise BadInputError(str(path), "secret is empty")
+    return value

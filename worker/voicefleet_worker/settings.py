@@ -1,0 +1,118 @@
+"""What a worker is started with: flags, environment and files, read once."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voicefleet.agent_plan import AgentPlan, PlanProblem, plan_agent
+from voicefleet.names import ENV_REVISION, LABEL_REVISION
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.secret_files import SecretFiles, read_secret
+from voicefleet_worker.spec_files import load_agent, load_pool
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+# They would turn the worker into something else than its spec says: another name, another owner, dev mode.
+FOREIGN_ENVIRONMENT = (
+    "LIVEKIT_AGENT_DEPLOYMENT",
+    "LIVEKIT_AGENT_NAME",
+    "LIVEKIT_AGENT_NAME_OVERRIDE",
+    "LIVEKIT_DEV_MODE",
+    "LIVEKIT_REMOTE_EOT_URL",
+    "LIVEKIT_WORKER_TOKEN",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The command line as it was written."""
+
+    spec: Path
+    pool: Path
+    secrets: Path
+    control_token_file: Path
+    control_host: str
+    control_port: int
+    log_level: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKitAccess:
+    """How the LiveKit server is reached; the secret stays out of every repr."""
+
+    url: str
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a running worker goes by."""
+
+    plan: AgentPlan
+    pool_file: Path
+    livekit: LiveKitAccess
+    secrets: SecretFiles
+    control_token_file: Path
+    control_host: str
+    control_port: int
+    log_level: int
+    revision: str
+    slots: int
+    idle_processes: int
+    drain_grace_seconds: int
+    job_memory_limit_mebibytes: int
+
+
+def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
+    """Read every file that the worker needs and refuse at once what would fail in the first call."""
+    agent = load_agent(flags.spec)
+    pool = load_pool(flags.pool)
+    plan = plan_agent(agent, pool)
+    if isinstance(plan, PlanProblem):
+        path = flags.spec if plan.source == "agent" else flags.pool
+        raise BadInputError(str(path), plan.message, plan.field)
+    secrets = SecretFiles(flags.secrets)
+    for provider in plan.providers:
+        if provider.api_key is not None:
+            secrets.read(provider.api_key)
+    read_secret(flags.control_token_file)
+    worker = agent.spec.worker
+    access = pool.spec.livekit
+    return Settings(
+        plan=plan,
+        pool_file=flags.pool,
+        livekit=LiveKitAccess(
+            url=environment.get("LIVEKIT_URL") or access.url,
+            api_key=environment.get("LIVEKIT_API_KEY") or secrets.read(access.api_key),
+            api_secret=environment.get("LIVEKIT_API_SECRET") or secrets.read(access.api_secret),
+        ),
+        secrets=secrets,
+        control_token_file=flags.control_token_file,
+        control_host=flags.control_host,
+        control_port=flags.control_port,
+        log_level=_log_level(flags.log_level or environment.get("LOG_LEVEL") or worker.log_level),
+        revision=environment.get(ENV_REVISION) or (agent.metadata.labels or {}).get(LABEL_REVISION, ""),
+        slots=worker.sessions_per_worker,
+        idle_processes=_idle_processes(worker.idle_processes, slots=worker.sessions_per_worker),
+        drain_grace_seconds=worker.drain_grace_seconds,
+        job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
+    )
+
+
+def drop_foreign_environment() -> None:
+    """Take away what the SDK would read behind the spec's back."""
+    for name in FOREIGN_ENVIRONMENT:
+        os.environ.pop(name, None)
+
+
+def _idle_processes(wanted: int | None, *, slots: int) -> int:
+    """Keep up to four warm: each costs 8 MB of its own, and a new one is ready within a tenth of a second."""
+    return min(slots, 4) if wanted is None else min(slots, wanted)
+
+
+def _log_level(name: str) -> int:
+    if name.lower() not in LOG_LEVELS:
+        raise BadInputError("LOG_LEVEL", f"{name[:20]!r} is not one of {', '.join(LOG_LEVELS)}")
+    return logging.getLevelNamesMapping()[name.upper()]

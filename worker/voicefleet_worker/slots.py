@@ -1,0 +1,77 @@
+"""How many calls this worker holds, counted from the moment it says yes.
+
+LiveKit's own estimate counts a call only once its process runs, and goes wrong with the loads that packing
+needs; under a burst it would take more calls than there are slots. So this count decides.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+# LiveKit weighs open workers by 1 - load, so loads below zero pack calls. Anything below the threshold is open.
+# The threshold hugs zero, because the SDK adds threshold/idle processes for each call that is being launched:
+# with a large one a burst on an empty worker would be refused.
+LOAD_THRESHOLD = 0.001
+CLOSED_LOAD = 1.0
+
+
+@dataclass(slots=True)
+class _Call:
+    began_seconds: float
+    launched: bool = False
+
+
+class Slots:
+    """The calls on this worker, by job id. Not for threads: one event loop owns it."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._calls: dict[str, _Call] = {}
+
+    @property
+    def used(self) -> int:
+        """Calls accepted and not yet over."""
+        return len(self._calls)
+
+    @property
+    def full(self) -> bool:
+        """Whether another call would be one too many."""
+        return self.used >= self.limit
+
+    def take(self, job_id: str, *, now_seconds: float) -> bool:
+        """Take a slot for a call; offered twice, it stays one call."""
+        if job_id in self._calls:
+            return True
+        if self.full:
+            return False
+        self._calls[job_id] = _Call(now_seconds)
+        return True
+
+    def mark_launched(self, job_id: str) -> None:
+        """Note that the call has a process; from now on it ends when that does."""
+        if job_id in self._calls:
+            self._calls[job_id].launched = True
+
+    def give_back(self, job_id: str) -> None:
+        """Free the slot of a call that is over or never came."""
+        self._calls.pop(job_id, None)
+
+    def keep_running(self, running: Collection[str]) -> tuple[str, ...]:
+        """Free the slots of launched calls whose process is gone, and return which."""
+        over = tuple(job for job, call in self._calls.items() if call.launched and job not in running)
+        for job in over:
+            del self._calls[job]
+        return over
+
+    def ages(self, *, now_seconds: float) -> tuple[tuple[str, float], ...]:
+        """Return each call and its age, oldest first."""
+        return tuple((job, max(0.0, now_seconds - call.began_seconds)) for job, call in self._calls.items())
+
+
+def reported_load(*, used: int, limit: int, closed: bool) -> float:
+    """Return the load to report: below zero while there is room, and the fuller the nearer to zero.
+
+    12 slots: empty -1.0, six calls -0.5, eleven -0.083; full, cordoned or draining 1.0.
+    """
+    if closed or used >= limit:
+        return CLOSED_LOAD
+    return -1.0 + used / limit
