@@ -1,6 +1,7 @@
 """Saying what is wrong with a field in words that tell its author what to write instead."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,13 @@ from voicefleet.api.base import ApiModel
 from voicefleet.api.references import PASTED, looks_like_a_secret
 from voicefleet.api.types import MEANING_OF_PATTERN
 
+_TEXT, _NUMBER, _WHOLE_NUMBER, _BOOLEAN = "text", "a number", "a whole number", "true or false"
 _NAMES_OF_TYPES = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
+    "string_type": _TEXT,
+    "int_type": _WHOLE_NUMBER,
+    "int_from_float": _WHOLE_NUMBER,
+    "float_type": _NUMBER,
+    "bool_type": _BOOLEAN,
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
@@ -31,6 +33,11 @@ _COMPARISONS = {
 # Names that people give to keys when they paste them.
 _SECRET_FIELDS = ("key", "secret", "token", "password", "credential")
 _LONGEST_SHOWN = 40
+# Text that is allowed no more than this has a shape of its own, which says more than its length.
+_LONGEST_SHAPE = 40
+_CREDENTIALS = re.compile(r"//[^/]*@")
+_QUOTES = "; put it in quotes if you mean text"
+UNKNOWN = "unknown field"
 
 
 def complaint_about(detail: ErrorDetails, path: Sequence[str | int], kind: type[ApiModel]) -> str:
@@ -43,10 +50,13 @@ def complaint_about(detail: ErrorDetails, path: Sequence[str | int], kind: type[
     if isinstance(value, str) and looks_like_a_secret(value) and error != "rule":
         return PASTED
     if error in _NAMES_OF_TYPES:
-        return f"must be {_NAMES_OF_TYPES[error]}, was {_described(value)}"
+        return _about_type(_NAMES_OF_TYPES[error], value)
     if error in _COMPARISONS:
         name, words = _COMPARISONS[error]
         return f"{words} {context[name]}, was {value}"
+    pattern = _pattern_at(kind, path) if error == "string_too_long" else None
+    if pattern in MEANING_OF_PATTERN and context["max_length"] <= _LONGEST_SHAPE:
+        return f"must be {MEANING_OF_PATTERN[pattern]}; was {_shown(str(value))}"
     return _about_content(error, value, context, detail["msg"])
 
 
@@ -56,73 +66,126 @@ def _about_content(error: str, value: object, context: Mapping[str, Any], otherw
             return _about_choice(str(context["expected"]), value)
         case "string_pattern_mismatch":
             meaning = MEANING_OF_PATTERN.get(context["pattern"], f"text that matches {context['pattern']}")
-            return f"must be {meaning}; was {_shown(value)}"
+            return f"must be {meaning}; was {_shown(str(value))}"
         case "string_too_long":
             return f"must have at most {context['max_length']} characters, has {len(str(value))}"
         case "string_too_short":
             return "must not be empty"
         case "too_long":
-            return f"must have at most {context['max_length']} entries, has {context.get('actual_length', 'more')}"
+            return f"must have at most {_entries(context['max_length'])}, has {context.get('actual_length', 'more')}"
         case "too_short":
-            return f"must have at least {context['min_length']} entries, has {context['actual_length']}"
+            return f"must have at least {_entries(context['min_length'])}, has {context['actual_length']}"
+        case "size":
+            return f"{otherwise}; was {_shown(value)}" if isinstance(value, str) else otherwise
         case _:
             return otherwise[:1].lower() + otherwise[1:] if otherwise[:2].istitle() else otherwise
 
 
 def _about_unknown_field(name: str, value: object, *, known: Sequence[str]) -> str:
     if isinstance(value, str) and looks_like_a_secret(value):
-        return f"unknown field, and {PASTED}"
-    close = difflib.get_close_matches(name, known, n=1)
+        return f"{UNKNOWN}, and {PASTED}"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if close:
-        return f"unknown field; did you mean {close[0]}?"
+        return f"{UNKNOWN}; did you mean {close[0]}?"
     if any(word in name.lower() for word in _SECRET_FIELDS):
-        return "unknown field; secrets are never written down here, refer to a Secret by name and key"
-    return f"unknown field; known are {', '.join(known)}" if known else "unknown field"
+        return f"{UNKNOWN}; secrets are never written down here, refer to a Secret by name and key"
+    return f"{UNKNOWN}; known are {', '.join(known)}" if known else UNKNOWN
 
 
 def _about_choice(expected: str, value: object) -> str:
     choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
-    close = [choice for choice in choices if choice.lower() == str(value).lower()]
-    close = close or difflib.get_close_matches(str(value), choices, n=1)
+    if choices == ["True"]:
+        return "must be true, or left out"
+    listed = f"must be {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
+    if not isinstance(value, str):
+        return f"{listed}, was {_named(value)}{_QUOTES if isinstance(value, bool | int | float) else ''}"
+    close = [choice for choice in choices if choice.lower() == value.lower()]
+    close = close or difflib.get_close_matches(value, choices, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"must be {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}, was {_shown(value)}{hint}"
+    return f"{listed}, was {_shown(value)}{hint}"
 
 
 def _known_fields(kind: type[ApiModel], path: Sequence[str | int]) -> list[str]:
+    model = _model_at(kind, path)
+    return [] if model is None else [str(field.alias) for field in model.model_fields.values()]
+
+
+def _model_at(kind: type[ApiModel], path: Sequence[str | int]) -> type[ApiModel] | None:
     model: type[ApiModel] | None = kind
     for part in path:
         if isinstance(part, int) or model is None:
             continue
         fields = {field.alias: field for field in model.model_fields.values()}
-        model = _model_within(fields[part].annotation) if part in fields else None
-    return [] if model is None else [str(field.alias) for field in model.model_fields.values()]
+        model = model_within(fields[part].annotation) if part in fields else None
+    return model
 
 
-def _model_within(annotation: Any) -> type[ApiModel] | None:  # noqa: ANN401
+def _pattern_at(kind: type[ApiModel], path: Sequence[str | int]) -> str | None:
+    """Find the pattern that text at a path must match, through lists and options."""
+    names = [part for part in path if isinstance(part, str)]
+    model = _model_at(kind, names[:-1])
+    fields = {} if model is None else {field.alias: field for field in model.model_fields.values()}
+    found = fields.get(names[-1])
+    return None if found is None else _pattern_within([*found.metadata, found.annotation])
+
+
+def _pattern_within(annotations: Sequence[Any]) -> str | None:
+    for annotation in annotations:
+        inner = [*getattr(annotation, "__metadata__", ()), *getattr(annotation, "__args__", ())]
+        pattern = getattr(annotation, "pattern", None) or _pattern_within(
+            [*getattr(annotation, "metadata", ()), *inner]
+        )
+        if isinstance(pattern, str):
+            return pattern
+    return None
+
+
+def model_within(annotation: Any) -> type[ApiModel] | None:  # noqa: ANN401
+    """Return the model that an annotation holds, however wrapped."""
     if isinstance(annotation, type) and issubclass(annotation, ApiModel):
         return annotation
-    found = (_model_within(inner) for inner in getattr(annotation, "__args__", ()))
+    found = (model_within(inner) for inner in getattr(annotation, "__args__", ()))
     return next((model for model in found if model is not None), None)
 
 
-def _described(value: object) -> str:
+def _about_type(expected: str, value: object) -> str:
+    """Say what a value must be and what it is; what is no mapping may be a pasted key, and is not repeated."""
+    if isinstance(value, str) and expected in (_WHOLE_NUMBER, _NUMBER, _BOOLEAN):
+        unquoted = "; write it without quotes" if _is_quoted(value, expected) else ""
+        return f"must be {expected}, was the text {_shown(value)}{unquoted}"
+    if isinstance(value, float) and expected == _WHOLE_NUMBER:
+        return f"must be {expected}, was {value}"
+    quotes = _QUOTES if expected == _TEXT and isinstance(value, bool | int | float) else ""
+    return f"must be {expected}, was {_named(value)}{quotes}"
+
+
+def _is_quoted(value: str, expected: str) -> bool:
+    plain = value.removeprefix("-").replace(".", "", 0 if expected == _WHOLE_NUMBER else 1)
+    return value.lower() in ("true", "false") if expected == _BOOLEAN else plain.isdecimal() and plain.isascii()
+
+
+def _named(value: object) -> str:
     match value:
         case None:
             return "empty"
         case bool():
-            return f"{str(value).lower()}; put it in quotes if you mean text"
+            return str(value).lower()
         case int() | float():
-            return f"the number {value}; put it in quotes if you mean text"
+            return "a number"
         case str():
-            return f"the text {_shown(value)}"
+            return "text"
         case Mapping():
             return "a mapping"
         case _:
             return "a list"
 
 
-def _shown(value: object) -> str:
-    """Show a value without what a terminal would obey, and never a whole prompt."""
-    text = str(value)
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
+
+
+def _shown(value: str) -> str:
+    """Show a text without what a terminal would obey, and never a whole prompt nor a password in an address."""
+    text = _CREDENTIALS.sub("//", value)
     shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
     return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown) + "'"

@@ -29,6 +29,8 @@ ENV_REVISION = "VOICEFLEET_REVISION"
 
 CONTROL_PORT = 8081
 STATE_PATH = "/v1/state"
+CORDON_PATH = "/v1/cordon"
+UNCORDON_PATH = "/v1/uncordon"
 HEARTBEAT_SECONDS = 5
 SILENT_AFTER_SECONDS = 15
 
@@ -49,6 +51,11 @@ class Reason(StrEnum):
     INVALID = "InvalidSpec"
     DRAINING = "Draining"
     BLIND = "LoadUnknown"
+    SCALING = "Scaling"
+    ROLLING_OUT = "RollingOut"
+    DELETING = "Deleting"
+    AS_WANTED = "AsWanted"
+    NOT_PROBED = "NotProbed"
 
 
 def config_map_name(agent: str) -> str:

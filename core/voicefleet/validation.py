@@ -13,14 +13,15 @@ from pydantic import ValidationError
 from voicefleet.api import API_VERSION, GROUP, KINDS, Resource
 from voicefleet.api.base import ApiModel
 from voicefleet.api.references import looks_like_a_secret
-from voicefleet.complaints import complaint_about
+from voicefleet.complaints import UNKNOWN, complaint_about, model_within
 
 Path = tuple[str | int, ...]
 
 # What the server appends to a generateName.
 _GENERATED = "xxxxx"
-# What pydantic calls the branches of a size, which may be a number or text.
-_BRANCHES = frozenset({"int", "str", "constrained-int", "constrained-str"})
+# Where somebody wrote a key in place of a field's name.
+_HIDDEN = "<secret>"
+_LONGEST_BEGINNING = 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Problem:
         """Write the path as the server does: spec.agents[0].name."""
         text = ""
         for part in self.path:
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+            shown = _HIDDEN if isinstance(part, str) and looks_like_a_secret(part) else part
+            text += f"[{shown}]" if isinstance(part, int) else f".{shown}" if text else str(shown)
         return text
 
 
@@ -43,8 +45,10 @@ def is_ours(document: object) -> bool:
     """Tell whether a manifest is of one of our kinds, or meant to be."""
     if not isinstance(document, Mapping):
         return False
-    api_version = document.get("apiVersion")
-    return str(api_version).startswith(f"{GROUP}/") or (not api_version and document.get("kind") in KINDS)
+    api_version, kind = document.get("apiVersion"), document.get("kind")
+    group, slash, _ = str(api_version or "").partition("/")
+    # A kind of ours without a group, or with a group much like ours, was meant to be ours.
+    return group == GROUP or (str(kind) in KINDS and (not slash or group.startswith("voicefleet")))
 
 
 def check_manifest(document: object) -> tuple[Problem, ...]:
@@ -55,16 +59,29 @@ def check_manifest(document: object) -> tuple[Problem, ...]:
     if envelope:
         return envelope
     kind = KINDS[str(document["kind"])]
-    try:
-        kind.model_validate(_as_created(document), extra="forbid", by_alias=True, by_name=False)
-    except ValidationError as error:
-        return _problems(error, kind)
-    return ()
+    return (*_complain(kind, _as_created(document)), *_check_status(kind, document.get("status")))
 
 
 def check_update(old: Resource, new: Resource) -> tuple[Problem, ...]:
     """Return what keeps one object from becoming the other: the laws that look at both."""
     return tuple(_broken_transitions(old, new, ()))
+
+
+def _complain(model: type[ApiModel], value: object) -> tuple[Problem, ...]:
+    try:
+        model.model_validate(value, extra="forbid", by_alias=True, by_name=False)
+    except ValidationError as error:
+        return _problems(error, model)
+    return ()
+
+
+def _check_status(kind: type[Resource], status: object) -> tuple[Problem, ...]:
+    """Look for unknown fields, which the server refuses even in a status that it then drops."""
+    model = model_within(kind.model_fields["status"].annotation)
+    if model is None or not isinstance(status, Mapping):
+        return ()
+    found = _complain(model, status)
+    return tuple(Problem(("status", *p.path), p.message) for p in found if p.message.startswith(UNKNOWN))
 
 
 def _check_envelope(document: Mapping[Any, Any]) -> tuple[Problem, ...]:
@@ -84,24 +101,22 @@ def _as_created(document: Mapping[Any, Any]) -> dict[Any, Any]:
     seen = {name: value for name, value in document.items() if name != "status"}
     metadata = seen.get("metadata")
     if isinstance(metadata, Mapping) and not metadata.get("name") and isinstance(metadata.get("generateName"), str):
-        seen["metadata"] = {**metadata, "name": metadata["generateName"] + _GENERATED}
+        seen["metadata"] = {**metadata, "name": metadata["generateName"][:_LONGEST_BEGINNING] + _GENERATED}
     return seen
 
 
-def _problems(error: ValidationError, kind: type[Resource]) -> tuple[Problem, ...]:
+def _problems(error: ValidationError, kind: type[ApiModel]) -> tuple[Problem, ...]:
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # only because its entries are wrong, which is said already
-        path = tuple(part for part in detail["loc"] if not _is_branch(part))
-        # A size may be a number or text; one complaint about it is enough.
+        path = detail["loc"]
+        if path[-1:] == ("[key]",) and detail["type"] == "name":
+            path = path[:-1]
+        if detail["type"] == "duplicate":
+            path = (*path, int(detail["ctx"]["index"]))
         found.setdefault(path, Problem(path, complaint_about(detail, path, kind)))
     return tuple(found.values())
-
-
-def _is_branch(part: str | int) -> bool:
-    """Tell pydantic's names for the branches of a union from names of fields."""
-    return isinstance(part, str) and (part in _BRANCHES or "[" in part)
 
 
 def _broken_transitions(old: ApiModel, new: ApiModel, path: Path) -> list[Problem]:

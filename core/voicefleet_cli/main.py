@@ -1,6 +1,7 @@
 """The `voicefleet` command."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that does not know a character gets its escape instead of a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from voicefleet.validation import check_manifest, is_ours
-from voicefleet_cli.documents import Document, Unreadable, read_documents
+from voicefleet.api.references import looks_like_a_secret
+from voicefleet.validation import Problem, check_manifest, is_ours
+from voicefleet_cli.documents import Document, read_documents
+from voicefleet_cli.yaml_text import Unreadable
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STANDARD_INPUT = "-"
+# No name that a server takes is longer.
+_LONGEST_NAME = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,10 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        subject = f"{self.kind}/{self.name}: " if self.name else ""
+        subject = "/".join(part for part in (self.kind, self.name) if part)
+        subject = f"{subject}: " if subject else ""
         place = f"{self.field}: " if self.field else ""
-        return f"{self.file}:{self.line}: {subject}{place}{self.message}"
+        return _printable(f"{self.file}:{self.line}: {subject}{place}{self.message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         print(f"voicefleet validate: {missing[0]}: no such file or folder", file=sys.stderr)
         return 2
-    outcomes = [_check_file(name) for name in _files(arguments.paths)]
+    outcomes = [_check_file(name, named=name in arguments.paths) for name in _files(arguments.paths)]
     findings = [finding for outcome in outcomes for finding in outcome.findings]
     checked, skipped = sum(o.checked for o in outcomes), sum(o.skipped for o in outcomes)
     if arguments.output == "json":
@@ -97,7 +102,7 @@ def _files(paths: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _check_file(name: str) -> Outcome:
+def _check_file(name: str, *, named: bool) -> Outcome:
     shown = "standard input" if name == STANDARD_INPUT else name
     outcome = Outcome()
     try:
@@ -109,6 +114,8 @@ def _check_file(name: str) -> Outcome:
         return _failed(outcome, shown, 1, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}")
     except OSError as error:
         return _failed(outcome, shown, 1, f"cannot be read: {error.strerror}")
+    if named and outcome == Outcome():
+        return _failed(outcome, shown, 1, "holds no manifest")
     return outcome
 
 
@@ -123,10 +130,16 @@ def _with(outcome: Outcome, file: str, document: Document) -> Outcome:
         return Outcome(outcome.checked, outcome.skipped + 1, outcome.findings)
     kind, name = _identity(value)
     findings = (
-        Finding(file, document.line_of(problem.path), kind, name, problem.field, problem.message)
+        Finding(file, _line_of(problem, document), kind, name, problem.field, problem.message)
         for problem in check_manifest(value)
     )
     return Outcome(outcome.checked + 1, outcome.skipped, (*outcome.findings, *findings))
+
+
+def _line_of(problem: Problem, document: Document) -> int:
+    """Point at the field that a rule begins by naming, since the rule itself is about what is around it."""
+    named = problem.message.partition(" ")[0].split(".")
+    return document.line_of((*problem.path, *named))
 
 
 def _failed(outcome: Outcome, file: str, line: int, message: str) -> Outcome:
@@ -139,5 +152,16 @@ def _identity(value: object) -> tuple[str, str]:
         return "", ""
     metadata = value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    kind = value.get("kind")
-    return (ascii(kind)[1:-1] if isinstance(kind, str) else "", ascii(name)[1:-1] if isinstance(name, str) else "")
+    return _shown(value.get("kind")), _shown(name)
+
+
+def _shown(value: object) -> str:
+    """Show a name as ASCII, and nothing of a key that stands where a name belongs."""
+    if not isinstance(value, str) or looks_like_a_secret(value):
+        return ""
+    return ascii(value[:_LONGEST_NAME])[1:-1]
+
+
+def _printable(text: str) -> str:
+    """Keep from a terminal what it would obey."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

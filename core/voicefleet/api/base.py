@@ -97,6 +97,18 @@ def is_set(model: ApiModel, name: str) -> bool:
     return name in model.model_fields_set or type(model).model_fields[name].default not in (None, ())
 
 
+def _as_seen(value: Any) -> Any:  # noqa: ANN401
+    """Return a value as the server compares it: an empty list that is written down differs from none."""
+    match value:
+        case ApiModel():
+            names = (name for name in type(value).model_fields if is_set(value, name))
+            return {name: _as_seen(getattr(value, name)) for name in names}
+        case tuple():
+            return tuple(_as_seen(entry) for entry in value)
+        case _:
+            return value
+
+
 def exactly_one_of(*names: str, message: str | None = None) -> Rule:
     """Hold a union that names its kind by the one field that is present."""
     listed = ", ".join(to_camel(name) for name in names)
@@ -164,6 +176,6 @@ def immutable(name: str, *, message: str) -> Transition:
     before = now.replace("self.", "oldSelf.", 1)
     return Transition(
         cel=f"has({now}) == has({before}) && (!has({now}) || {now} == {before})",
-        check=lambda old, new: getattr(old, name) == getattr(new, name),
+        check=lambda old, new: _as_seen(getattr(old, name)) == _as_seen(getattr(new, name)),
         message=message,
     )

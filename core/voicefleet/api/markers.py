@@ -1,13 +1,21 @@
 """What a type annotation says to server and model at once: unique keys, sizes, fractions, free objects."""
 
-from collections import Counter
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from voicefleet.api.cel import quoted
+
 MAX_PLAIN_QUANTITY = 2_000_000_000
+MAX_QUANTITY_LENGTH = 20
+
+
+def _first_repetition(values: Sequence[Any]) -> int | None:
+    return next((index for index, value in enumerate(values) if value in values[:index]), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +33,11 @@ class ListMap:
         return {**handler(schema), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
 
     def _unique(self, entries: tuple[Any, ...]) -> tuple[Any, ...]:
-        counts = Counter(getattr(entry, self.key) for entry in entries)
-        twice = sorted(str(value) for value, count in counts.items() if count > 1)
-        if twice:
-            raise PydanticCustomError(
-                "duplicate", "{key} '{value}' is used twice", {"key": self.key, "value": twice[0]}
-            )
+        values = [getattr(entry, self.key) for entry in entries]
+        index = _first_repetition(values)
+        if index is not None:
+            context = {"key": self.key, "value": str(values[index]), "index": index}
+            raise PydanticCustomError("duplicate", "{key} '{value}' is used twice", context)
         return entries
 
 
@@ -48,9 +55,10 @@ class ListSet:
 
     @staticmethod
     def _unique(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-        twice = sorted(str(value) for value, count in Counter(entries).items() if count > 1)
-        if twice:
-            raise PydanticCustomError("duplicate", "'{value}' is listed twice", {"value": twice[0]})
+        index = _first_repetition(entries)
+        if index is not None:
+            context = {"value": str(entries[index]), "index": index}
+            raise PydanticCustomError("duplicate", "'{value}' is listed twice", context)
         return entries
 
 
@@ -60,13 +68,27 @@ class IntOrString:
 
     pattern: str
 
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """Check both forms at once, so that one complaint is about both."""
+        return core_schema.no_info_plain_validator_function(self._sized)
+
+    def _sized(self, value: object) -> int | str:
+        match value:
+            case bool():
+                pass
+            case int() if 0 <= value <= MAX_PLAIN_QUANTITY:
+                return value
+            case str() if len(value) <= MAX_QUANTITY_LENGTH and re.fullmatch(self.pattern, value, re.ASCII):
+                return value
+        raise PydanticCustomError("size", "must be a size such as 4, 500m or 8Gi")
+
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return the one form of `anyOf` that a structural schema may carry."""
         return {
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,
             "pattern": self.pattern,
-            "maxLength": 20,
+            "maxLength": MAX_QUANTITY_LENGTH,
             "x-kubernetes-validations": [
                 {
                     "rule": f"type(self) == string || self >= 0 && self <= {MAX_PLAIN_QUANTITY}",
@@ -104,6 +126,32 @@ class Between:
 
     def _within(self, value: float) -> float:
         if not self.low <= value <= self.high:
+            raise PydanticCustomError("rule", "{message}", {"message": self.message})
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepeated:
+    """Text of one shape that a refusal must not repeat, such as an address in which a password may stand.
+
+    The server repeats what does not match a pattern, but not what a rule forbids.
+    """
+
+    pattern: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """Check the shape."""
+        return core_schema.no_info_after_validator_function(self._matching, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell the server."""
+        rule = f"self.matches({quoted(self.pattern)})"
+        validation = {"rule": rule, "message": self.message, "reason": "FieldValueForbidden"}
+        return {**handler(schema), "x-kubernetes-validations": [validation]}
+
+    def _matching(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value, re.ASCII):
             raise PydanticCustomError("rule", "{message}", {"message": self.message})
         return value
 

@@ -52,13 +52,13 @@ class SecretKeyRef(ApiModel):
         ),
         Rule(
             cel=f"self.name.matches({quoted(DNS_SUBDOMAIN)})",
-            check=lambda ref: _subdomain.search(ref.name) is not None,
+            check=lambda ref: _subdomain.fullmatch(ref.name) is not None,
             message="name must be the name of a Secret: lower-case letters, digits, '-' and '.'",
             reason="FieldValueForbidden",
         ),
         Rule(
             cel=f"self.key.matches({quoted(SECRET_KEY_NAME)})",
-            check=lambda ref: _key_name.search(ref.key) is not None,
+            check=lambda ref: _key_name.fullmatch(ref.key) is not None,
             message="key must be a key of the Secret: letters, digits, '-', '_' and '.'",
             reason="FieldValueForbidden",
         ),

@@ -1,12 +1,10 @@
 """The envelope of a kind, and what the server is told about it besides its fields."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import StringConstraints
+from typing import ClassVar, Literal
 
 from voicefleet.api.base import ApiModel
-from voicefleet.api.types import DNS_SUBDOMAIN, Items, JsonObject
+from voicefleet.api.metadata import ObjectMeta
 
 GROUP = "voicefleet.dev"
 VERSION = "v1alpha1"
@@ -45,54 +43,6 @@ class KindInfo:
     selectable: tuple[str, ...] = ()
     scale: ScalePaths | None = None
     categories: tuple[str, ...] = field(default=("voicefleet",))
-
-
-QualifiedName = Annotated[
-    str,
-    StringConstraints(
-        max_length=316,
-        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
-    ),
-]
-LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
-
-
-class ObjectMeta(ApiModel):
-    """The part of metadata that people write; the server knows the rest."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
-    """Name of the object."""
-    namespace: (
-        Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-        | None
-    ) = None
-    """Namespace of the object."""
-    labels: dict[QualifiedName, LabelValue] | None = None
-    """Labels of the object."""
-    annotations: dict[str, str] | None = None
-    """Annotations of the object."""
-    generate_name: Annotated[str, StringConstraints(max_length=248)] | None = None
-    """Beginning of a name that the server completes."""
-    owner_references: Items[JsonObject] = ()
-    """Objects with which this one goes."""
-    managed_fields: Items[JsonObject] = ()
-    """Who wrote which field."""
-    self_link: str | None = None
-    """Obsolete."""
-    deletion_grace_period_seconds: int | None = None
-    """How long deletion may take."""
-    finalizers: Items[str] = ()
-    """Who must agree before the object goes."""
-    generation: int | None = None
-    """Number of the spec's version."""
-    uid: str | None = None
-    """Identity of the object."""
-    resource_version: str | None = None
-    """Version of the object."""
-    creation_timestamp: str | None = None
-    """When the object was created."""
-    deletion_timestamp: str | None = None
-    """When the object was asked to go."""
 
 
 class Resource(ApiModel):

@@ -3,7 +3,6 @@
 Bounds are not taste: the server estimates what a rule may cost from the largest value it could meet.
 """
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from voicefleet.api.markers import MAX_PLAIN_QUANTITY, Between, FreeForm, IntOrString
+from voicefleet.api.markers import Between, FreeForm, IntOrString, Unrepeated
 
 T = TypeVar("T")
 
@@ -23,25 +22,8 @@ T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Strict(strict=False)]
 
 
-def _matches(pattern: str) -> AfterValidator:
-    compiled = re.compile(pattern, re.ASCII)
-
-    def check(value: int | str) -> int | str:
-        if isinstance(value, str) and not compiled.search(value):
-            raise PydanticCustomError(
-                "pattern", "'{value}' is not a size such as 4, 500m or 8Gi", {"value": value[:40]}
-            )
-        return value
-
-    return AfterValidator(check)
-
-
 QUANTITY_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-Quantity = Annotated[
-    Annotated[int, Field(ge=0, le=MAX_PLAIN_QUANTITY)] | Annotated[str, StringConstraints(max_length=20)],
-    _matches(QUANTITY_PATTERN),
-    IntOrString(QUANTITY_PATTERN),
-]
+Quantity = Annotated[int | str, IntOrString(QUANTITY_PATTERN)]
 JsonObject = Annotated[dict[str, Any], FreeForm()]
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -87,8 +69,29 @@ Cron = Annotated[str, StringConstraints(max_length=100, pattern=CRON)]
 _HOST_AND_PATH = r"[A-Za-z0-9._:\[\]-]+(/[!-?A-~]*)?$"
 HTTP_URL = rf"^https?://{_HOST_AND_PATH}"
 WEBSOCKET_URL = rf"^wss?://{_HOST_AND_PATH}"
-HttpUrl = Annotated[str, StringConstraints(max_length=2048, pattern=HTTP_URL)]
-WebSocketUrl = Annotated[str, StringConstraints(max_length=2048, pattern=WEBSOCKET_URL)]
+SERVICE_URL = rf"^(https?|wss?)://{_HOST_AND_PATH}"
+REDIS_URL = r"^rediss?://[A-Za-z0-9._:\[\]-]+(/[0-9]{1,2})?$"
+_NO_PASSWORD = "without user, password or '@'"
+HttpUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    Unrepeated(HTTP_URL, f"must be an http or https address {_NO_PASSWORD}, such as https://example.com/path"),
+]
+WebSocketUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    Unrepeated(WEBSOCKET_URL, f"must be a ws or wss address {_NO_PASSWORD}, such as wss://livekit.example.com"),
+]
+ServiceUrl = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    Unrepeated(SERVICE_URL, f"must be an http, https, ws or wss address {_NO_PASSWORD}"),
+]
+RedisUrl = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    Unrepeated(REDIS_URL, f"must be an address such as redis://redis:6379/0 {_NO_PASSWORD}: put those into Secrets"),
+]
 
 
 def _real_instant(value: str) -> str:
@@ -116,15 +119,36 @@ MEANING_OF_PATTERN = {
     DNS_SUBDOMAIN: "lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
     IDENTIFIER: "letters, digits and '_', not beginning with a digit",
     E164: "a phone number with country code, such as +4930123456",
-    CLOCK_TIME: "a time of day such as 09:30; write it in quotes",
+    CLOCK_TIME: "a time of day from 00:00 to 23:59, such as 09:30",
     TIME_ZONE: "a time zone such as Europe/Berlin",
     LANGUAGE: "a language such as en or pt-BR",
     COUNTRY: "a country in two capitals, such as DE",
     INSTANT: "an instant in UTC such as 2026-12-01T08:00:00Z",
     CRON: "five cron fields, such as 30 8 * * 1-5",
     IMAGE: "an image reference such as registry.example.com/worker:1.2",
-    HTTP_URL: "an http or https address without user, password or '@'",
-    WEBSOCKET_URL: "a ws or wss address without user, password or '@'",
     DTMF_DIGITS: "keys of a phone: 0-9, *, #, A-D, or w for a pause",
-    QUANTITY_PATTERN: "a size such as 4, 500m or 8Gi",
+    r"^[A-Za-z0-9-]+$": "the name of a header, such as X-Api-Key",
+    r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$": "a day such as 2026-12-25",
+    r"^[-._a-zA-Z0-9]+$": "a key of letters, digits, '-', '_' and '.'",
+    r"^[0-9*#]?$": "one key of a phone: 0-9, * or #",
+    r"^[0-9a-fA-F:.]+/[0-9]{1,3}$": "a range of addresses such as 10.0.0.0/8",
+    r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$": "an address or a range of them, such as 192.0.2.7 or 192.0.2.0/24",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and '_', not beginning with a digit",
+    r"^[A-Za-z0-9_-]+$": "letters, digits, '-' and '_'",
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$": "lower-case letters, digits and '-', such as voice-prod",
+    r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$": "a label's value: letters, digits, '-', '_' and '.'",
+    r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$": "the name of a bucket: lower-case letters, digits, '-' and '.'",
+    r"^[A-Za-z0-9!_.*()/={}-]*$": "the beginning of an object's name, such as {{agent}}/{{date}}/",
+    r"^[A-Za-z0-9:._{}-]+$": "the name of a stream, such as voicefleet:records",
+    r"^[A-Za-z0-9_.\[\]*$-]+$": "a path such as $.order.status",
+    r"^(\*\.)?[A-Za-z0-9.-]+$": "a host such as api.example.com or *.example.com",
+    r"^[A-Za-z0-9._/-]+$": "a path such as contacts/today.csv",
+    r"^[a-z][a-z0-9]*$": "the name of a plugin, such as deepgram",
+    r"^[A-Z]{3}$": "a currency in three capitals, such as EUR",
+    r"^[A-Za-z0-9.:-]+$": "a host such as sip.carrier.example",
+    r"^ST_[A-Za-z0-9]+$": "the id of a trunk on the LiveKit server, such as ST_a1b2c3",
+    r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$": "a country or state such as US or US-CA",
+    r"^[,;|\t]$": "one of , ; | or a tab",
+    r"^[A-Z][A-Za-z]*$": "a word in CamelCase, such as Ready",
+    r"^[A-Z][A-Za-z0-9]*$": "a word in CamelCase, such as AllWell",
 }

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from voicefleet.api.base import ApiModel, at_least_one_of, exactly_one_of, requires
 from voicefleet.api.markers import Between, ListMap, ListSet
 from voicefleet.api.references import SecretKeyRef
-from voicefleet.api.types import CountryCode, Items, Label, PhoneNumber, ShortText, WebSocketUrl
+from voicefleet.api.types import CountryCode, Items, Label, PhoneNumber, RedisUrl, ShortText, WebSocketUrl
 
 
 class LiveKit(ApiModel):
@@ -31,10 +31,7 @@ class Redis(ApiModel):
         requires("password", "url", message="password needs url; urlFrom already holds its password"),
     )
 
-    url: (
-        Annotated[str, StringConstraints(max_length=512, pattern=r"^rediss?://[A-Za-z0-9._:\[\]-]+(/[0-9]{1,2})?$")]
-        | None
-    ) = None
+    url: RedisUrl | None = None
     """Address without user or password."""
     url_from: SecretKeyRef | None = None
     """Secret with the whole address, user and password included."""

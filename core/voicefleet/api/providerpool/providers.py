@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from voicefleet.api.base import ApiModel, Rule, at_least_one_of, is_set, ordered
 from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import SecretKeyRef, no_secret_values
-from voicefleet.api.types import Items, Label, Language, Milliseconds, Positive, Price, Priority, ShortText
+from voicefleet.api.types import Items, Label, Language, Milliseconds, Positive, Price, Priority, ServiceUrl, ShortText
 
 PLUGINS_BY_ROLE = {
     "Stt": ("deepgram", "openai", "cartesia", "assemblyai", "google", "groq"),
@@ -123,13 +123,7 @@ class Provider(ApiModel):
     """Model; absent means the plugin's own default."""
     voice: ShortText | None = None
     """Voice, for providers that speak."""
-    base_url: (
-        Annotated[
-            str,
-            StringConstraints(max_length=2048, pattern=r"^(https?|wss?)://[A-Za-z0-9._:\[\]-]+(/[!-?A-~]*)?$"),
-        ]
-        | None
-    ) = None
+    base_url: ServiceUrl | None = None
     """Address in place of the provider's own, such as a proxy or a server of yours."""
     api_key: SecretKeyRef | None = None
     """Secret with the key; absent only for servers that want none."""

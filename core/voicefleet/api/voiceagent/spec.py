@@ -60,17 +60,17 @@ class VoiceAgentSpec(ApiModel):
         Rule(
             cel="self.agents.all(a, !has(a.handoffs) || a.handoffs.all(h, self.agents.exists(b, b.name == h.agent)))",
             check=_handoffs_known,
-            message="handoffs must name agents of this spec",
+            message="handoffs must name agents of this spec: add the agent to spec.agents or correct its name",
         ),
         Rule(
-            cel="self.agents.all(a, !has(a.tools) || has(self.tools) && "
-            "a.tools.all(t, self.tools.exists(x, x.name == t)))",
+            cel="self.agents.all(a, !has(a.tools) || "
+            "a.tools.all(t, has(self.tools) && self.tools.exists(x, x.name == t)))",
             check=_tools_known,
             message="agents must use tools of this spec: add the tool to spec.tools or correct its name",
         ),
         Rule(
-            cel="self.agents.all(a, !has(a.knowledge) || has(self.knowledge) && "
-            "a.knowledge.all(k, self.knowledge.exists(x, x.name == k)))",
+            cel="self.agents.all(a, !has(a.knowledge) || "
+            "a.knowledge.all(k, has(self.knowledge) && self.knowledge.exists(x, x.name == k)))",
             check=_knowledge_known,
             message="agents must use knowledge of this spec: add the source to spec.knowledge or correct its name",
         ),
@@ -78,7 +78,7 @@ class VoiceAgentSpec(ApiModel):
             cel="!has(self.routing) || self.routing.intents.all(i, self.agents.exists(a, a.name == i.agent)) && "
             "(!has(self.routing.fallbackAgent) || self.agents.exists(a, a.name == self.routing.fallbackAgent))",
             check=_routing_known,
-            message="routing must name agents of this spec",
+            message="routing must name agents of this spec: add the agent to spec.agents or correct its name",
         ),
         Rule(
             cel="!has(self.replicas) || self.scaling.mode == 'External'",
