@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,8 +19,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voic
 PACKAGES = ("buildah", "mmdebstrap")
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "localhost/voicefleet-base:bookworm"
-# vfs and chroot work where overlay mounts and user namespaces are not to be had.
-BUILDAH = ("buildah", "--storage-driver", "vfs")
+BUILDAH = ("buildah", "--storage-driver", "overlay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,14 @@ def _ensure_base() -> None:
 def _build(what: str, name: str, archive: Path) -> None:
     wheels = _wheels(what)
     command = [*BUILDAH, "build", "--isolation", "chroot", "--layers", "--file", f"Dockerfile.{what}", "--tag", name]
-    command += ["--build-arg", f"BASE_IMAGE={BASE}", "--build-arg", "PIP_NO_INDEX=1", "--build-arg", "PIP_FIND_LINKS=/wheels"]
+    command += [
+        "--build-arg",
+        f"BASE_IMAGE={BASE}",
+        "--build-arg",
+        "PIP_NO_INDEX=1",
+        "--build-arg",
+        "PIP_FIND_LINKS=/wheels",
+    ]
     command += ["--volume", f"{wheels}:/wheels:ro", "."]
     _run(f"{what} image", command)
     partial = archive.with_suffix(".partial")
@@ -90,12 +97,21 @@ def _build(what: str, name: str, archive: Path) -> None:
 
 def _wheels(what: str) -> Path:
     """Fetch what the lock names, and what builds our own wheel, for the Python of the base image."""
-    folder = CACHE / "wheels" / what
+    lock = (ROOT / "locks" / f"{what}.txt").read_text()
+    folder = CACHE / "wheels" / f"{what}-{hashlib.sha256(lock.encode()).hexdigest()[:16]}"
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    # pip asks its own Python whether a marker holds; the base image's may be older.
+    requirements = partial / "requirements.txt"
+    requirements.write_text(re.sub(r" ; python_full_version < '[0-9.]+'", "", lock))
     python = ROOT / ".tools" / "bin" / "python"  # uv has no download, pip has
-    fetch = [str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(folder)]
+    fetch = [str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(partial)]
     fetch += ["--python-version", "3.11", "--implementation", "cp", "--only-binary", ":all:"]
-    _run(f"{what} image: wheels", [*fetch, "--no-deps", "--requirement", str(ROOT / "locks" / f"{what}.txt")])
+    _run(f"{what} image: wheels", [*fetch, "--no-deps", "--requirement", str(requirements)])
     _run(f"{what} image: build tools", [*fetch, "hatchling"])
+    partial.rename(folder)
     return folder
 
 
