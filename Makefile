@@ -46,12 +46,13 @@ verify: $(STAMP) ## regenerate everything generated and fail on a diff
 
 gen: $(STAMP) ## write everything that is generated
 	@$(PYTHON) -m tools.generate
+	@$(PYTHON) -m e2e.bench build --only helm >/dev/null && $(PYTHON) -m tools.chart
 
 lock: $(STAMP) ## pin the dependencies anew, as far as pyproject.toml allows
 	@$(PYTHON) -m tools.locks $(UV)
 
-charts: setup ## lint the chart and render it with several values
-	@$(PYTHON) -m tools.charts
+charts: setup ## lint the chart, and compare the rendered manifest
+	@$(PYTHON) -m tools.chart --check
 
 e2e: setup ## the promises, on a real control plane
 	@$(PYTEST) e2e --durations=15

@@ -8,7 +8,7 @@ import yaml
 
 from e2e.bench import Bench
 from tests.support.manifests import SAMPLES, Manifest, minimal, with_value
-from tools.generate import ROOT
+from tools.writing import ROOT
 from voicefleet.api import API_VERSION, KINDS
 from voicefleet.validation import check_manifest, check_update
 

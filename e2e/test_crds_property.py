@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from e2e.bench import Bench
 from tests.support.manifests import Manifest, damaged, manifests
-from tools.generate import ROOT
+from tools.writing import ROOT
 from voicefleet.api import API_VERSION, KINDS
 from voicefleet.validation import check_manifest
 

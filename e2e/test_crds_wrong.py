@@ -8,7 +8,7 @@ import pytest
 
 from e2e.bench import Bench
 from tests.support.manifests import Wrong, read_wrong
-from tools.generate import ROOT
+from tools.writing import ROOT
 
 _SECRET = "THISISTHESECRET"
 

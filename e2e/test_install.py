@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-UV = ROOT / ".tools" / "bin" / "uv"
+UV = str(ROOT / ".tools" / "bin" / "uv")
 
 IMPORTS = {
     "base": "import voicefleet.api, voicefleet_cli.main",
@@ -33,9 +33,9 @@ print(*[name for name in sys.argv[1:] if found(name)])
 def _install(extra: str, folder: Path) -> Path:
     python = folder / "bin" / "python"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    install = [UV, "pip", "install", "--quiet", "--python", python]
-    subprocess.run([*install, "--require-hashes", "--requirement", ROOT / "locks" / f"{extra}.txt"], check=True)
-    subprocess.run([*install, "--no-deps", ROOT], check=True)
+    install = [UV, "pip", "install", "--quiet", "--python", str(python)]
+    subprocess.run([*install, "--require-hashes", "--requirement", str(ROOT / "locks" / f"{extra}.txt")], check=True)
+    subprocess.run([*install, "--no-deps", str(ROOT)], check=True)
     return python
 
 

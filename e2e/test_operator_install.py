@@ -77,7 +77,7 @@ def test_a_digest_wins_over_a_tag(bench: Bench) -> None:
 def test_the_install_manifest_is_the_charts(bench: Bench) -> None:
     committed = (ROOT / "manifests" / "install" / "voicefleet.yaml").read_text()
 
-    assert committed == render_install(bench.binary("helm")), "run `python -m tools.chart`"
+    assert committed == render_install(bench.binary("helm")), "run `make gen`"
 
 
 def test_the_install_manifest_is_accepted(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """The generated files of the Helm chart, and the manifest for people without Helm.
 
-`python -m tools.chart HELM` writes manifests/install/voicefleet.yaml with a helm binary.
+`python -m tools.chart` writes manifests/install/voicefleet.yaml with the bench's Helm; with --check it lints the chart
+and compares.
 """
 
 import subprocess
@@ -8,15 +9,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from e2e.bench.build import find_binary
+from tools.writing import HEADER, ROOT, settle, to_yaml
 from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
 
-ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "voicefleet"
 INSTALL = ROOT / "manifests" / "install" / "voicefleet.yaml"
 INSTALL_NAMESPACE = "voicefleet-system"
+VALUES = (
+    (),
+    ("replicas=1", "metrics.service=false", "crds.install=false"),
+    ("watchNamespaces={voice,staging}", "imagePullSecrets={registry}", "priorityClassName=system-cluster-critical"),
+)
 _HEAD = f"""\
-# Rendered from charts/voicefleet by `python -m tools.chart HELM`. Do not edit.
+# Rendered from charts/voicefleet by `make gen`. Do not edit.
 # kubectl apply --server-side -f voicefleet.yaml
 apiVersion: v1
 kind: Namespace
@@ -29,9 +36,6 @@ metadata:
 
 def generated_chart_files() -> Iterator[tuple[Path, str]]:
     """Yield each generated file of the chart with its content."""
-    # Late, since tools.generate imports this module in turn.
-    from tools.generate import HEADER, to_yaml  # noqa: PLC0415
-
     for kind in KINDS.values():
         crd = build_crd(kind)
         # Deleting a CRD deletes every object of it, and with the VoiceAgents their live calls.
@@ -54,14 +58,25 @@ def render_install(helm: Path) -> str:
     return _HEAD + "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write the manifest; return the exit code."""
-    if len(sys.argv) != 2:
-        print(__doc__)
-        return 2
-    INSTALL.parent.mkdir(parents=True, exist_ok=True)
-    INSTALL.write_text(render_install(Path(sys.argv[1])))
+def lint(helm: Path) -> int:
+    """Let Helm look at the chart with values that people use; return the exit code."""
+    for values in VALUES:
+        command = [str(helm), "lint", "--strict", "--quiet", str(CHART), *(f"--set={value}" for value in values)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        print(f"helm lint {' '.join(values) or 'with its own values'}: {'ok' if done.returncode == 0 else 'wrong'}")
+        if done.returncode != 0:
+            print(done.stdout + done.stderr)
+            return 1
     return 0
+
+
+def main() -> int:
+    """Write the manifest, or with --check lint the chart and compare; return the exit code."""
+    helm = find_binary("helm")
+    check = "--check" in sys.argv
+    if check and lint(helm):
+        return 1
+    return settle([(INSTALL, render_install(helm))], check=check)
 
 
 if __name__ == "__main__":

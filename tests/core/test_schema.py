@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from tools.generate import ROOT, generated_files
+from tools.generate import generated_files
+from tools.writing import ROOT
 from voicefleet.api import KINDS
 from voicefleet.api.base import ApiModel
 from voicefleet.api.crd import build_crd

@@ -41,7 +41,8 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
 def test_every_make_target_has_its_line_in_help() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     assert {line.split()[0] for line in shown.splitlines()} == set(phony.split())
 
