@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
@@ -12,6 +12,8 @@ from e2e.bench import Bench, BenchError, BenchOptions
 from e2e.bench.diagnosis import describe_namespace, describe_parts
 from e2e.bench.needs import list_absent
 from e2e.bench.waiting import wait_for
+from e2e.providers import Control, Providers, start_providers
+from e2e.providers.wire import HearingMode
 
 _NAMESPACE = pytest.StashKey[tuple[Bench, str]]()
 
@@ -54,6 +56,37 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     request.node.stash[_NAMESPACE] = (bench, name)
     yield name
     bench.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found", check=False)
+
+
+@pytest.fixture(scope="module")
+def hearing() -> HearingMode:
+    """How the stand-ins hear; a module that needs no ears says so."""
+    return "hear"
+
+
+@pytest.fixture(scope="module")
+def providers(hearing: HearingMode) -> Iterator[Providers]:
+    """Stand-ins for speech and language providers, shared by a module's tests."""
+    with start_providers(hearing=hearing) as running:
+        yield running
+
+
+@pytest.fixture
+def control(providers: Providers) -> Iterator[Control]:
+    """The stand-ins' control API, with every fault and script of other tests forgotten."""
+    control = Control(providers.control_url)
+    control.reset()
+    yield control
+    control.reset()
+
+
+@pytest.fixture
+async def http_session() -> AsyncIterator[None]:
+    """What the stock plugins want round them outside of a job."""
+    from livekit.agents.utils import http_context  # noqa: PLC0415 - seconds that most tests need not spend
+
+    async with http_context.open():
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -82,6 +82,19 @@ class OperatorProcess:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Hold it still, as a starved node would."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> int:
+        """Let it go on, and return the exit code with which it then ends."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGCONT)
+        return process.wait(20)
+
     def stop(self) -> int:
         """End it as a kubelet would, and return its exit code."""
         return self._end(signal.SIGTERM)

@@ -30,5 +30,7 @@ def test_the_demo_makes_its_call_and_leaves_nothing_behind() -> None:
     assert told.count("caller: ") == told.count("(understood: ") == len(LINES), told
     assert "open from nine to five" in told, told
 
-    status = subprocess.run([sys.executable, "-m", "e2e.bench", "status"], cwd=ROOT, capture_output=True, text=True)
+    status = subprocess.run(
+        [sys.executable, "-m", "e2e.bench", "status"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert name not in status.stdout

@@ -311,6 +311,27 @@ def test_a_standby_takes_over_when_the_leader_ends(
         wait_for(operator.leads, "the first to lead again")
 
 
+def test_a_leader_that_froze_ends_when_it_wakes_and_writes_nothing(
+    bench: Bench, operator: OperatorProcess, fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.wait_for(1)
+    standby = OperatorProcess(bench, NAMESPACE, log=tmp_path / "standby.log")
+    standby.start()
+    try:
+        operator.freeze()
+        wait_for(standby.leads, "the standby to lead", within_seconds=30)
+        fleet.patch({"scaling": {"min": 2}})
+        fleet.wait_for(2)
+
+        assert operator.thaw() == 1
+
+        assert holds_for(lambda: standby.leads() and len(fleet.pods()) == 2, 1)
+    finally:
+        standby.stop()
+        operator.start()
+        wait_for(operator.leads, "the first to lead again")
+
+
 def test_the_operator_may_read_no_secret_but_its_own_key(
     bench: Bench, operator: OperatorProcess, namespace: str
 ) -> None:

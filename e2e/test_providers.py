@@ -1,15 +1,12 @@
 """Speech, language and voice through the stock livekit plugins, nothing changed but `base_url`."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions, function_tool, llm, stt
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
-from livekit.agents.utils import http_context
 from livekit.plugins import cartesia, deepgram, openai
 
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.providers.testkit import caller_says, understand, word_overlap
 
 NO_RETRY = APIConnectOptions(max_retry=0, timeout=5.0)
@@ -18,26 +15,7 @@ HOURS = "What are your opening hours?"
 KEY = "not-a-real-key"
 Listener = deepgram.STT | deepgram.STTv2 | cartesia.STT
 Speaker = deepgram.TTS | cartesia.TTS | openai.TTS
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def control(providers: Providers) -> Iterator[Control]:
-    control = Control(providers.control_url)
-    control.reset()
-    yield control
-    control.reset()
-
-
-@pytest.fixture(autouse=True)
-async def http_session() -> AsyncIterator[None]:
-    async with http_context.open():
-        yield
+pytestmark = pytest.mark.usefixtures("control", "http_session")
 
 
 @function_tool

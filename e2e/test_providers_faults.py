@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -14,38 +14,28 @@ from livekit.agents import (
     llm,
     stt,
 )
-from livekit.agents.utils import http_context
 from livekit.plugins import cartesia, deepgram, openai
 
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
 from e2e.providers.testkit import caller_says
+from e2e.providers.wire import HearingMode
 
 NO_RETRY = APIConnectOptions(max_retry=0, timeout=5.0)
 IMPATIENT = APIConnectOptions(max_retry=0, timeout=0.5)
 SENTENCE = "The cat sat on the mat, and then it went home to sleep for a very long time."
 KEY = "not-a-real-key"
+pytestmark = pytest.mark.usefixtures("control", "http_session")
 
 
 @pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers(hearing="script") as running:
-        yield running
+def hearing() -> HearingMode:
+    return "script"
 
 
 @pytest.fixture(autouse=True)
-def control(providers: Providers) -> Iterator[Control]:
-    control = Control(providers.control_url)
-    control.reset()
+def _nothing_to_hear(control: Control) -> None:
     control.set_script([])
-    yield control
-    control.reset()
-
-
-@pytest.fixture(autouse=True)
-async def http_session() -> AsyncIterator[None]:
-    async with http_context.open():
-        yield
 
 
 async def chat(

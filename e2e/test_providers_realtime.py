@@ -1,60 +1,26 @@
 """The realtime model through the stock plugin, in a session without a room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, Self
 
 import pytest
 from livekit.agents import (
-    Agent,
     AgentSession,
     APIConnectOptions,
     ConversationItemAddedEvent,
-    function_tool,
     stt,
 )
-from livekit.agents.utils import http_context
 from livekit.plugins import openai
 
-from e2e.providers import Control, Providers, start_providers
-from e2e.providers.testkit import LineIn, LineOut, caller_says, understand, word_overlap
+from e2e.providers import Control, Providers
+from e2e.providers.testkit import LineIn, LineOut, Receptionist, caller_says, understand, word_overlap
 
 HOURS = "What are your opening hours?"
 STORY = "Once upon a time there was a cat. " * 6
 KEY = "not-a-real-key"
 NO_RETRY = APIConnectOptions(max_retry=0, timeout=5.0)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def control(providers: Providers) -> Iterator[Control]:
-    control = Control(providers.control_url)
-    control.reset()
-    yield control
-    control.reset()
-
-
-@pytest.fixture(autouse=True)
-async def http_session() -> AsyncIterator[None]:
-    async with http_context.open():
-        yield
-
-
-class Receptionist(Agent):
-    def __init__(self) -> None:
-        super().__init__(instructions="Answer the telephone.")
-        self.cities: list[str] = []
-
-    @function_tool
-    async def get_weather(self, city: str) -> str:
-        """Tell the weather in a city."""
-        self.cities.append(city)
-        return f"sunny in {city}"
+pytestmark = pytest.mark.usefixtures("control", "http_session")
 
 
 class Call:

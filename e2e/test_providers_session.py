@@ -1,51 +1,18 @@
 """A whole turn of a call, heard, answered and spoken, without a room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Self
 
 import pytest
-from livekit.agents import Agent, AgentSession, ConversationItemAddedEvent, function_tool
-from livekit.agents.utils import http_context
+from livekit.agents import AgentSession, ConversationItemAddedEvent
 from livekit.plugins import cartesia, deepgram, openai
 
-from e2e.providers import Control, Providers, start_providers
-from e2e.providers.testkit import LineIn, LineOut, understand, word_overlap
+from e2e.providers import Control, Providers
+from e2e.providers.testkit import LineIn, LineOut, Receptionist, understand, word_overlap
 
 HOURS = "What are your opening hours?"
 KEY = "not-a-real-key"
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def control(providers: Providers) -> Iterator[Control]:
-    control = Control(providers.control_url)
-    control.reset()
-    yield control
-    control.reset()
-
-
-@pytest.fixture(autouse=True)
-async def http_session() -> AsyncIterator[None]:
-    async with http_context.open():
-        yield
-
-
-class Receptionist(Agent):
-    def __init__(self) -> None:
-        super().__init__(instructions="Answer the telephone.")
-        self.cities: list[str] = []
-
-    @function_tool
-    async def get_weather(self, city: str) -> str:
-        """Tell the weather in a city."""
-        self.cities.append(city)
-        return f"sunny in {city}"
+pytestmark = pytest.mark.usefixtures("control", "http_session")
 
 
 class Call:

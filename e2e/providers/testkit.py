@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 from livekit import rtc
+from livekit.agents import Agent, function_tool
 from livekit.agents.voice import io
 
 from e2e.providers.audio import decode, encode
@@ -126,3 +127,17 @@ class LineOut(io.AudioOutput):
     def _finish(self, position: float, interrupted: bool) -> None:
         self._pushed_seconds, self._finisher = 0.0, None
         self.on_playback_finished(playback_position=position, interrupted=interrupted)
+
+
+class Receptionist(Agent):
+    """An agent with one tool, which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="Answer the telephone.")
+        self.cities: list[str] = []
+
+    @function_tool
+    async def get_weather(self, city: str) -> str:
+        """Tell the weather in a city."""
+        self.cities.append(city)
+        return f"sunny in {city}"

@@ -27,10 +27,8 @@ class FakeKube:
         self.requests.append((method, path, body))
         if self.error is not None:
             raise self.error
-        return {
-            "kind": "Status",
-            "metadata": {"uid": "uid-1", "name": "n", "namespace": "voice", "resourceVersion": "8"},
-        }
+        metadata = {"uid": "uid-1", "name": "n", "namespace": "voice", "resourceVersion": "8"}
+        return {"kind": "Status", "metadata": metadata, "spec": {"providerPoolRef": {"name": "pool"}}}
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         return self._answer(f"APPLY {field_manager}", path, body)
