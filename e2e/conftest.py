@@ -12,6 +12,7 @@ from e2e.bench import Bench, BenchError, BenchOptions
 from e2e.bench.diagnosis import describe_namespace, describe_parts
 from e2e.bench.needs import list_absent
 from e2e.bench.waiting import wait_for
+from e2e.kinds import install_crds
 from e2e.providers import Control, Providers, start_providers
 from e2e.providers.wire import HearingMode
 
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A control plane with one simulated node, LiveKit and Redis; every test shares it."""
     yield from _session_bench(BenchOptions(), request)
+
+
+@pytest.fixture(scope="session")
+def crds(bench: Bench) -> None:
+    """The three kinds, established on the shared bench."""
+    install_crds(bench)
 
 
 @pytest.fixture(scope="session")

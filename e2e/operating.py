@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +20,7 @@ import yaml
 
 from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
+from e2e.kinds import install_crds
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "voicefleet"
@@ -114,11 +114,7 @@ class OperatorProcess:
 
 def install_rights(bench: Bench, namespace: str, *values: str) -> None:
     """Install the CRDs, and from the chart everything but the Deployment: we are the pod."""
-    # The three files are too large for kubectl's own annotation.
-    bench.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    for crd in ("voiceagents", "providerpools"):
-        ask = ("get", f"crd/{crd}.voicefleet.dev", "-o=jsonpath={.status.conditions[?(@.type=='Established')].status}")
-        wait_for(partial(_says, bench, *ask), f"{crd} to be served")
+    install_crds(bench)
     sets = [f"--set={value}" for value in ("crds.install=false", *values)]
     rendered = bench.helm("template", "voicefleet", str(CHART), "-n", namespace, *sets).stdout
     wanted = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")

@@ -8,17 +8,10 @@ import yaml
 
 from e2e.bench import Bench
 from tests.support.manifests import SAMPLES, Manifest, minimal, with_value
-from tools.writing import ROOT
 from voicefleet.api import API_VERSION, KINDS
 from voicefleet.validation import check_manifest, check_update
 
-CRDS = str(ROOT / "crds")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _taught(bench: Bench) -> None:
-    bench.kubectl("apply", "--server-side", "-f", CRDS)
-    bench.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", CRDS)
+pytestmark = pytest.mark.usefixtures("crds")
 
 
 def _get(bench: Bench, *arguments: str) -> Any:  # noqa: ANN401 - JSON has no type

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from e2e.bench import Bench
 from tests.support.manifests import Manifest, damaged, manifests
-from tools.writing import ROOT
 from voicefleet.api import API_VERSION, KINDS
 from voicefleet.validation import check_manifest
 
@@ -60,9 +59,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(bench: Bench) -> Iterator[Server]:
-    bench.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    bench.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
+def server(bench: Bench, crds: None) -> Iterator[Server]:  # noqa: ARG001
     server = Server(bench.api_url, bench.admin_token, bench.ca_file)
     yield server
     server.close()

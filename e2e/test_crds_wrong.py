@@ -8,23 +8,16 @@ import pytest
 
 from e2e.bench import Bench
 from tests.support.manifests import Wrong, read_wrong
-from tools.writing import ROOT
+
+pytestmark = pytest.mark.usefixtures("crds")
 
 _SECRET = "THISISTHESECRET"
 
 
-@pytest.fixture(scope="module")
-def taught(bench: Bench) -> Bench:
-    """A bench that knows our kinds."""
-    bench.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    bench.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
-    return bench
-
-
 @pytest.mark.parametrize("wrong", read_wrong(), ids=lambda wrong: wrong.name)
-def test_the_server_refuses_it_with_the_words_that_the_file_promises(wrong: Wrong, taught: Bench) -> None:
+def test_the_server_refuses_it_with_the_words_that_the_file_promises(wrong: Wrong, bench: Bench) -> None:
     command = ("create", "-n", "default", "--dry-run=server", "--validate=strict", "-f", str(wrong.path))
-    done = taught.kubectl(*command, check=False)
+    done = bench.kubectl(*command, check=False)
     said = done.stdout + done.stderr
     text = wrong.path.read_text()
     match wrong.server:

@@ -52,6 +52,10 @@ class Bench:
         bench = cls.start(options or BenchOptions(), tell=tell)
         try:
             yield bench
+        except (KeyboardInterrupt, SystemExit):
+            # A person had enough; nothing failed.
+            bench.down()
+            raise
         except BaseException:
             bench.down(keep_logs=True)
             raise

@@ -96,7 +96,12 @@ def test_what_was_meant_to_be_ours_is_not_passed_over(document: object, ours: bo
 
 @pytest.mark.parametrize(
     ("value", "changed"),
-    [({"format": "Csv"}, False), ({"columns": {}}, False), ({"columns": {"variables": []}}, True), ({"label": "a"}, True)],
+    [
+        ({"format": "Csv"}, False),
+        ({"columns": {}}, False),
+        ({"columns": {"variables": []}}, True),
+        ({"label": "a"}, True),
+    ],
     ids=["a default written out", "an empty object of defaults", "an empty list", "another value"],
 )  # fmt: skip
 def test_a_list_of_contacts_is_changed_by_what_the_server_would_see_change(value: Manifest, *, changed: bool) -> None:

@@ -59,6 +59,11 @@ def with_value(manifest: Manifest, place: Place, value: object) -> Manifest:
     return changed
 
 
+def value_at(manifest: Any, place: Place) -> Any:
+    """Return what stands at a place."""
+    return functools.reduce(lambda inner, part: inner[part], place, manifest)
+
+
 @functools.cache
 def samples(kind: str) -> list[Manifest]:
     """Return the samples of a kind that people start from."""
@@ -78,6 +83,8 @@ def spec_schema(kind: str) -> Schema:
 _UNION = re.compile(r"^\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.filter\(x, x\)\.size\(\) (==|<=) 1$")
 _ANY = re.compile(r"^has\(self\.\w+\)(?: \|\| has\(self\.\w+\))*$")
 _MEMBER = re.compile(r"has\(self\.(?:__)?(\w+?)(?:__)?\)")
+# Fields that name something, or whose entries do.
+_REFERENCES = {"name", "agent", "entryAgent", "fallbackAgent", "tools", "knowledge", "providers"}
 # Few names, so that references among them often meet.
 _NAMES = ("a", "b", "desk")
 _INSTANTS = ("2026-12-01T08:00:00Z", "2028-02-29T23:59:59Z", "2026-02-29T00:00:00Z")
@@ -221,7 +228,7 @@ def _boundaries(schema: Schema) -> list[int]:
 
 def _texts(schema: Schema) -> SearchStrategy[str]:
     least, most = schema.get("minLength", 0), schema.get("maxLength", 300)
-    pattern = schema.get("pattern") or _pattern_of_rule(schema)
+    pattern = pattern_of(schema)
     if pattern is None:
         edge = st.sampled_from(["x" * most, "é" * most, "\U0001f600" * most]) if most <= 4096 else st.nothing()
         plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=least, max_size=min(most, 20))
@@ -233,10 +240,19 @@ def _texts(schema: Schema) -> SearchStrategy[str]:
     return known | known | made.filter(lambda text: least <= len(text) <= most and "\n" not in text)
 
 
-def _pattern_of_rule(schema: Schema) -> str | None:
+def pattern_of(schema: Schema) -> str | None:
+    """Return what text must match, whether a pattern or a rule says it."""
     rules = [rule["rule"] for rule in schema.get("x-kubernetes-validations", ())]
     found = [re.fullmatch(r"self\.matches\(r'(.*)'\)", rule) for rule in rules]
-    return next((match[1] for match in found if match), None)
+    return schema.get("pattern") or next((match[1] for match in found if match), None)
+
+
+def union_members(schema: Schema) -> Iterator[list[str]]:
+    """Yield the fields of which an object needs one."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        union = _UNION.match(rule["rule"])
+        if (union and union[2] == "==") or _ANY.match(rule["rule"]):
+            yield _MEMBER.findall(rule["rule"])
 
 
 def _long_texts(length: int) -> Iterator[str]:
@@ -286,6 +302,11 @@ _REPAIRS: dict[str, Callable[[Manifest], Manifest]] = {
 }
 
 
+def repaired(manifest: Manifest) -> Manifest:
+    """Let references of a manifest point at something, and providers use a plugin that does their job."""
+    return _REPAIRS[manifest["kind"]](manifest)
+
+
 # Damage.
 
 
@@ -315,18 +336,24 @@ def damaged(draw: DrawFn, kind: str) -> Manifest:
     """Return manifests of a kind with one to three things done to them that may or may not hurt."""
     manifest = draw(manifests(kind) | st.sampled_from(samples(kind)))
     for _ in range(draw(st.sampled_from([1, 1, 1, 2]))):
-        if draw(st.integers(0, 5)) == 0:
+        aim = draw(st.integers(0, 5))
+        if aim == 0:
             manifest = draw(_damaged_envelopes(manifest))
             continue
         if not isinstance(manifest.get("spec"), dict):
             return manifest
-        spot = draw(st.sampled_from(list(spots(manifest["spec"], spec_schema(kind)))))
-        manifest = draw(_damages(manifest, spot))
+        found = list(spots(manifest["spec"], spec_schema(kind)))
+        names = [spot for spot in found if isinstance(spot.value, str) and _REFERENCES & {*spot.place[-2:]}]
+        if aim == 1 and names:
+            spot = draw(st.sampled_from(names))
+            manifest = with_value(manifest, spot.place, draw(st.sampled_from(_NAMES)))
+            continue
+        manifest = draw(_damages(manifest, draw(st.sampled_from(found))))
     return manifest
 
 
 def _damages(manifest: Manifest, spot: Spot) -> SearchStrategy[Manifest]:
-    edges = st.sampled_from(_edge_values(spot)).map(lambda value: with_value(manifest, spot.place, value))
+    edges = st.sampled_from(edge_values(spot)).map(lambda value: with_value(manifest, spot.place, value))
     odd = st.sampled_from(_ODD_VALUES).map(lambda value: with_value(manifest, spot.place, value))
     gone = st.just(manifest).map(lambda whole: _without(whole, spot.place))
     inside = _inside(manifest, spot)
@@ -355,7 +382,8 @@ def _inside(manifest: Manifest, spot: Spot) -> SearchStrategy[Manifest]:
             return st.sampled_from(_ODD_TEXTS).map(lambda text: with_value(manifest, place, text))
 
 
-def _edge_values(spot: Spot) -> list[object]:
+def edge_values(spot: Spot) -> list[object]:
+    """Return what a field may hold at the edges of its schema, and what it may just not hold."""
     _, value, schema = spot
     edges: list[object] = [value]
     for bound in ("minimum", "maximum"):
@@ -364,7 +392,8 @@ def _edge_values(spot: Spot) -> list[object]:
     for choice in schema.get("enum", ()):
         edges += [choice, str(choice).lower(), f"{choice} "]
     for rule in schema.get("x-kubernetes-validations", ()):
-        edges += [float(number) for number in re.findall(r"(?<= )[0-9]+\.[0-9]+", rule["rule"])]
+        for bound in re.findall(r"(?<= )[0-9]+\.[0-9]+", rule["rule"]):
+            edges += [float(bound) - 1e-7, float(bound), float(bound) + 1e-7]
     if isinstance(value, str) and schema.get("maxLength", 4097) <= 4096:
         most = schema["maxLength"]
         edges += [
