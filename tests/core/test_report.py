@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
-from tests.support.manifests import minimal
+from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.status import ProviderPoolStatus
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
@@ -27,7 +27,7 @@ def agent(**spec: object) -> VoiceAgent:
 
 
 def pool(namespace: str = "voice") -> ProviderPool:
-    manifest = minimal("ProviderPool")
+    manifest = sample("providerpool")
     manifest["metadata"] |= {"name": "pool", "namespace": namespace, "generation": 1}
     return ProviderPool.model_validate(manifest)
 
@@ -172,5 +172,29 @@ def test_of_providers_that_nobody_asked_nothing_is_claimed() -> None:
     status = report_pool(pool(), ProviderPoolStatus(), agents=2, now=NOW)
 
     assert said(status)["Ready"] == "Unknown NotProbed"
-    assert [provider.state for provider in status.providers] == ["Unknown"]
-    assert (status.healthy, status.agents) == ("?/1", 2)
+    assert [provider.state for provider in status.providers] == ["Unknown"] * 3
+    assert (status.healthy, status.agents) == ("?/3", 2)
+
+
+def test_a_field_that_does_nothing_yet_is_named() -> None:
+    wishes = agent(recording={"enabled": True}, billing={"redis": {}})
+
+    status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
+
+    assert "this version does not act on spec.recording, spec.billing" in status.conditions[0].message
+
+
+def test_what_workers_would_refuse_is_said_before_they_start() -> None:
+    status = report(fleet(), of=agent(voice={"realtime": {}}), on=pool())
+
+    assert said(status)["Stalled"] == "True InvalidSpec"
+    assert status.conditions[0].message.startswith("spec.voice.realtime: ")
+
+
+def test_a_pool_without_a_job_that_the_agent_needs_is_named_with_its_field() -> None:
+    silent = pool()
+    silent = silent.model_copy(update={"spec": silent.spec.model_copy(update={"providers": silent.spec.providers[:2]})})
+
+    status = report(fleet(), of=agent(), on=silent)
+
+    assert status.conditions[0].message == "spec.providers of ProviderPool 'pool': no enabled provider has role Tts."

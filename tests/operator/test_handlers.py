@@ -1,18 +1,20 @@
 """One turn about one object, with an outside in memory."""
 
+import copy
 from dataclasses import dataclass
 
 import pytest
 
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.fleet import state
-from tests.support.manifests import minimal
+from tests.support.manifests import minimal, sample
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.workqueue import Key
 
+POOL = sample("providerpool")
 KEY = Key("VoiceAgent", "voice", "desk")
 
 
@@ -34,7 +36,7 @@ class World:
         return self.cluster.put(VOICE_AGENTS, resource(manifest, **spec))
 
     def apply_pool(self, **spec: object) -> None:
-        manifest = minimal("ProviderPool")
+        manifest = copy.deepcopy(POOL)
         manifest["metadata"]["name"] = "pool"
         self.cluster.put(PROVIDER_POOLS, resource(manifest, **spec))
 
@@ -166,7 +168,7 @@ async def test_a_missing_secret_is_found_in_the_pods_events(world: World) -> Non
 
 async def test_a_pool_may_be_shared_by_the_labels_of_a_namespace(world: World) -> None:
     world.apply(providerPoolRef={"name": "pool", "namespace": "shared"})
-    manifest = minimal("ProviderPool")
+    manifest = copy.deepcopy(POOL)
     manifest["metadata"] = {"name": "pool", "namespace": "shared"}
     world.cluster.put(PROVIDER_POOLS, resource(manifest, allowedNamespaces={"matchLabels": {"tier": "voice"}}))
 

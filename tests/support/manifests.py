@@ -49,6 +49,12 @@ def minimal(kind: str) -> Manifest:
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "smallest"}, "spec": spec}
 
 
+def sample(name: str) -> Manifest:
+    """Return one of the samples, by the name of its file."""
+    manifest: Manifest = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
+    return manifest
+
+
 def with_value(manifest: Manifest, place: Place, value: object) -> Manifest:
     """Return a copy with one value put in place, mappings on the way there made as needed."""
     changed = copy.deepcopy(manifest)

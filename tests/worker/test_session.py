@@ -11,7 +11,7 @@ from livekit.agents import inference
 from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet.agent_plan import AgentPlan
+from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.logs import JsonFormatter
@@ -20,12 +20,12 @@ from voicefleet_worker.session import connect_options, read_keys, room_options, 
 from voicefleet_worker.settings import load_settings
 
 
-def plan_of(mounted: Mounted, **more: Any) -> AgentPlan:
+def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
     mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], **more}})
     return load_settings(mounted.flags, {}).plan
 
 
-def ingredients(plan: AgentPlan, number: int) -> Ingredients:
+def ingredients(plan: DialoguePlan, number: int) -> Ingredients:
     return Ingredients(plan=plan.providers[number], agent=plan, api_key="k")
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobContext, JobProcess
 
-from voicefleet.agent_plan import AgentPlan
 from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
+from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles
@@ -34,7 +34,7 @@ _GOODBYE = "The time for this call is over. Say goodbye in one short sentence."
 class CallSetup:
     """What every job process is handed when it starts."""
 
-    plan: AgentPlan
+    plan: DialoguePlan
     secrets: SecretFiles
 
 
@@ -67,7 +67,7 @@ class Call:
     """A call under way."""
 
     ctx: JobContext
-    plan: AgentPlan
+    plan: DialoguePlan
     values: dict[str, str]
     session: AgentSession[None]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

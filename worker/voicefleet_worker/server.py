@@ -6,8 +6,8 @@ import logging
 
 from livekit.agents import AgentServer, JobRequest
 
-from voicefleet.agent_plan import AgentPlan
 from voicefleet.call_variables import Missing, read_call_variables, resolve_variables
+from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.desk import Answer, Desk
 from voicefleet_worker.drain import drain_limit_seconds
@@ -52,7 +52,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers") -> AgentServe
 class Offers:
     """Answers to the calls that LiveKit offers."""
 
-    def __init__(self, plan: AgentPlan, desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, plan: DialoguePlan, desk: Desk, metrics: Metrics) -> None:
         self._plan = plan
         self._desk = desk
         self._metrics = metrics

@@ -6,7 +6,7 @@ from typing import Any
 from livekit.agents import AgentSession, APIConnectOptions, inference, room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voicefleet.agent_plan import AgentPlan, ProviderPlan
+from voicefleet.dialogue import DialoguePlan, ProviderPlan
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -15,12 +15,12 @@ Keys = Mapping[str, str | None]
 _LAST_WORDS_SECONDS = 0.5
 
 
-def read_keys(plan: AgentPlan, secrets: SecretFiles) -> Keys:
+def read_keys(plan: DialoguePlan, secrets: SecretFiles) -> Keys:
     """Read the providers' keys as they are at this moment, by the providers' names."""
     return {p.name: None if p.api_key is None else secrets.read(p.api_key) for p in plan.providers}
 
 
-def build_session(plan: AgentPlan, keys: Keys) -> AgentSession[None]:
+def build_session(plan: DialoguePlan, keys: Keys) -> AgentSession[None]:
     """Build the session of one call."""
     vad = plan.vad
     stt, llm, tts = (Ingredients(plan=p, agent=plan, api_key=keys[p.name]) for p in plan.providers)
@@ -41,7 +41,7 @@ def build_session(plan: AgentPlan, keys: Keys) -> AgentSession[None]:
     )
 
 
-def turn_handling(plan: AgentPlan) -> Any:  # noqa: ANN401 - the SDK's nested TypedDicts
+def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested TypedDicts
     """Return who decides about turns, how long it waits, and who may interrupt."""
     turns, interruption = plan.conversation.turn_taking, plan.conversation.interruption
     handling: dict[str, Any] = {
@@ -66,7 +66,7 @@ def turn_handling(plan: AgentPlan) -> Any:  # noqa: ANN401 - the SDK's nested Ty
     return handling
 
 
-def connect_options(plan: AgentPlan) -> SessionConnectOptions:
+def connect_options(plan: DialoguePlan) -> SessionConnectOptions:
     """Return time-outs and retries as the pool says: the SDK's own three retries would multiply with them."""
     return SessionConnectOptions(
         stt_conn_options=_connect(plan.stt),
@@ -80,7 +80,7 @@ def room_options() -> room_io.RoomOptions:
     return room_io.RoomOptions(close_on_disconnect=False)
 
 
-def _turn_detection(plan: AgentPlan) -> Any:  # noqa: ANN401 - a string or a detector
+def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a detector
     match plan.conversation.turn_taking.detection:
         case "Model":
             # Pinned, because the SDK's default may turn to its cloud.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voicefleet.agent_plan import AgentPlan, PlanProblem, plan_agent
+from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_REVISION, LABEL_REVISION
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, read_secret
@@ -50,7 +50,7 @@ class LiveKitAccess:
 class Settings:
     """All that a running worker goes by."""
 
-    plan: AgentPlan
+    plan: DialoguePlan
     pool_file: Path
     livekit: LiveKitAccess
     secrets: SecretFiles
@@ -69,8 +69,8 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     """Read every file that the worker needs and refuse at once what would fail in the first call."""
     agent = load_agent(flags.spec)
     pool = load_pool(flags.pool)
-    plan = plan_agent(agent, pool)
-    if isinstance(plan, PlanProblem):
+    plan = plan_dialogue(agent, pool)
+    if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
     secrets = SecretFiles(flags.secrets)

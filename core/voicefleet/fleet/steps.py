@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.dialogue import DialogueProblem, plan_dialogue
 from voicefleet.fleet.observed import Fleet, Trouble
 from voicefleet.fleet.plan import FleetPlan, Wanted, plan_fleet, plan_marks
 from voicefleet.fleet.size import Size, plan_size
@@ -34,6 +35,8 @@ class AgentSteps:
     size: Size | None = None
     obstacle: Trouble | None = None
     """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays as it is."""
+    not_yet: tuple[str, ...] = ()
+    """Fields that were written down and that this version does not act on."""
 
 
 def plan_agent(seen: AgentSeen, *, default_image: str, now: datetime) -> AgentSteps:
@@ -44,6 +47,9 @@ def plan_agent(seen: AgentSeen, *, default_image: str, now: datetime) -> AgentSt
     obstacle = _find_obstacle(seen)
     if obstacle is not None or seen.pool is None:
         return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle)
+    dialogue = plan_dialogue(agent, seen.pool)
+    if isinstance(dialogue, DialogueProblem):
+        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=_put_in_words(dialogue, seen.pool))
     pods = plan_pods(agent, seen.pool, default_image=default_image)
     size = plan_size(agent.spec, seen.fleet, now=now)
     wanted = Wanted(pods.revision, size, agent.spec.rollout.max_surge_percent)
@@ -54,7 +60,14 @@ def plan_agent(seen: AgentSeen, *, default_image: str, now: datetime) -> AgentSt
         create=tuple(build_pod(agent, pods, number) for number in plan.create),
         revision=pods.revision,
         size=size,
+        not_yet=dialogue.not_yet,
     )
+
+
+def _put_in_words(problem: DialogueProblem, pool: ProviderPool) -> Trouble:
+    """Say at once what workers would refuse to start with, instead of letting them crash over it."""
+    where = f"{problem.field} of ProviderPool {pool.metadata.name!r}" if problem.source == "pool" else problem.field
+    return Trouble(Reason.INVALID, f"{where}: {problem.message}.")
 
 
 def _find_obstacle(seen: AgentSeen) -> Trouble | None:

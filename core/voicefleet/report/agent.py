@@ -84,7 +84,8 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, now: datetime)
         kept = " Workers that run go on as they are." if fleet.workers else ""
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     troubles = _troubles(fleet, steps.revision)
-    standing = Standing(ready=_ready(agent, fleet, troubles, now), reconciling=_reconciling(fleet, steps, now))
+    ready = _with_gaps(_ready(agent, fleet, troubles, now), steps.not_yet)
+    standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
 
@@ -106,6 +107,13 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if agent.spec.scaling.scale_to_zero:
         return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
     return Statement("False", Reason.NO_WORKERS, "there is no worker that takes calls")
+
+
+def _with_gaps(ready: Statement, not_yet: tuple[str, ...]) -> Statement:
+    """Never let a field that does nothing pass in silence."""
+    if not not_yet:
+        return ready
+    return replace(ready, message=f"{ready.message}; this version does not act on {', '.join(not_yet)}")
 
 
 def _silent_message(silent: int) -> str:

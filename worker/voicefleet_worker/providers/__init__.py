@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 from livekit.agents import llm, stt, tts
 
-from voicefleet.agent_plan import AgentPlan, OptionValue, PlanProblem, ProviderPlan
+from voicefleet.dialogue import DialoguePlan, DialogueProblem, OptionValue, ProviderPlan
 
 Arguments = dict[str, Any]
 _MODULES = {
@@ -26,7 +26,7 @@ class Ingredients:
     """One provider's plan beside its key and the agent's own wishes, which win over the pool's options."""
 
     plan: ProviderPlan
-    agent: AgentPlan
+    agent: DialoguePlan
     api_key: str | None
 
     def common(self, *, key_needed: bool = False) -> Arguments:
@@ -57,22 +57,22 @@ def primary_language(language: str) -> str:
     return language.partition("-")[0].lower()
 
 
-def module_names(plan: AgentPlan) -> list[str]:
+def module_names(plan: DialoguePlan) -> list[str]:
     """Return the modules that a call of this plan needs, to be loaded once for all calls."""
     return sorted({_MODULES[provider.plugin] for provider in plan.providers if provider.plugin in _MODULES})
 
 
-def check_provider(plan: ProviderPlan) -> PlanProblem | None:
+def check_provider(plan: ProviderPlan) -> DialogueProblem | None:
     """Say why this image cannot build the provider, before a call finds out."""
     if plan.plugin not in _MODULES or plan.role not in _plugin(plan).CLASSES:
         has = sorted(name for name in _MODULES if plan.role in _load(name).CLASSES)
         message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {', '.join(has)}"
-        return PlanProblem("pool", _field(plan, "plugin"), message)
+        return DialogueProblem("pool", _field(plan, "plugin"), message)
     known = inspect.signature(_plugin(plan).CLASSES[plan.role].__init__).parameters.keys() - {"self"}
     for name, _ in plan.options:
         if name not in known:
             message = f"{name} is no option of {plan.plugin} for role {plan.role}"
-            return PlanProblem("pool", _field(plan, f"options.{name}"), message)
+            return DialogueProblem("pool", _field(plan, f"options.{name}"), message)
     return None
 
 

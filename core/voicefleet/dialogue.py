@@ -31,7 +31,7 @@ DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class PlanProblem:
+class DialogueProblem:
     """What stands in the way, and where a person would mend it."""
 
     source: Literal["agent", "pool"]
@@ -57,7 +57,7 @@ class ProviderPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentPlan:
+class DialoguePlan:
     """Everything that a call needs to know, fixed when the worker starts: a revision never changes under a call."""
 
     namespace: str
@@ -90,22 +90,22 @@ class AgentPlan:
 Providers = tuple[ProviderPlan, ProviderPlan, ProviderPlan]
 
 
-def plan_agent(agent: VoiceAgent, pool: ProviderPool) -> AgentPlan | PlanProblem:
+def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
     """Decide what a call is made of, or say what stands in the way."""
     index, entry = _entry_agent(agent.spec)
     voice = entry.voice or agent.spec.voice
     if voice.realtime is not None:
-        return PlanProblem("agent", "spec.voice.realtime", "this worker runs pipelines only: set voice.pipeline")
+        return DialogueProblem("agent", "spec.voice.realtime", "this worker runs pipelines only: set voice.pipeline")
     if entry.instructions is None:
         field = f"spec.agents[{index}].instructionsFrom"
-        return PlanProblem("agent", field, "this worker reads instructions from the spec only")
+        return DialogueProblem("agent", field, "this worker reads instructions from the spec only")
     pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
     providers = _plan_providers(pool, pipeline, language=language)
-    if isinstance(providers, PlanProblem):
+    if isinstance(providers, DialogueProblem):
         return providers
     stt, llm, tts = providers
-    return AgentPlan(
+    return DialoguePlan(
         namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
         name=agent.metadata.name,
         language=language,
@@ -142,30 +142,32 @@ def _entry_agent(spec: VoiceAgentSpec) -> tuple[int, NamedAgent]:
     return 0, spec.agents[0]
 
 
-def _plan_providers(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Providers | PlanProblem:
+def _plan_providers(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Providers | DialogueProblem:
     stt = _plan_provider(pool, "Stt", pipeline.stt, language=language)
-    if isinstance(stt, PlanProblem):
+    if isinstance(stt, DialogueProblem):
         return stt
     llm = _plan_provider(pool, "Llm", pipeline.llm, language=language)
-    if isinstance(llm, PlanProblem):
+    if isinstance(llm, DialogueProblem):
         return llm
     tts = _plan_provider(pool, "Tts", pipeline.tts, language=language)
-    if isinstance(tts, PlanProblem):
+    if isinstance(tts, DialogueProblem):
         return tts
     return stt, llm, tts
 
 
-def _plan_provider(pool: ProviderPool, role: Role, choice: ModelChoice, *, language: str) -> ProviderPlan | PlanProblem:
+def _plan_provider(
+    pool: ProviderPool, role: Role, choice: ModelChoice, *, language: str
+) -> ProviderPlan | DialogueProblem:
     usable = {p.name: p for p in pool.spec.providers if p.role == role and p.enabled}
     if choice.providers:
         wanted = [usable[name] for name in choice.providers if name in usable]
         if not wanted:
             listed = ", ".join(choice.providers)
             field = f"spec.voice.pipeline.{role.lower()}.providers"
-            return PlanProblem("agent", field, f"the pool has no enabled provider of role {role} named {listed}")
+            return DialogueProblem("agent", field, f"the pool has no enabled provider of role {role} named {listed}")
         return _use(wanted[0], choice, role=role, language=language)
     if not usable:
-        return PlanProblem("pool", "spec.providers", f"no enabled provider has role {role}")
+        return DialogueProblem("pool", "spec.providers", f"no enabled provider has role {role}")
     # Equal priorities keep the pool's order: min() returns the first of equals.
     return _use(min(usable.values(), key=lambda p: p.priority), choice, role=role, language=language)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from voicefleet.agent_plan import AgentPlan, PlanProblem, plan_agent, read_option
 from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue, read_option
 
 
 def provider(name: str, role: str, plugin: str, **more: Any) -> dict[str, Any]:
@@ -34,9 +34,9 @@ THREE = (
 )
 
 
-def planned(spec: VoiceAgent, from_pool: ProviderPool) -> AgentPlan:
-    plan = plan_agent(spec, from_pool)
-    assert isinstance(plan, AgentPlan), plan
+def planned(spec: VoiceAgent, from_pool: ProviderPool) -> DialoguePlan:
+    plan = plan_dialogue(spec, from_pool)
+    assert isinstance(plan, DialoguePlan), plan
     return plan
 
 
@@ -113,9 +113,9 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
 def test_what_cannot_be_honoured_is_refused_by_field(
     spec: dict[str, Any], providers: tuple[dict[str, Any], ...], field: str
 ) -> None:
-    problem = plan_agent(agent(**spec), pool(*providers))
+    problem = plan_dialogue(agent(**spec), pool(*providers))
 
-    assert isinstance(problem, PlanProblem)
+    assert isinstance(problem, DialogueProblem)
     assert problem.field == field
 
 
