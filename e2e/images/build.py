@@ -16,7 +16,8 @@ from e2e.bench.packages import ensure_debian_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voicefleet" / "images"
-PACKAGES = ("buildah", "mmdebstrap")
+# The keyring is for Ubuntu, which does not bring the keys that Debian signs with.
+PACKAGES = ("buildah", "mmdebstrap", "debian-archive-keyring")
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "localhost/voicefleet-base:bookworm"
 BUILDAH = ("buildah", "--storage-driver", "overlay")
