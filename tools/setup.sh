@@ -25,7 +25,7 @@ if [ "$(.tools/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]
   .tools/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
 fi
 
-[ -x .venv/bin/python ] || .tools/bin/uv venv --quiet --python "$(command -v python3)" .venv
+[ -x .venv/bin/python ] || .tools/bin/uv venv --quiet --clear --python "$(command -v python3)" .venv
 echo "setup: the locked packages (about 800 MB when new)"
 .tools/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes locks/dev.txt
 .tools/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .

@@ -24,7 +24,7 @@ def read_call_variables(metadata: str) -> dict[str, str]:
     """
     try:
         body = json.loads(metadata)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     given = body.get("variables") if isinstance(body, dict) else None
     if not isinstance(given, dict):

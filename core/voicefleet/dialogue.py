@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.references import SecretKeyRef
@@ -191,7 +192,10 @@ def _use(provider: Provider, choice: ModelChoice, *, role: Role, language: str) 
 
 
 def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:
-    """Name the fields that were written down and that this worker does not act on."""
+    """Name the fields that somebody chose and that this worker does not act on.
+
+    What equals its default was not chosen: the apiserver writes defaults into every object.
+    """
     talk = spec.conversation
     wishes: tuple[tuple[str, Any], ...] = (
         (f"spec.agents[{index}].tools", entry.tools),
@@ -200,18 +204,35 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         (f"spec.agents[{index}].structuredOutput", entry.structured_output),
         ("spec.variables.lookup", spec.variables.lookup),
         ("spec.routing", spec.routing),
-        ("spec.memory", spec.memory.caller.enabled),
+        ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.pushToTalk", talk.push_to_talk),
-        ("spec.conversation.away.prompts", talk.away.prompts),
+        ("spec.conversation.away", _is_chosen(talk.away)),
         ("spec.conversation.backgroundAudio", talk.background_audio),
-        ("spec.conversation.noiseSuppression", "noise_suppression" in talk.model_fields_set),
+        ("spec.conversation.noiseSuppression", _is_chosen(talk.noise_suppression)),
         ("spec.conversation.duration.warnAtSeconds", talk.duration.warn_at_seconds),
         ("spec.conversation.endPhrases", talk.end_phrases),
-        ("spec.telephony.dtmf", "telephony" in spec.model_fields_set and "dtmf" in spec.telephony.model_fields_set),
+        ("spec.telephony.inbound", spec.telephony.inbound),
+        ("spec.telephony.outbound", spec.telephony.outbound),
+        ("spec.telephony.transfer", spec.telephony.transfer),
+        ("spec.telephony.dtmf", _is_chosen(spec.telephony.dtmf)),
         ("spec.recording", spec.recording.enabled),
-        ("spec.transcript", "transcript" in spec.model_fields_set and spec.transcript.enabled),
+        ("spec.transcript", _is_chosen(spec.transcript) and spec.transcript.enabled),
         ("spec.analysis", spec.analysis),
-        ("spec.dataProtection", "data_protection" in spec.model_fields_set),
+        ("spec.dataProtection", _is_chosen(spec.data_protection)),
         ("spec.billing", spec.billing),
     )
-    return tuple(field for field, wish in wishes if wish)
+    return (*_standing_by(spec, entry, index), *(field for field, wish in wishes if wish))
+
+
+def _standing_by(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:
+    """Name the choices of providers of which only the first is used."""
+    where = "spec.voice" if entry.voice is None else f"spec.agents[{index}].voice"
+    pipeline = (entry.voice or spec.voice).pipeline or Pipeline()
+    choices = (("stt", pipeline.stt), ("llm", pipeline.llm), ("tts", pipeline.tts))
+    return tuple(
+        f"{where}.pipeline.{role}.fallback" for role, choice in choices if choice.fallback and len(choice.providers) > 1
+    )
+
+
+def _is_chosen(value: ApiModel) -> bool:
+    return value != type(value)()

@@ -26,6 +26,8 @@ CONTROL_TOKEN_KEY = "token"
 WRITABLE_DIRECTORY = "/var/run/voicefleet"
 # The worker tells its revision in its state; the downward API fills it from the pod's label.
 ENV_REVISION = "VOICEFLEET_REVISION"
+# And by this the operator knows that it speaks to the pod that it means.
+ENV_POD_UID = "VOICEFLEET_POD_UID"
 
 CONTROL_PORT = 8081
 STATE_PATH = "/v1/state"
@@ -47,6 +49,7 @@ class Reason(StrEnum):
     POD_FAILED = "PodFailed"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePullFailed"
+    REFUSED = "RefusedByCluster"
     SUSPENDED = "Suspended"
     INVALID = "InvalidSpec"
     DRAINING = "Draining"

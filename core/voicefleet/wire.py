@@ -27,6 +27,8 @@ class WorkerState(WireModel):
 
     sequence: Annotated[int, Field(ge=0)]
     revision: Annotated[str, Field(max_length=63)]
+    pod_uid: Annotated[str, Field(max_length=64)] = ""
+    """Whose state it is, if the worker knows; addresses are given to other pods."""
     slots: Annotated[int, Field(ge=0, le=200)]
     sessions: Annotated[tuple[Session, ...], Field(max_length=200)] = ()
     registered: bool = False

@@ -4,12 +4,19 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
+
+from livekit.rtc import ConnectError
 
 from e2e.bench import BenchError
 from e2e.demo.scene import LINES, play, what_to_try_next
 from e2e.demo.stage import Stage, set_stage
 from e2e.demo.telling import fail
+from e2e.providers.launch import DidNotStartError
+
+# What a step ends with that does not go as it should: words for a person, not a traceback.
+_STEP_FAILED = (BenchError, ConnectError, DidNotStartError, TimeoutError, subprocess.SubprocessError)
 
 
 def main() -> int:
@@ -31,7 +38,7 @@ def main() -> int:
                 return fail("the call did not go as it should; the text above says where")
             if not options.once:
                 _stay(stage)
-    except BenchError as error:
+    except _STEP_FAILED as error:
         return fail(str(error))
     except KeyboardInterrupt:
         pass

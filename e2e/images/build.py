@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.bench import BenchError
 from e2e.bench.packages import ensure_debian_packages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +72,7 @@ def _ensure_base() -> None:
     rootfs = CACHE / "base.tar"
     bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={BASE_PACKAGES}", "bookworm", str(rootfs)]
     _run("base image from Debian's packages", bootstrap)
-    container = _output([*BUILDAH, "from", "scratch"])
+    container = _run("base image: container", [*BUILDAH, "from", "scratch"])
     _run("base image: unpacking", [*BUILDAH, "add", "--quiet", container, str(rootfs), "/"])
     _run("base image: keeping", [*BUILDAH, "commit", "--quiet", "--rm", container, BASE])
     rootfs.unlink()
@@ -116,15 +117,16 @@ def _wheels(what: str) -> Path:
     return folder
 
 
-def _run(label: str, command: list[str]) -> None:
+def _run(label: str, command: list[str]) -> str:
+    """Run one step and return what it printed, or say in words which step failed and how."""
     started = time.monotonic()
     print(f"images: {label} …", file=sys.stderr, flush=True)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BenchError(f"{label} failed: {command[0]}: {error.strerror}; `make setup` may bring it") from error
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise RuntimeError(f"{label} failed: {' '.join(command[:4])} …\n{tail}")
+        raise BenchError(f"{label} failed: {' '.join(command[:4])} …\n{tail}")
     print(f"images: {label}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-
-
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return done.stdout.strip()

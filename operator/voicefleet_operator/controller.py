@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.ports import Ports
+from voicefleet_operator.ports import GONE, Ports
 from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class Controller:
         self._metrics.reconciles.labels(key.kind, outcome).inc()
 
     def _look_again(self, key: Key, after: timedelta | None) -> None:
+        if after == GONE:
+            return
         seconds = _RESYNC_SECONDS * (1 + random.uniform(-_RESYNC_SPREAD, _RESYNC_SPREAD))  # noqa: S311 - a spread
         self._queue.add_after(key, min(seconds, after.total_seconds()) if after is not None else seconds)
 

@@ -160,10 +160,10 @@ class Kube:
 
 def _decode(status: int, reason: str, data: bytes) -> Body:
     try:
-        document: Body = json.loads(data) if data else {}
-    except ValueError as error:
+        document: Body = dict(json.loads(data)) if data else {}
+    except (ValueError, TypeError) as error:
         # Whatever stands between us and the apiserver does not speak JSON.
         raise ApiError(status, reason, data[:_MESSAGE_LENGTH].decode(errors="replace")) from error
     if not 200 <= status < 300:
-        raise ApiError(status, document.get("reason") or reason, document.get("message", "")[:_MESSAGE_LENGTH])
+        raise ApiError(status, document.get("reason") or reason, str(document.get("message") or "")[:_MESSAGE_LENGTH])
     return document

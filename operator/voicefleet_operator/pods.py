@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from voicefleet.fleet import Pod, PodRef, Trouble
-from voicefleet.manifests.pod import SECRET_VOLUME_PREFIX
+from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX
 from voicefleet.names import LABEL_BUSY, LABEL_REVISION, Reason
 from voicefleet_operator.kube import Body
 
@@ -35,7 +35,7 @@ def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
         process_stopped="waiting" in _container_state(body),
         marked_busy=metadata.get("labels", {}).get(LABEL_BUSY) == "true",
         trouble=_find_trouble(body, conditions, mount_failure),
-        ended_at=_moment(_container_state(body).get("terminated", {}).get("finishedAt")),
+        ended_at=_ended_at(body, conditions.values()),
     )
 
 
@@ -65,9 +65,17 @@ def _last_seen(event: Body) -> str:
 
 
 def _container_state(body: Body) -> Mapping[str, Any]:
-    statuses = body.get("status", {}).get("containerStatuses") or [{}]
-    state: Mapping[str, Any] = statuses[0].get("state", {})
+    state: Mapping[str, Any] = _container_status(body).get("state") or {}
     return state
+
+
+def _container_status(body: Body) -> Mapping[str, Any]:
+    """Return what the kubelet says of our container; a mesh may have put others beside it, which come and go."""
+    return _ours(body.get("status", {}).get("containerStatuses"))
+
+
+def _ours(containers: Iterable[Body] | None) -> Body:
+    return next((container for container in containers or () if container["name"] == CONTAINER), {})
 
 
 def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str | None) -> Trouble | None:
@@ -80,7 +88,7 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str
     waiting = _container_state(body).get("waiting", {})
     reason, message = waiting.get("reason", ""), _short(waiting.get("message"))
     if reason in _IMAGE_REASONS:
-        image = body["spec"]["containers"][0]["image"]
+        image = _ours(body["spec"]["containers"]).get("image", "")
         return Trouble(Reason.IMAGE_PULL, f"image {image!r} cannot be pulled: {message or reason}")
     if reason == _NOT_CREATED:
         return _mount_trouble(body, mount_failure) if mount_failure else None
@@ -115,8 +123,7 @@ def _secret_of_volume(body: Body, volume: str) -> str | None:
 
 
 def _crash_message(body: Body, reason: str, message: str) -> str:
-    container = body["status"]["containerStatuses"][0]
-    last = container.get("lastState", {}).get("terminated", {})
+    last = _container_status(body).get("lastState", {}).get("terminated", {})
     how = f"exit code {last['exitCode']}, {last.get('reason', 'Error')}" if "exitCode" in last else message or reason
     pod = f"-n {body['metadata']['namespace']} {body['metadata']['name']}"
     return f"a worker crashes again and again ({how}): see `kubectl logs {pod} --previous`."
@@ -131,6 +138,20 @@ def _why_ended(body: Body) -> str:
 
 def _short(text: str | None) -> str:
     return (text or "")[:_TEXT_LENGTH]
+
+
+def _ended_at(body: Body, conditions: Iterable[Body]) -> datetime | None:
+    """Return when a pod ended, as far as anybody knows.
+
+    One that its node refused never had a container, but something happened to it last; without any time at all its
+    place would be filled again at once, and refused again at once.
+    """
+    finished = _container_state(body).get("terminated", {}).get("finishedAt")
+    if finished:
+        return _moment(finished)
+    happened = [condition.get("lastTransitionTime") for condition in conditions]
+    happened.append(body["metadata"].get("creationTimestamp"))
+    return max((moment for moment in map(_moment, happened) if moment), default=None)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from voicefleet.fleet import Heard, Mark, PodRef
@@ -10,6 +10,9 @@ from voicefleet.manifests import Manifest
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import Body, ResourceType
 from voicefleet_operator.workqueue import Key
+
+# Returned by a handler whose object is no more: nobody need look again.
+GONE = timedelta.max
 
 
 class Cluster(Protocol):

@@ -42,6 +42,10 @@ class Resync:
             except ApiError as error:
                 logger.warning("listing failed", extra={"status": error.status, "error": str(error)})
                 await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+            except Exception:
+                # One object that nobody expected must not end the comparing of all others.
+                logger.exception("comparing failed")
+                await asyncio.sleep(_AFTER_FAILURE_SECONDS)
 
     def why_stale(self) -> str | None:
         """Say that our copy has not been compared for far too long, if so."""

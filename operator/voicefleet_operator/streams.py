@@ -4,8 +4,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -25,15 +27,29 @@ _COMMAND_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 5.0
 # Changes of a busy fleet come in showers; one decision serves them all.
 _BATCH_SECONDS = 0.2
+_LONGEST_ANSWER = 65_536
 
 
 @dataclass(slots=True)
 class _Line:
+    uid: str
     key: Key
     address: Address
     task: asyncio.Task[None]
     heard: Heard | None = None
     answered: bool = False
+    connected: bool = False
+    sequence: int = 0
+    """Number of the last state on this connection; what is older was overtaken."""
+
+    def doubt(self) -> None:
+        """Let what was heard last be no proof any more that the worker is empty."""
+        if self.heard is not None:
+            self.heard = replace(self.heard, live=False)
+
+
+class _WrongWorkerError(Exception):
+    """Another pod answers at the address."""
 
 
 class WorkerStreams:
@@ -44,18 +60,21 @@ class WorkerStreams:
         self._metrics = metrics
         self._now = now
         self._lines: dict[str, _Line] = {}
+        self._closed = False
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=SILENT_AFTER_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=False)
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Hear these workers of an agent, and no others."""
+        if self._closed:
+            return
         for uid, line in list(self._lines.items()):
             if line.key == key and addresses.get(uid) != line.address:
                 self._drop(uid)
         for uid, address in addresses.items():
             if uid not in self._lines:
                 task = asyncio.create_task(self._listen(uid), name=f"hear {address.pod}")
-                self._lines[uid] = _Line(key, address, task)
+                self._lines[uid] = _Line(uid, key, address, task)
         self._count()
 
     def heard(self, uid: str) -> Heard | None:
@@ -68,7 +87,9 @@ class WorkerStreams:
         await self._tell(uid, CORDON_PATH)
 
     async def uncordon(self, uid: str) -> None:
-        """Tell a worker to take calls again."""
+        """Tell a worker to take calls again; from now on that it was empty proves nothing."""
+        if line := self._lines.get(uid):
+            line.doubt()
         await self._tell(uid, UNCORDON_PATH)
 
     async def settle(self, within_seconds: float) -> None:
@@ -80,10 +101,11 @@ class WorkerStreams:
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
-        """Stop hearing."""
+        """Stop hearing; what was heard stays, so that the last turns don't take the end for silence."""
+        self._closed = True
         tasks = [line.task for line in self._lines.values()]
-        for uid in list(self._lines):
-            self._drop(uid)
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
@@ -99,17 +121,25 @@ class WorkerStreams:
             before = line.heard
             try:
                 await self._read(line)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            except _WrongWorkerError:
+                logger.warning("another pod answers in place of a worker", extra={"pod": line.address.pod})
+            except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
             line.answered = True
+            spoke = line.heard is not before
+            line.connected = False
+            line.doubt()
             # By then it counts as silent, unless it is heard again.
             self._queue.add_after(line.key, SILENT_AFTER_SECONDS + 0.5)
-            pause = 0.1 if line.heard is not before else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = 0.1 if spoke else min(pause * 2, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads reconnects
 
     async def _read(self, line: _Line) -> None:
-        async with self._session.get(_url(line.address, STATE_PATH), headers=_headers(line.address)) as response:
-            response.raise_for_status()
+        async with self._session.get(
+            _url(line.address, STATE_PATH), headers=_headers(line.address), allow_redirects=False
+        ) as response:
+            _expect_success(response)
+            line.connected, line.sequence = True, 0
             async for text in response.content:
                 self._hear(line, text)
 
@@ -122,26 +152,51 @@ class WorkerStreams:
                 "a worker's state cannot be read", extra={"pod": line.address.pod, "errors": error.error_count()}
             )
             return
-        before, line.heard, line.answered = line.heard, Heard(state, self._now()), True
-        if before is None or _essence(before.state) != _essence(state):
+        if state.pod_uid and state.pod_uid != line.uid:
+            # Addresses are given to the next pod as soon as they are free.
+            raise _WrongWorkerError
+        self._take_in(line, state)
+
+    def _take_in(self, line: _Line, state: WorkerState) -> None:
+        if state.sequence < line.sequence:
+            return
+        before, line.sequence, line.answered = line.heard, state.sequence, True
+        line.heard = Heard(state, self._now(), live=line.connected)
+        if before is None or before.live != line.heard.live or _essence(before.state) != _essence(state):
             self._queue.add_after(line.key, _BATCH_SECONDS)
 
     async def _tell(self, uid: str, path: str) -> None:
         line = self._lines.get(uid)
-        if line is None:
+        if line is None or self._closed:
             return
         timeout = aiohttp.ClientTimeout(total=_COMMAND_SECONDS)
         try:
             async with self._session.post(
-                _url(line.address, path), headers=_headers(line.address), timeout=timeout
+                _url(line.address, path), headers=_headers(line.address), timeout=timeout, allow_redirects=False
             ) as response:
-                response.raise_for_status()
+                _expect_success(response)
+                answer = await response.content.read(_LONGEST_ANSWER)
+            self._hear_answer(line, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Nothing is taken for granted: only the worker's own state says that it is cordoned.
             logger.warning(
                 "a worker does not take a command",
                 extra={"pod": line.address.pod, "path": path, "error": type(error).__name__},
             )
+
+    def _hear_answer(self, line: _Line, answer: bytes) -> None:
+        """Take in the state that a worker answers a command with, which what is still on its way does not undo."""
+        with suppress(ValidationError):
+            state = WorkerState.model_validate_json(answer)
+            if line.connected and state.pod_uid in ("", line.uid):
+                self._take_in(line, state)
+
+
+def _expect_success(response: aiohttp.ClientResponse) -> None:
+    response.raise_for_status()
+    if response.status != HTTPStatus.OK:
+        # A worker sends nobody elsewhere, and we would not go.
+        raise aiohttp.ClientPayloadError(f"status {response.status}")
 
 
 def _essence(state: WorkerState) -> tuple[Any, ...]:

@@ -11,7 +11,9 @@ from voicefleet.phrases import disclosure
 DECLARED = (Variable(name="name"), Variable(name="company", default="Riverside"))
 
 
-@pytest.mark.parametrize("metadata", ["", "no json", "[]", '{"variables": []}', '{"other": 1}', "3", "null"])
+@pytest.mark.parametrize(
+    "metadata", ["", "no json", "[]", '{"variables": []}', '{"other": 1}', "3", "null", "[" * 100_000]
+)
 def test_metadata_of_another_shape_brings_nothing(metadata: str) -> None:
     assert read_call_variables(metadata) == {}
 

@@ -133,6 +133,35 @@ def test_what_is_not_acted_on_yet_is_named() -> None:
     )
 
 
+def test_what_the_apiserver_fills_in_is_no_wish() -> None:
+    defaults = agent().spec.model_dump(by_alias=True, exclude_none=True, mode="json")
+    filled = {name: defaults[name] for name in ("conversation", "telephony", "transcript", "dataProtection", "memory")}
+
+    assert planned(agent(**filled), pool(*THREE)).not_yet == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"conversation": {"away": {"maxPrompts": 1}}}, "spec.conversation.away"),
+        ({"conversation": {"noiseSuppression": {"mode": "Off"}}}, "spec.conversation.noiseSuppression"),
+        ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
+        ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
+        ({"voice": {"pipeline": {"stt": {"providers": ["dg", "other"]}}}}, "spec.voice.pipeline.stt.fallback"),
+        (
+            {
+                "agents": [
+                    {"name": "a", "instructions": "x", "voice": {"pipeline": {"tts": {"providers": ["ca", "b"]}}}}
+                ]
+            },
+            "spec.agents[0].voice.pipeline.tts.fallback",
+        ),
+    ],
+)
+def test_what_somebody_chose_and_nobody_does_is_named(spec: dict[str, Any], field: str) -> None:
+    assert planned(agent(**spec), pool(*THREE)).not_yet == (field,)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("true", True), ("false", False), ("7", 7), ("-7", -7), ("1.1", 1.1), ("1.", "1."), ("True", "True"), ("x", "x")],

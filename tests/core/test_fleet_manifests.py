@@ -127,8 +127,15 @@ def test_a_variable_of_the_template_cannot_pass_for_our_own() -> None:
     pods = plan_pods(agent(worker={"podTemplate": mine}), pool(), default_image=IMAGE)
 
     env = pods.spec["containers"][0]["env"]
-    assert [variable["name"] for variable in env] == ["A", "VOICEFLEET_REVISION"]
+    assert [variable["name"] for variable in env] == ["A", "VOICEFLEET_REVISION", "VOICEFLEET_POD_UID"]
     assert "forged" not in json.dumps(env)
+
+
+def test_a_pod_is_told_who_it_is() -> None:
+    pods = plan_pods(agent(), pool(), default_image=IMAGE)
+
+    told = {"name": "VOICEFLEET_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    assert told in pods.spec["containers"][0]["env"]
 
 
 def test_the_token_follows_from_key_and_name() -> None:

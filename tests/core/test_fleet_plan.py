@@ -213,6 +213,8 @@ KINDS = st.sampled_from(
         lambda name: make.cordoned(name, calls=2),
         lambda name: make.leaving(make.busy(name)),
         lambda name: make.heard(name, make.state(registered=False)),
+        lambda name: make.heard(name, make.state(calls=1), **make.STUCK),
+        lambda name: make.off_the_line(make.cordoned(name)),
         lambda name: make.heard(name, make.state(calls=1, draining=True)),
         lambda name: make.heard(name, make.state(cordoned=True), seconds_ago=20),
     ]

@@ -10,7 +10,7 @@ from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.status import ProviderPoolStatus
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.fleet import Fleet
+from voicefleet.fleet import Fleet, Trouble
 from voicefleet.fleet.steps import AgentSeen, plan_agent
 from voicefleet.names import Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
@@ -160,12 +160,41 @@ def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
 
 
 def test_a_spec_that_cannot_be_read_changes_nothing_but_the_conditions() -> None:
-    before = report(fleet(make.busy(f"desk-{revision()}-0", calls=2)), on=pool())
+    seen = fleet(make.busy(f"desk-{revision()}-0", calls=2))
+    before = report(seen, on=pool())
 
-    status = report_invalid_agent(before, "spec.agents is required", generation=4, now=NOW)
+    status = report_invalid_agent(before, seen, "spec.agents is required", generation=4, now=NOW)
 
     assert said(status)["Stalled"] == "True InvalidSpec"
     assert (status.calls, status.observed_generation) == (2, 4)
+    assert status.revision == before.revision
+
+
+def test_calls_are_counted_even_if_the_spec_cannot_be_read() -> None:
+    before = report(fleet(make.busy(f"desk-{revision()}-0", calls=2)), on=pool())
+
+    status = report_invalid_agent(before, fleet(make.busy("desk-r-0", calls=5)), "wrong", generation=4, now=NOW)
+
+    assert (status.calls, status.free_slots) == (5, 7)
+
+
+def test_workers_that_stay_only_because_others_are_silent_are_not_told_as_wanted() -> None:
+    name = f"desk-{revision()}"
+    status = report(fleet(make.idle(f"{name}-0"), make.idle(f"{name}-1"), make.silent(f"{name}-2")), on=pool())
+
+    assert said(status)["Reconciling"] == "True LoadUnknown"
+    assert "1 silent worker may hold others" in status.conditions[1].message
+
+
+def test_what_the_cluster_refuses_is_told_while_workers_go_on() -> None:
+    seen = AgentSeen(agent(), fleet(make.idle(f"desk-{revision()}-0")), pool())
+    steps = plan_agent(seen, default_image="w", now=NOW)
+    refused = Trouble(Reason.REFUSED, "exceeded quota")
+
+    status = report_agent(seen, steps, NONE, now=NOW, refused=refused)
+
+    assert said(status)["Ready"] == "True Ready"
+    assert said(status)["Stalled"] == "True RefusedByCluster"
 
 
 def test_of_providers_that_nobody_asked_nothing_is_claimed() -> None:
@@ -182,6 +211,22 @@ def test_a_field_that_does_nothing_yet_is_named() -> None:
     status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
 
     assert "this version does not act on spec.recording, spec.billing" in status.conditions[0].message
+
+
+def test_a_wish_about_the_fleet_that_does_nothing_yet_is_named() -> None:
+    wishes = agent(scaling={"max": 5, "scaleDownDelaySeconds": 60}, rollout={"paused": True}, deletionPolicy="Now")
+
+    status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
+
+    assert status.conditions[0].message.endswith(
+        "this version does not act on spec.scaling.scaleDownDelaySeconds, spec.rollout.paused, spec.deletionPolicy"
+    )
+
+
+def test_defaults_that_the_server_wrote_are_no_wishes() -> None:
+    status = report(fleet(make.idle("desk-new-0")), of=agent(scaling={"holdSeconds": 3}, rollout={}), on=pool())
+
+    assert "does not act on" not in status.conditions[0].message
 
 
 def test_what_workers_would_refuse_is_said_before_they_start() -> None:

@@ -10,7 +10,7 @@ from tests.operator.fakes import build_ports
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.ports import Ports
+from voicefleet_operator.ports import GONE, Ports
 from voicefleet_operator.workqueue import Key, WorkQueue
 
 KEY, OTHER = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
@@ -54,6 +54,13 @@ async def test_a_turn_is_followed_by_another_when_it_asks_for_one() -> None:
         return timedelta(seconds=7)
 
     assert due(await run(turn, KEY)) == 7
+
+
+async def test_a_key_whose_object_is_gone_does_not_come_back() -> None:
+    async def turn(_key: Key) -> timedelta:
+        return GONE
+
+    assert (await run(turn, KEY)).next_due_seconds() is None
 
 
 async def test_without_a_wish_everything_is_looked_at_every_ten_minutes_or_so() -> None:

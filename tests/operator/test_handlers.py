@@ -8,6 +8,7 @@ import pytest
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.fleet import state
 from tests.support.manifests import minimal, sample
+from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
@@ -148,6 +149,59 @@ async def test_a_spec_that_this_version_refuses_is_told_and_touches_nothing(worl
     assert await world.turn() == ["status desk"]
     assert world.condition("Stalled") == "True InvalidSpec"
     assert await world.turn() == []
+
+
+async def test_calls_are_guarded_even_if_the_spec_cannot_be_read(world: World) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=4)
+
+    world.apply(agents=[])
+
+    assert [write.split()[0] for write in await world.turn()] == ["mark", "status"]
+    assert world.status()["calls"] == 4
+
+
+async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_nobody_in_the_dark(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=12)
+
+    async def refuse(_manifest: Body) -> None:
+        raise ApiError(403, "Forbidden", "exceeded quota: pods")
+
+    monkeypatch.setattr(world.cluster, "create_pod", refuse)
+    with pytest.raises(ApiError):
+        await world.turn()
+
+    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "status"]
+    assert world.condition("Stalled") == "True RefusedByCluster"
+    assert world.condition("Ready") == "True Ready"
+
+
+async def test_a_worker_that_speaks_at_the_last_moment_is_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    world.apply(suspend=True)
+    await world.turn()
+
+    async def take_a_call_meanwhile(_manifest: Body) -> None:
+        world.everybody_says(calls=1)
+
+    monkeypatch.setattr(world.cluster, "apply", take_a_call_meanwhile)
+
+    assert [write for write in await world.turn() if write.startswith("delete")] == []
 
 
 async def test_a_missing_secret_is_found_in_the_pods_events(world: World) -> None:

@@ -68,6 +68,23 @@ def test_a_missing_secret_is_named_with_what_to_do(failure: str, words: str) -> 
     assert (trouble.reason, trouble.message) == (Reason.SECRET_MISSING, words)
 
 
+def test_a_container_that_a_mesh_put_beside_ours_says_nothing_about_our_calls() -> None:
+    crashing = {"name": "istio-proxy", "state": waiting("CrashLoopBackOff"), "restartCount": 9}
+    pod = body(phase="Running", state={"running": {}})
+    pod["status"]["containerStatuses"].insert(0, crashing)
+
+    seen = read_pod(pod)
+
+    assert (seen.process_stopped, seen.trouble) == (False, None)
+    assert not Worker(seen).may_be_deleted(NOW)
+
+
+def test_a_pod_that_its_node_refused_rests_from_what_happened_to_it_last() -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-03-02T12:00:00Z"}
+
+    assert read_pod(body(phase="Failed", reason="OutOfcpu", conditions=[scheduled])).ended_at == NOW
+
+
 def test_a_pod_that_waits_for_volumes_is_asked_about() -> None:
     assert waits_for_volumes(body(state=waiting("ContainerCreating")))
     assert not waits_for_volumes(body(state=waiting("ImagePullBackOff")))

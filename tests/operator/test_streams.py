@@ -24,10 +24,14 @@ class Worker:
         self.lines: asyncio.Queue[bytes] = asyncio.Queue()
         self.commands: list[str] = []
         self.connections = 0
+        self.answer = b""
+        self.elsewhere = ""
 
     async def state(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != "Bearer token":
             return web.Response(status=401)
+        if self.elsewhere:
+            raise web.HTTPFound(self.elsewhere)
         self.connections += 1
         response = web.StreamResponse()
         await response.prepare(request)
@@ -37,10 +41,14 @@ class Worker:
 
     async def command(self, request: web.Request) -> web.Response:
         self.commands.append(request.path)
-        return web.Response()
+        return web.Response(body=self.answer)
 
-    def says(self, *, calls: int) -> None:
-        self.lines.put_nowait(state(calls=calls).model_dump_json(by_alias=True).encode() + b"\n")
+    def says(self, *, calls: int, **fields: object) -> None:
+        self.lines.put_nowait(line(calls=calls, **fields))
+
+
+def line(*, calls: int, **fields: object) -> bytes:
+    return state(calls=calls, **fields).model_dump_json(by_alias=True).encode() + b"\n"
 
 
 @pytest.fixture
@@ -48,7 +56,9 @@ async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     worker = Worker()
     app = web.Application()
     app.router.add_get("/v1/state", worker.state)
+    app.router.add_get("/elsewhere", worker.command)
     app.router.add_post("/v1/cordon", worker.command)
+    app.router.add_post("/v1/uncordon", worker.command)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -154,3 +164,90 @@ async def test_a_command_to_a_dead_worker_fails_quietly(
 
     await streams.cordon("uid")
     await streams.cordon("unknown")
+
+
+async def test_what_was_said_on_a_broken_line_proves_nothing_until_the_worker_speaks_again(
+    worker: Worker, streams: WorkerStreams
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=0, cordoned=True)
+    worker.lines.put_nowait(b"")
+
+    await until(lambda: (heard := streams.heard("uid")) and not heard.live)
+    worker.says(calls=0, cordoned=True)
+    await until(lambda: (heard := streams.heard("uid")) and heard.live)
+
+
+async def test_a_worker_that_is_called_back_is_not_known_to_be_empty_any_more(
+    worker: Worker, streams: WorkerStreams
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=0, cordoned=True)
+    await until(lambda: calls(streams) == 0)
+
+    await streams.uncordon("uid")
+
+    heard = streams.heard("uid")
+    assert heard is not None
+    assert not heard.live
+
+
+async def test_a_line_that_was_under_way_does_not_undo_the_answer_to_a_command(
+    worker: Worker, streams: WorkerStreams
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=0, cordoned=True, sequence=5)
+    await until(lambda: calls(streams) == 0)
+    worker.answer = line(calls=0, sequence=7)
+
+    await streams.uncordon("uid")
+    worker.says(calls=0, cordoned=True, sequence=6)
+    await until(worker.lines.empty)
+    await asyncio.sleep(0.05)
+
+    seen = streams.heard("uid")
+    assert seen is not None
+    assert (seen.state.cordoned, seen.live) == (False, True)
+
+
+async def test_a_worker_that_sends_us_elsewhere_is_not_followed(worker: Worker, streams: WorkerStreams) -> None:
+    worker.elsewhere = "/elsewhere"
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.settle(5)
+
+    assert worker.commands == []
+    assert calls(streams) is None
+
+
+async def test_another_pod_at_the_same_address_is_not_believed(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=3, pod_uid="another")
+    await until(lambda: worker.connections > 1)
+    assert calls(streams) is None
+
+    worker.says(calls=1, pod_uid="uid")
+    await until(lambda: calls(streams) == 1)
+
+
+async def test_a_line_without_end_does_not_make_us_deaf(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.lines.put_nowait(b"x" * 1_000_000)
+    worker.lines.put_nowait(b"")
+    await until(worker.lines.empty)
+    worker.says(calls=3)
+
+    await until(lambda: worker.connections > 1)
+
+
+async def test_the_last_turns_do_not_take_our_own_end_for_silence(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=1)
+    await until(lambda: calls(streams) == 1)
+
+    await streams.close()
+    streams.follow(KEY, {"uid": ADDRESS})
+    await streams.cordon("uid")
+
+    assert calls(streams) == 1
+    assert worker.commands == []

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from voicefleet.fleet import Fleet, FleetPlan, Heard, Pod, PodRef, Size, Trouble, Wanted, Worker
 from voicefleet.names import Reason
@@ -30,7 +31,7 @@ def state(*, calls: int = 0, **fields: object) -> WorkerState:
     return WorkerState.model_validate(said)
 
 
-def heard(name: str, said: WorkerState, *, seconds_ago: float = 1, **fields: object) -> Worker:
+def heard(name: str, said: WorkerState, *, seconds_ago: float = 1, **fields: Any) -> Worker:
     """Return a worker that said something."""
     return Worker(pod(name, **fields), Heard(said, NOW - timedelta(seconds=seconds_ago)))
 
@@ -63,6 +64,20 @@ def starting(name: str) -> Worker:
 def pending(name: str) -> Worker:
     """Return a worker that no node has taken."""
     return Worker(pod(name, phase="Pending", ready=False, ready_since=None, scheduled=False))
+
+
+STUCK: dict[str, Any] = {
+    "ready": False,
+    "ready_since": None,
+    "process_stopped": True,
+    "trouble": Trouble(Reason.POD_FAILED, "it crashes again and again"),
+}
+
+
+def off_the_line(worker: Worker) -> Worker:
+    """Return a worker whose connection broke a moment ago."""
+    assert worker.heard is not None
+    return replace(worker, heard=replace(worker.heard, live=False))
 
 
 def stuck(name: str, reason: Reason = Reason.IMAGE_PULL) -> Worker:

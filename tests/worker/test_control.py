@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientError, ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.worker.files import Mounted
@@ -48,6 +48,16 @@ async def test_nobody_without_the_token_gets_in(
     async with client.request(method, path, headers=headers) as response:
         assert response.status == 401
     assert not desk.cordoned
+
+
+async def test_a_token_that_is_no_text_is_a_wrong_one(client: TestClient[Any, Any]) -> None:
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"POST /v1/cordon HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.readline()
+    writer.close()
+
+    assert b" 401 " in answer
 
 
 async def test_a_rotated_token_counts_at_once_and_a_lost_one_locks(
@@ -101,6 +111,22 @@ async def test_a_reader_that_left_is_forgotten(client: TestClient[Any, Any], des
         if not desk._listeners:
             break
         await asyncio.sleep(0.05)
+
+    assert not desk._listeners
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off(
+    client: TestClient[Any, Any], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("voicefleet_worker.control._STALLED_SECONDS", 0.05)
+    monkeypatch.setattr("aiohttp.web.StreamResponse.write", never)
+    monkeypatch.setattr("aiohttp.web.StreamResponse.write_eof", never)
+    async with client.get(STATE_PATH, headers=TOKEN) as stream, asyncio.timeout(5):
+        with pytest.raises(ClientError):
+            await stream.content.readline()
 
     assert not desk._listeners
 

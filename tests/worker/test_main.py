@@ -1,6 +1,8 @@
 """Bad input is one line and exit status 2."""
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -127,3 +129,36 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
 def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:
     with pytest.raises(BadInputError, match="LOG_LEVEL"):
         load_settings(mounted.flags, {"LOG_LEVEL": "loud"})
+
+
+def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> None:
+    """As the first process of a container it would otherwise miss the signal, and take calls until it is killed."""
+    told = "import signal, sys; from voicefleet_worker import main as m; "
+    told += "m.load_settings = lambda *_: signal.raise_signal(signal.SIGTERM); sys.exit(m.main(sys.argv[1:]))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", told, *mounted.arguments], capture_output=True, check=False, timeout=30
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_signal_to_the_whole_group_leaves_the_fork_server_and_its_calls_alone() -> None:
+    """Where the fork server dies, every job process looks dead too."""
+    script = """
+import multiprocessing as mp, os, signal, time
+from multiprocessing import forkserver
+
+if __name__ == "__main__":
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["voicefleet_worker.deaf"])
+    call = context.Process(target=time.sleep, args=(60,))
+    call.start()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGTERM)
+    call.join(0.5)
+    print("alive" if call.is_alive() else "dead")
+    call.kill()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.stdout == "alive\n", done.stderr

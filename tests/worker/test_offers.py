@@ -115,6 +115,30 @@ def test_a_slot_is_free_once_the_process_is_gone_and_not_before_it_came() -> Non
     assert [session.id for session in desk.next_state().sessions] == ["b"]
 
 
+async def test_an_offer_that_fails_the_second_time_leaves_the_call_of_the_first_its_slot(settings: Settings) -> None:
+    """LiveKit may offer a call again after it lost sight of the worker."""
+    desk = desk_of(2)
+    to, _ = offers(settings, desk)
+
+    await answer(to, Request("1"))
+    with pytest.raises(RuntimeError):
+        await answer(to, Request("1", fails=True))
+
+    assert [session.id for session in desk.next_state().sessions] == ["1"]
+
+
+def test_a_call_that_runs_without_a_slot_is_counted_all_the_same() -> None:
+    desk = desk_of(2)
+    assert desk.answer("a") is Answer.ACCEPTED
+    desk.give_back("a")
+    changed = desk.listen()
+
+    assert desk.keep_running({"a"}) == ()
+    assert [session.id for session in desk.next_state().sessions] == ["a"]
+    assert changed.is_set()
+    assert desk.keep_running(()) == ("a",)
+
+
 def test_the_same_offer_twice_is_one_call() -> None:
     desk = desk_of(2)
 

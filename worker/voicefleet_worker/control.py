@@ -83,7 +83,12 @@ class Control:
                         await changed.wait()
                 except TimeoutError:
                     continue
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
+            # A polite end would wait for the same reader.
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        except ConnectionError:
             return response
         finally:
             self.desk.unlisten(changed)
@@ -116,7 +121,8 @@ class Control:
             wanted = await asyncio.to_thread(read_secret, self.token_file)
         except BadInputError:
             return False
-        same = hmac.compare_digest(given.strip().encode(), wanted.encode())
+        # Bytes that are no UTF-8 stand in a header as surrogates.
+        same = hmac.compare_digest(given.strip().encode(errors="surrogateescape"), wanted.encode())
         return scheme.lower() == "bearer" and same
 
     def _why_not_ready(self) -> str | None:

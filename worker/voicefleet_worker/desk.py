@@ -24,10 +24,11 @@ class Answer(StrEnum):
 class Desk:
     """State of one worker. Lives in the main process and is touched by its event loop only."""
 
-    def __init__(self, *, slots: int, revision: str, clock: Callable[[], float]) -> None:
+    def __init__(self, *, slots: int, revision: str, clock: Callable[[], float], pod_uid: str = "") -> None:
         self.slots = Slots(slots)
         self.load = reported_load(used=0, limit=slots, closed=False)
         self._revision = revision
+        self._pod_uid = pod_uid
         self._clock = clock
         self._sequence = 0
         self._registered = False
@@ -77,8 +78,9 @@ class Desk:
 
     def keep_running(self, running: Collection[str]) -> tuple[str, ...]:
         """Free the slots of calls that are over, and return which."""
-        over = self.slots.keep_running(running)
-        if over:
+        before = self.slots.used
+        over = self.slots.keep_running(running, now_seconds=self._clock())
+        if over or self.slots.used != before:
             self._changed()
         return over
 
@@ -112,6 +114,7 @@ class Desk:
         return WorkerState(
             sequence=self._sequence,
             revision=self._revision,
+            pod_uid=self._pod_uid,
             slots=self.slots.limit,
             sessions=tuple(
                 Session(id=job[:64], age_seconds=round(age, 1))

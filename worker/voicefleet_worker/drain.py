@@ -22,7 +22,7 @@ def drain_limit_seconds(grace_seconds: int) -> int:
 
 
 async def drain(server: AgentServer, desk: Desk, *, limit_seconds: int) -> None:
-    """Wait for the calls on this worker, then close it; at the limit they are ended."""
+    """Take no more calls and wait for those on this worker; what is left at the limit ends with the server."""
     desk.drain()
     logger.info("draining", extra={"sessions": desk.slots.used, "limit_seconds": limit_seconds})
     try:
@@ -31,4 +31,3 @@ async def drain(server: AgentServer, desk: Desk, *, limit_seconds: int) -> None:
         await asyncio.sleep(_REPORT_SECONDS)
     except TimeoutError:
         logger.warning("drain limit reached, ending calls", extra={"sessions": desk.slots.used})
-    await server.aclose()

@@ -24,9 +24,19 @@ logger = logging.getLogger("voicefleet.call")
 
 # An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
 CALLER_WAIT_SECONDS = 180.0
+# A browser whose network changed takes seconds to join anew, and counts as gone meanwhile.
+RETURN_SECONDS = 10.0
+HANG_UP_SECONDS = 10.0
 _GOODBYE_SECONDS = 20.0
 _CALL_STATUS = "sip.callStatus"
 _ANSWERED = ("active", "")
+_LOST_ON_THE_WAY = frozenset({
+    rtc.DisconnectReason.CONNECTION_TIMEOUT,
+    rtc.DisconnectReason.DUPLICATE_IDENTITY,
+    rtc.DisconnectReason.MIGRATION,
+    rtc.DisconnectReason.SIGNAL_CLOSE,
+    rtc.DisconnectReason.STATE_MISMATCH,
+})  # fmt: skip
 _GOODBYE = "The time for this call is over. Say goodbye in one short sentence."
 
 
@@ -50,16 +60,31 @@ async def entrypoint(ctx: JobContext) -> None:
     values = resolve_variables(setup.plan.variables, read_call_variables(ctx.job.metadata))
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
-        ctx.shutdown("variables missing")
+        await _hang_up(ctx, "variables missing")
         return
     try:
-        keys = await asyncio.to_thread(read_keys, setup.plan, setup.secrets)
+        session = build_session(setup.plan, await asyncio.to_thread(read_keys, setup.plan, setup.secrets))
+        await Call(ctx=ctx, plan=setup.plan, values=values, session=session).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
-        ctx.shutdown("secret missing")
+        await _hang_up(ctx, "secret missing")
         return
-    session = build_session(setup.plan, keys)
-    await Call(ctx=ctx, plan=setup.plan, values=values, session=session).begin()
+    except rtc.ConnectError:
+        # Who is in that room is not known; another agent may well speak there.
+        raise
+    except Exception:
+        # A plugin may refuse options together that it takes one by one.
+        await _hang_up(ctx, "call cannot begin")
+        raise
+
+
+async def _hang_up(ctx: JobContext, reason: str) -> None:
+    """End a call in which nobody would speak to the caller: better a dead line than a silent one."""
+    # A LiveKit that does not answer keeps neither the job nor its slot.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HANG_UP_SECONDS):
+            await ctx.delete_room()
+    ctx.shutdown(reason)
 
 
 @dataclass(slots=True)
@@ -107,14 +132,23 @@ class Call:
             return None
 
     def _end_with(self, caller: rtc.RemoteParticipant) -> None:
-        """End the job when the caller goes, whatever LiveKit gives as the reason."""
+        """End the job when the caller goes, whatever LiveKit gives as the reason; who was lost may come back."""
 
         def on_left(participant: rtc.RemoteParticipant) -> None:
-            if participant.identity == caller.identity:
+            if participant.identity != caller.identity:
+                return
+            if participant.disconnect_reason in _LOST_ON_THE_WAY:
+                self._later(self._end_unless_back(caller.identity))
+            else:
                 self._end("caller left")
 
         self.ctx.room.on("participant_disconnected", on_left)
         if caller.identity not in self.ctx.room.remote_participants:
+            on_left(caller)
+
+    async def _end_unless_back(self, identity: str) -> None:
+        await asyncio.sleep(RETURN_SECONDS)
+        if identity not in self.ctx.room.remote_participants:
             self._end("caller left")
 
     async def _await_answer(self, caller: rtc.RemoteParticipant) -> None:
@@ -174,21 +208,24 @@ class Call:
     def _on_close(self, event: CloseEvent) -> None:
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
-            # Nobody would speak to the caller any more: better a dead line than a silent one.
             self._later(self._hang_up("session failed"))
             return
         self._end("session closed")
 
     async def _hang_up(self, reason: str) -> None:
-        await self.ctx.delete_room()
-        self._end(reason)
+        if self._note_end(reason):
+            await _hang_up(self.ctx, reason)
 
     def _end(self, reason: str) -> None:
+        if self._note_end(reason):
+            self.ctx.shutdown(reason)
+
+    def _note_end(self, reason: str) -> bool:
         if self._ended.is_set():
-            return
+            return False
         self._ended.set()
         logger.info("call ends", extra={"reason": reason})
-        self.ctx.shutdown(reason)
+        return True
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

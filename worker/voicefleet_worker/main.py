@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,9 @@ exit status: 0 after draining, 1 after a failure, 2 for input that cannot be use
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     flags = _parse(arguments)
+    # The first process of a container does not hear a signal that it has not asked for: told to go while it
+    # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load_settings(flags, os.environ)
         # Heavy, and not needed to say what is wrong with a file.

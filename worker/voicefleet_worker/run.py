@@ -33,7 +33,7 @@ def run(settings: Settings) -> int:
 
 
 async def _run(settings: Settings) -> int:
-    desk = Desk(slots=settings.slots, revision=settings.revision, clock=time.monotonic)
+    desk = Desk(slots=settings.slots, revision=settings.revision, clock=time.monotonic, pod_uid=settings.pod_uid)
     metrics = Metrics(desk)
     server = build_server(settings, desk, Offers(settings.plan, desk, metrics))
     control = Control(desk, metrics, settings.control_token_file)
@@ -81,8 +81,9 @@ async def _leave(server: AgentServer, desk: Desk, hurry: asyncio.Event, *, limit
         leaving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await leaving
-        await server.aclose()
     hurrying.cancel()
+    # Closed here and once: a close that is cancelled half-way leaves a server that never closes.
+    await server.aclose()
 
 
 async def _watch_once_started(

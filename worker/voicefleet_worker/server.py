@@ -21,6 +21,7 @@ logger = logging.getLogger("voicefleet.worker")
 WATCH_SECONDS = 0.2
 # LiveKit that is away is waited for: giving up would end the calls that its other nodes still carry.
 _RETRIES_FOR_EVER = 1_000_000_000
+_DEAF_FORK_SERVER = "voicefleet_worker.deaf"
 # What clients import on their first request, in the middle of a call.
 _FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
 
@@ -39,7 +40,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers") -> AgentServe
         drain_timeout=drain_limit_seconds(settings.drain_grace_seconds),
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
-        preload_modules=[entry.__name__, *module_names(settings.plan), *_FIRST_USED_IN_CALLS],
+        preload_modules=[_DEAF_FORK_SERVER, entry.__name__, *module_names(settings.plan), *_FIRST_USED_IN_CALLS],
         # The SDK insists on a health server of its own; ours is the control port.
         host="127.0.0.1",
         port=0,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_REVISION, LABEL_REVISION
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, read_secret
 from voicefleet_worker.spec_files import load_agent, load_pool
@@ -59,6 +59,7 @@ class Settings:
     control_port: int
     log_level: int
     revision: str
+    pod_uid: str
     slots: int
     idle_processes: int
     drain_grace_seconds: int
@@ -94,6 +95,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         control_port=flags.control_port,
         log_level=_log_level(flags.log_level or environment.get("LOG_LEVEL") or worker.log_level),
         revision=environment.get(ENV_REVISION) or (agent.metadata.labels or {}).get(LABEL_REVISION, ""),
+        pod_uid=environment.get(ENV_POD_UID, ""),
         slots=worker.sessions_per_worker,
         idle_processes=_idle_processes(worker.idle_processes, slots=worker.sessions_per_worker),
         drain_grace_seconds=worker.drain_grace_seconds,

@@ -52,14 +52,21 @@ class Slots:
             self._calls[job_id].launched = True
 
     def give_back(self, job_id: str) -> None:
-        """Free the slot of a call that is over or never came."""
-        self._calls.pop(job_id, None)
+        """Free the slot of a call that never came; one that has a process ends when that does."""
+        if job_id in self._calls and not self._calls[job_id].launched:
+            del self._calls[job_id]
 
-    def keep_running(self, running: Collection[str]) -> tuple[str, ...]:
-        """Free the slots of launched calls whose process is gone, and return which."""
+    def keep_running(self, running: Collection[str], *, now_seconds: float) -> tuple[str, ...]:
+        """Free the slots of launched calls whose process is gone, and return which.
+
+        A process without a slot gets one: a call offered again after a lost connection may fail one time and
+        come the other. Doubt about whether a worker is busy means that it is.
+        """
         over = tuple(job for job, call in self._calls.items() if call.launched and job not in running)
         for job in over:
             del self._calls[job]
+        for job in running:
+            self._calls.setdefault(job, _Call(now_seconds)).launched = True
         return over
 
     def ages(self, *, now_seconds: float) -> tuple[tuple[str, float], ...]:

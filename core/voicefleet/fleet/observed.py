@@ -73,6 +73,8 @@ class Heard:
 
     state: WorkerState
     at: datetime
+    live: bool = True
+    """Still on the line, and told nothing since. Behind a broken line a new process may have begun to take calls."""
 
 
 class Activity(StrEnum):
@@ -98,13 +100,19 @@ class Worker:
         """Return what the worker last said, as long as that still counts."""
         if self.heard is None or self.pod.ended or now - self.heard.at > SILENT_AFTER:
             return None
+        if self.pod.stuck and not self.heard.live:
+            return None
         return self.heard.state
+
+    def is_stuck(self, now: datetime) -> bool:
+        """Tell whether no process runs; the kubelet's word may be old, and whoever is on the line does run."""
+        return self.pod.stuck and self.state(now) is None
 
     def activity(self, now: datetime) -> Activity:
         """Name the one thing that the worker is doing."""
         if self.pod.leaving:
             return Activity.LEAVING
-        if self.pod.ended or self.pod.stuck:
+        if self.pod.ended or self.is_stuck(now):
             return Activity.FAILED if self.pod.scheduled else Activity.STARTING
         state = self.state(now)
         if state is None:
@@ -116,8 +124,8 @@ class Worker:
         return Activity.FULL if len(state.sessions) >= state.slots else Activity.READY
 
     def _is_fresh(self, now: datetime) -> bool:
-        """Tell whether nobody could have heard of it yet."""
-        if self.heard is not None:
+        """Tell whether nobody could have heard of it yet; one that is marked busy was heard by a leader before us."""
+        if self.heard is not None or self.pod.marked_busy:
             return False
         return not self.pod.ready or (self.pod.ready_since is not None and now - self.pod.ready_since <= SILENT_AFTER)
 
@@ -139,17 +147,19 @@ class Worker:
 
     def may_hold_calls(self, now: datetime) -> bool:
         """Tell whether anything but its own word, or its end, leaves room for a call."""
-        if self.pod.ended or self.pod.stuck:
+        if self.pod.ended or self.is_stuck(now):
             return False
         state = self.state(now)
         return state is None or bool(state.sessions)
 
     def may_be_deleted(self, now: datetime) -> bool:
         """Tell whether it is known to hold no call and to get none: promise 1 stands on this line."""
-        if self.pod.ended or self.pod.stuck:
+        if self.pod.ended or self.is_stuck(now):
             return True
         state = self.state(now)
-        return state is not None and state.cordoned and not state.sessions
+        if state is None or self.heard is None or not self.heard.live:
+            return False
+        return state.cordoned and not state.sessions
 
 
 @dataclass(frozen=True, slots=True)

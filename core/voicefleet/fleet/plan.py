@@ -140,8 +140,12 @@ def _marks(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
 
 
 def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:
-    """Tell whether to guard it: one that never came up holds nothing yet, one that fell silent may hold all."""
-    return worker.activity(now) is not Activity.STARTING and worker.may_hold_calls(now)
+    """Tell whether to guard it: one that never came up holds nothing yet, one that fell silent may hold all.
+
+    One that LiveKit lost counts as starting, and may hold calls all the same: its own word goes first.
+    """
+    never_came_up = worker.state(now) is None and worker.activity(now) is Activity.STARTING
+    return not never_came_up and worker.may_hold_calls(now)
 
 
 def _next_look(live: list[Worker], resting: list[Worker], now: datetime) -> timedelta | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.dialogue import DialogueProblem, plan_dialogue
+from voicefleet.fleet.gaps import name_gaps
 from voicefleet.fleet.observed import Fleet, Trouble
 from voicefleet.fleet.plan import FleetPlan, Wanted, plan_fleet, plan_marks
 from voicefleet.fleet.size import Size, plan_size
@@ -60,7 +61,7 @@ def plan_agent(seen: AgentSeen, *, default_image: str, now: datetime) -> AgentSt
         create=tuple(build_pod(agent, pods, number) for number in plan.create),
         revision=pods.revision,
         size=size,
-        not_yet=dialogue.not_yet,
+        not_yet=(*dialogue.not_yet, *name_gaps(agent.spec)),
     )
 
 

@@ -15,6 +15,7 @@ from voicefleet.names import (
     ANNOTATION_SAFE_TO_EVICT,
     CONTROL_PORT,
     CONTROL_TOKEN_DIRECTORY,
+    ENV_POD_UID,
     ENV_REVISION,
     LABEL_BUSY,
     LABEL_REVISION,
@@ -130,10 +131,11 @@ def _container(worker: Worker, secrets: SecretKeys, default_image: str) -> Manif
 
 
 def _env(worker: Worker) -> list[Manifest]:
-    revision = {"fieldRef": {"fieldPath": f"metadata.labels['{LABEL_REVISION}']"}}
+    paths = {ENV_REVISION: f"metadata.labels['{LABEL_REVISION}']", ENV_POD_UID: "metadata.uid"}
+    told = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in paths.items()]
     own = [variable.model_dump(by_alias=True, exclude_none=True) for variable in worker.pod_template.env]
     # Last, so that nobody's variable of the same name takes its place.
-    return [*(v for v in own if v["name"] != ENV_REVISION), {"name": ENV_REVISION, "valueFrom": revision}]
+    return [*(v for v in own if v["name"] not in paths), *told]
 
 
 def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:

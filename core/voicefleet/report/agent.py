@@ -13,40 +13,59 @@ from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
 
 # Troubles that time does not mend.
-_NEEDS_A_PERSON = (Reason.SECRET_MISSING, Reason.IMAGE_PULL, Reason.POOL_MISSING, Reason.POOL_FORBIDDEN)
+_NEEDS_A_PERSON = (
+    Reason.REFUSED,
+    Reason.SECRET_MISSING,
+    Reason.IMAGE_PULL,
+    Reason.POOL_MISSING,
+    Reason.POOL_FORBIDDEN,
+)
 
 
-def report_agent(seen: AgentSeen, steps: AgentSteps, before: VoiceAgentStatus, *, now: datetime) -> VoiceAgentStatus:
-    """Return the whole status of an agent; what was said before tells since when things hold."""
+def report_agent(
+    seen: AgentSeen, steps: AgentSteps, before: VoiceAgentStatus, *, now: datetime, refused: Trouble | None = None
+) -> VoiceAgentStatus:
+    """Return the whole status of an agent; what was said before tells since when things hold.
+
+    Some of the steps may have been refused by the cluster.
+    """
     agent, fleet = seen.agent, seen.fleet
-    standing = _standing(agent, fleet, steps, now)
-    return VoiceAgentStatus(
+    standing = _standing(agent, fleet, steps, refused, now)
+    said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
-        replicas=sum(not w.pod.leaving and not w.pod.ended for w in fleet),
         selector=",".join(f"{key}={value}" for key, value in select_agent(agent).items()),
-        calls=fleet.calls(now),
-        free_slots=sum(worker.free_slots(now) for worker in fleet),
-        slots=sum(state.slots for worker in fleet if (state := worker.state(now))),
-        workers=_count_workers(fleet, now),
         summary=_summarise(fleet, standing, now),
         revision=steps.revision or before.revision,
         scale=_scale(before, steps, now),
     )
+    return said.model_copy(update=_numbers(fleet, now))
 
 
 def report_invalid_agent(
-    before: VoiceAgentStatus, message: str, *, generation: int | None, now: datetime
+    before: VoiceAgentStatus, fleet: Fleet, message: str, *, generation: int | None, now: datetime
 ) -> VoiceAgentStatus:
     """Return the status of an agent whose spec this version cannot read: all stays as it was, and it says so."""
     standing = stalled(Reason.INVALID, f"{message}; running workers go on as they are. Correct the spec.")
     return before.model_copy(
-        update={
+        update=_numbers(fleet, now)
+        | {
             "observed_generation": generation,
             "conditions": build_conditions(standing, before.conditions, generation=generation, now=now),
             "summary": "spec is not valid",
         }
     )
+
+
+def _numbers(fleet: Fleet, now: datetime) -> dict[str, object]:
+    """Return what can be counted whatever the spec says."""
+    return {
+        "replicas": sum(not w.pod.leaving and not w.pod.ended for w in fleet),
+        "calls": fleet.calls(now),
+        "free_slots": sum(worker.free_slots(now) for worker in fleet),
+        "slots": sum(state.slots for worker in fleet if (state := worker.state(now))),
+        "workers": _count_workers(fleet, now),
+    }
 
 
 def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
@@ -74,7 +93,7 @@ def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleD
     )
 
 
-def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, now: datetime) -> Standing:
+def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
     if agent.metadata.deletion_timestamp is not None:
         grace = agent.spec.worker.drain_grace_seconds
         words = f"the VoiceAgent is being deleted; its workers have {grace} seconds for their calls"
@@ -83,7 +102,7 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, now: datetime)
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
-    troubles = _troubles(fleet, steps.revision)
+    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision)]
     ready = _with_gaps(_ready(agent, fleet, troubles, now), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
@@ -135,6 +154,10 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         return Statement("True", Reason.DRAINING, f"{_workers(leaving, 'leave')} after the last call")
     if steps.fleet.delete or fleet.count(Activity.FAILED, now):
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
+    if steps.fleet.held:
+        silent = _plural(fleet.count(Activity.SILENT, now), "silent worker")
+        words = f"{steps.fleet.desired} would do for the calls that are known of, but {silent} may hold others"
+        return Statement("True", Reason.BLIND, words)
     return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}")
 
 

@@ -1,0 +1,42 @@
+"""Comparing goes on, whatever the cluster hands out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from voicefleet_operator import resync as module
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.resync import Resync
+from voicefleet_operator.workqueue import WorkQueue
+
+
+class Kube:
+    """Hands out a page that nobody expected, and then proper ones."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+
+    async def pages(self, _path: str, **_query: str) -> AsyncIterator[dict[str, Any]]:
+        self.lists += 1
+        yield (
+            {}
+            if self.lists == 1
+            else {"apiVersion": "v1", "kind": "L", "metadata": {"resourceVersion": "9"}, "items": []}
+        )
+
+
+async def test_a_list_that_nobody_expected_does_not_end_the_comparing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AFTER_FAILURE_SECONDS", 0)
+    kube = Kube()
+    resync = Resync(kube, Cache(), WorkQueue(), (), Metrics())  # type: ignore[arg-type]
+    running = asyncio.create_task(resync.run(every_seconds=0))
+
+    async with asyncio.timeout(5):
+        while kube.lists < 4 and not running.done():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+    assert kube.lists >= 4

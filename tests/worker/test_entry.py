@@ -1,0 +1,153 @@
+"""When a call is over, and that nobody is left in silence."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from livekit import rtc
+from livekit.agents import AgentSession, JobContext
+
+from tests.worker.files import Mounted
+from voicefleet_worker import entry
+from voicefleet_worker.settings import Settings, load_settings
+
+ADA = "ada"
+
+
+@dataclass
+class Room:
+    """A room with one caller, who may go and come back."""
+
+    remote_participants: dict[str, Any] = field(default_factory=dict)
+    handlers: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
+
+    def on(self, event: str, handler: Callable[..., None]) -> None:
+        self.handlers.setdefault(event, []).append(handler)
+
+    def join(self) -> Any:
+        self.remote_participants[ADA] = SimpleNamespace(identity=ADA, disconnect_reason=None, attributes={})
+        return self.remote_participants[ADA]
+
+    def leave(self, reason: int | None) -> None:
+        participant = self.remote_participants.pop(ADA)
+        participant.disconnect_reason = reason
+        for handler in self.handlers["participant_disconnected"]:
+            handler(participant)
+
+
+class Job:
+    """What a call asks of its job."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.room = Room()
+        self.job = SimpleNamespace(id="AJ_1", metadata="", room=SimpleNamespace(sid="RM_1"))
+        self.proc = SimpleNamespace(userdata={"setup": entry.CallSetup(settings.plan, settings.secrets)})
+        self.livekit_answers = asyncio.Event()
+        self.livekit_answers.set()
+        self.told: list[str] = []
+
+    async def delete_room(self) -> None:
+        await self.livekit_answers.wait()
+        self.told.append("room deleted")
+
+    def shutdown(self, reason: str) -> None:
+        self.told.append(reason)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "RETURN_SECONDS", 0.02)
+    monkeypatch.setattr(entry, "HANG_UP_SECONDS", 0.02)
+
+
+def call_of(job: Job, settings: Settings) -> entry.Call:
+    session = cast("AgentSession[None]", None)
+    return entry.Call(ctx=cast("JobContext", job), plan=settings.plan, values={}, session=session)
+
+
+def begun(settings: Settings) -> Job:
+    job = Job(settings)
+    call_of(job, settings)._end_with(job.room.join())
+    return job
+
+
+@pytest.mark.parametrize(
+    "reason", [None, rtc.DisconnectReason.CLIENT_INITIATED, rtc.DisconnectReason.SIP_TRUNK_FAILURE]
+)
+async def test_a_caller_who_leaves_ends_the_call_at_once(settings: Settings, reason: int | None) -> None:
+    job = begun(settings)
+    job.room.leave(reason)
+
+    assert job.told == ["caller left"]
+
+
+@pytest.mark.parametrize("reason", [rtc.DisconnectReason.DUPLICATE_IDENTITY, rtc.DisconnectReason.CONNECTION_TIMEOUT])
+async def test_a_caller_whose_line_broke_may_come_back(settings: Settings, reason: int) -> None:
+    job = begun(settings)
+    job.room.leave(reason)
+    job.room.join()
+    await asyncio.sleep(0.06)
+
+    assert job.told == []
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+    assert job.told == ["caller left"]
+
+
+async def test_a_caller_whose_line_broke_for_good_ends_the_call(settings: Settings) -> None:
+    job = begun(settings)
+    job.room.leave(rtc.DisconnectReason.CONNECTION_TIMEOUT)
+    assert job.told == []
+    await asyncio.sleep(0.06)
+
+    assert job.told == ["caller left"]
+
+
+async def test_a_call_whose_key_is_gone_is_hung_up(mounted: Mounted) -> None:
+    settings = await asyncio.to_thread(load_settings, mounted.flags, {})
+    (mounted.folder / "secrets/openai/api-key").unlink()
+    job = Job(settings)
+
+    await entry.entrypoint(cast("JobContext", job))
+
+    assert job.told == ["room deleted", "secret missing"]
+
+
+async def test_a_call_whose_session_cannot_be_built_is_hung_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("keyterms need another model")
+
+    monkeypatch.setattr(entry, "build_session", refuse)
+    job = Job(settings)
+
+    with pytest.raises(ValueError, match="keyterms"):
+        await entry.entrypoint(cast("JobContext", job))
+
+    assert job.told == ["room deleted", "call cannot begin"]
+
+
+async def test_a_livekit_that_does_not_answer_keeps_no_job(settings: Settings) -> None:
+    job = Job(settings)
+    job.livekit_answers.clear()
+
+    await call_of(job, settings)._hang_up("session failed")
+
+    assert job.told == ["session failed"]
+
+
+async def test_a_room_that_cannot_be_entered_is_left_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: entry.Call) -> None:
+        raise rtc.ConnectError("no way in")
+
+    monkeypatch.setattr(entry.Call, "begin", refuse)
+    monkeypatch.setattr(entry, "build_session", lambda *_: None)
+    job = Job(settings)
+
+    with pytest.raises(rtc.ConnectError):
+        await entry.entrypoint(cast("JobContext", job))
+
+    assert job.told == []
