@@ -24,7 +24,10 @@ Body = dict[str, Any]
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-TIMEOUT_SECONDS = 10.0
+READ_SECONDS = 10.0
+# A write that began while we led must be over before anybody else may lead: the lease lasts 15 s, and we stop
+# believing in it 10 s after it was last renewed.
+WRITE_SECONDS = 4.0
 _PAGE = 500
 _MESSAGE_LENGTH = 500
 
@@ -94,20 +97,22 @@ class Kube:
 
     async def post(self, path: str, body: Body) -> Body:
         """Create one object."""
-        return await self.request("POST", path, body=body)
+        return await self.request("POST", path, body=body, timeout_seconds=WRITE_SECONDS)
 
-    async def merge(self, path: str, body: Body, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Body:
+    async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
         return await self.request("PATCH", path, body=body, media_type=MERGE_PATCH, timeout_seconds=timeout_seconds)
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         """Bring an object that is ours to what a manifest says."""
         query = {"fieldManager": field_manager, "force": "true"}
-        return await self.request("PATCH", path, body=body, query=query, media_type=APPLY_PATCH)
+        return await self.request(
+            "PATCH", path, body=body, query=query, media_type=APPLY_PATCH, timeout_seconds=WRITE_SECONDS
+        )
 
     async def delete(self, path: str, body: Body) -> Body:
         """Delete one object under the conditions of the body."""
-        return await self.request("DELETE", path, body=body)
+        return await self.request("DELETE", path, body=body, timeout_seconds=WRITE_SECONDS)
 
     async def pages(self, path: str, **query: str) -> AsyncIterator[Body]:
         """Yield a collection in pages, all of one resourceVersion."""
@@ -128,7 +133,7 @@ class Kube:
         body: Body | None = None,
         query: Mapping[str, str] | None = None,
         media_type: str = JSON,
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float = READ_SECONDS,
     ) -> Body:
         """Send one request and return the decoded answer, or raise `ApiError`."""
         where = f"{path}?{urlencode(query)}" if query else path

@@ -6,6 +6,7 @@ import pytest
 
 from voicefleet_operator import lease as module
 from voicefleet_operator.errors import ApiError
+from voicefleet_operator.kube import WRITE_SECONDS
 from voicefleet_operator.lease import Lease
 
 Body = dict[str, Any]
@@ -164,3 +165,7 @@ async def test_keeping_ends_when_renewing_failed_for_ten_seconds(world: World, m
 
     assert 10 <= world.seconds <= 12
     assert not first.is_valid()
+
+
+def test_a_write_that_began_while_we_led_is_over_before_another_may_lead() -> None:
+    assert module._DURATION_SECONDS - module._RENEW_WITHIN_SECONDS > WRITE_SECONDS
