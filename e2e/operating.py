@@ -281,10 +281,6 @@ def holds_for(probe: Any, seconds: float) -> bool:  # noqa: ANN401 - any questio
     return True
 
 
-def _says(bench: Bench, *ask: str) -> bool:
-    return bench.kubectl(*ask).stdout == "True"
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

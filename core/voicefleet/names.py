@@ -54,7 +54,6 @@ class Reason(StrEnum):
     INVALID = "InvalidSpec"
     DRAINING = "Draining"
     BLIND = "LoadUnknown"
-    SCALING = "Scaling"
     ROLLING_OUT = "RollingOut"
     DELETING = "Deleting"
     AS_WANTED = "AsWanted"

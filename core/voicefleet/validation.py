@@ -71,7 +71,7 @@ def _complain(model: type[ApiModel], value: object) -> tuple[Problem, ...]:
     try:
         model.model_validate(value, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
-        return _problems(error, model)
+        return problems_in(error, model)
     return ()
 
 
@@ -105,7 +105,8 @@ def _as_created(document: Mapping[Any, Any]) -> dict[Any, Any]:
     return seen
 
 
-def _problems(error: ValidationError, kind: type[ApiModel]) -> tuple[Problem, ...]:
+def problems_in(error: ValidationError, kind: type[ApiModel]) -> tuple[Problem, ...]:
+    """Return what a model found, each thing once, where its author would look for it."""
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from voicefleet.api.base import ApiModel
+from voicefleet.api.base import ApiModel, Rule
 from voicefleet.api.metadata import ObjectMeta
 
 GROUP = "voicefleet.dev"
@@ -52,3 +52,13 @@ class Resource(ApiModel):
 
     metadata: ObjectMeta
     """Name, namespace, labels."""
+
+
+def plain_name(max_characters: int, *, because: str = "") -> Rule:
+    """Keep an object's name short and without dots, so that other names can be made of it."""
+    message = f"metadata.name must have at most {max_characters} characters and no dots"
+    return Rule(
+        cel=f"self.metadata.name.size() <= {max_characters} && !self.metadata.name.contains('.')",
+        check=lambda resource: len(resource.metadata.name) <= max_characters and "." not in resource.metadata.name,
+        message=f"{message}: {because}" if because else message,
+    )

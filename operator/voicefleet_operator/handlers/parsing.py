@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from voicefleet.api import Resource
 from voicefleet.api.conditions import CommonStatus
-from voicefleet.complaints import complaint_about
+from voicefleet.validation import problems_in
 from voicefleet_operator.kube import Body
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
@@ -28,8 +27,8 @@ def parse_resource(kind: type[ResourceT], body: Body) -> ResourceT | Refused:
     try:
         return kind.model_validate({name: part for name, part in body.items() if name != "status"})
     except ValidationError as error:
-        complaints = [_complain(detail, kind) for detail in error.errors(include_url=False)[:_COMPLAINTS_SHOWN]]
-        return Refused("; ".join(complaints))
+        shown = problems_in(error, kind)[:_COMPLAINTS_SHOWN]
+        return Refused("; ".join(f"{problem.field or 'spec'} {problem.message}" for problem in shown))
 
 
 def parse_status(kind: type[StatusT], body: Body) -> StatusT:
@@ -38,9 +37,3 @@ def parse_status(kind: type[StatusT], body: Body) -> StatusT:
         return kind.model_validate(body.get("status") or {})
     except ValidationError:
         return kind()
-
-
-def _complain(detail: ErrorDetails, kind: type[Resource]) -> str:
-    path = detail["loc"]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    return f"{where or 'spec'} {complaint_about(detail, path, kind)}"

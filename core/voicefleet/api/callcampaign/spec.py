@@ -11,7 +11,7 @@ from voicefleet.api.callcampaign.rules import Compliance
 from voicefleet.api.callcampaign.status import CallCampaignStatus
 from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import LocalRef
-from voicefleet.api.resource import Column, KindInfo, Resource
+from voicefleet.api.resource import Column, KindInfo, Resource, plain_name
 from voicefleet.api.types import Items, Label, Price, ShortText, Timestamp
 from voicefleet.api.voiceagent.records import Store, WebhookSink
 
@@ -119,13 +119,7 @@ class CallCampaign(Resource):
         ),
         selectable=(".spec.agentRef.name", ".spec.suspend"),
     )
-    RULES: ClassVar = (
-        Rule(
-            cel="self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
-            check=lambda campaign: len(campaign.metadata.name) <= 40 and "." not in campaign.metadata.name,
-            message="metadata.name must have at most 40 characters and no dots: names of attempts begin with it",
-        ),
-    )
+    RULES: ClassVar = (plain_name(40, because="names of attempts begin with it"),)
 
     api_version: Literal["voicefleet.dev/v1alpha1"] = "voicefleet.dev/v1alpha1"
     """Version of this schema."""

@@ -9,7 +9,7 @@ from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.providerpool.connections import LiveKit, Redis, Trunks
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.status import ProviderPoolStatus
-from voicefleet.api.resource import Column, KindInfo, Resource
+from voicefleet.api.resource import Column, KindInfo, Resource, plain_name
 from voicefleet.api.types import Items, Label
 
 
@@ -69,10 +69,7 @@ class ProviderPoolSpec(ApiModel):
         Rule(
             cel="self.providers.exists(p, p.role == 'Realtime') || "
             "['Stt', 'Llm', 'Tts'].all(r, self.providers.exists(p, p.role == r))",
-            check=lambda spec: (
-                {"Stt", "Llm", "Tts"} <= {p.role for p in spec.providers}
-                or "Realtime" in {p.role for p in spec.providers}
-            ),
+            check=_every_job_has_a_provider,
             message="providers must hold at least one each of role Stt, Llm and Tts, or one of role Realtime",
         ),
     )
@@ -118,13 +115,7 @@ class ProviderPool(Resource):
             ),
         ),
     )
-    RULES: ClassVar = (
-        Rule(
-            cel="self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",
-            check=lambda pool: len(pool.metadata.name) <= 63 and "." not in pool.metadata.name,
-            message="metadata.name must have at most 63 characters and no dots",
-        ),
-    )
+    RULES: ClassVar = (plain_name(63),)
 
     api_version: Literal["voicefleet.dev/v1alpha1"] = "voicefleet.dev/v1alpha1"
     """Version of this schema."""

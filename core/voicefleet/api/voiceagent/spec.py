@@ -7,7 +7,7 @@ from pydantic import Field
 from voicefleet.api.base import ApiModel, Rule
 from voicefleet.api.markers import ListMap, ListSet
 from voicefleet.api.references import PoolRef
-from voicefleet.api.resource import Column, KindInfo, Resource, ScalePaths
+from voicefleet.api.resource import Column, KindInfo, Resource, ScalePaths, plain_name
 from voicefleet.api.types import Items, Label, Language, WorkerCount
 from voicefleet.api.voiceagent.agents import IntentRouting, Knowledge, Memory, NamedAgent, Variables
 from voicefleet.api.voiceagent.conversation import Conversation
@@ -168,13 +168,7 @@ class VoiceAgent(Resource):
         selectable=(".spec.providerPoolRef.name",),
         scale=ScalePaths(),
     )
-    RULES: ClassVar = (
-        Rule(
-            cel="self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
-            check=lambda agent: len(agent.metadata.name) <= 40 and "." not in agent.metadata.name,
-            message="metadata.name must have at most 40 characters and no dots: names of workers begin with it",
-        ),
-    )
+    RULES: ClassVar = (plain_name(40, because="names of workers begin with it"),)
 
     api_version: Literal["voicefleet.dev/v1alpha1"] = "voicefleet.dev/v1alpha1"
     """Version of this schema."""
