@@ -1,0 +1,87 @@
+"""From slots to whole workers, between the floors and the ceilings of the spec."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from voicefleet.autoscaling.census import Census
+from voicefleet.autoscaling.erlang import blocking
+from voicefleet.autoscaling.load import Ceiling, Outlook, Rules, Size
+
+MOST_REASONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is wanted before bounds: slots, slots that may stay, workers, and what asks for them."""
+
+    slots: int
+    keep_slots: int
+    workers: int
+    limit: str
+    reasons: tuple[str, ...]
+
+    def raised(self, *, reason: str, slots: int = 0, workers: int = 0, limit: str | None = None) -> "Need":
+        """Return the same with at least so many slots or workers."""
+        return Need(
+            slots=max(self.slots, slots),
+            keep_slots=max(self.keep_slots, slots),
+            workers=max(self.workers, workers),
+            limit=limit or self.limit,
+            reasons=(*self.reasons, reason),
+        )
+
+
+def bound(need: Need, rules: Rules, census: Census, outlook: Outlook, load: float) -> Size:
+    """Return the size that the need comes to; load is the calls held on average, for the cost of a ceiling."""
+    by_slots = _workers_for(need.slots, census, rules.slots_per_worker)
+    keep = _workers_for(need.keep_slots, census, rules.slots_per_worker)
+    reasons = [*need.reasons, *_explain(need, by_slots, census, rules)]
+    limit, desired = need.limit, by_slots
+    if need.workers > desired:
+        limit, desired = "Schedule", need.workers
+    if rules.min_workers > desired:
+        limit, desired = "Min", rules.min_workers
+        reasons.append(f"scaling.min asks for {rules.min_workers}")
+    size = Size(desired, limit, tuple(reasons), keep=max(desired, keep), slots=need.slots)
+    size = _below_ceilings(size, rules, census, outlook, load)
+    return replace(size, reasons=size.reasons[:MOST_REASONS], surplus=census.open > size.keep)
+
+
+def _workers_for(slots: int, census: Census, slots_per_worker: int) -> int:
+    """Return how many workers hold so many slots, silent and overdue ones on top."""
+    # A silent worker holds its calls and takes no more, so its calls need no other slot.
+    rest = slots - census.silent_calls
+    extra = census.silent + census.replaced
+    if all(size == slots_per_worker for size in census.sizes):
+        return extra + max(0, math.ceil(rest / slots_per_worker))
+    needed, index = 0, 0
+    while rest > 0 and index < len(census.sizes):
+        rest -= census.sizes[index]
+        needed, index = needed + 1, index + 1
+    return extra + needed + max(0, math.ceil(rest / slots_per_worker))
+
+
+def _explain(need: Need, by_slots: int, census: Census, rules: Rules) -> Sequence[str]:
+    yield_ = [f"{need.slots} slots at {rules.slots_per_worker} a worker need {by_slots}"]
+    if census.silent:
+        yield_.append(f"{census.silent} silent workers are among them, which count as full")
+    if census.overdue:
+        yield_.append(f"{census.overdue} workers should have started by now; {census.replaced} more stand in for them")
+    return yield_
+
+
+def _below_ceilings(size: Size, rules: Rules, census: Census, outlook: Outlook, load: float) -> Size:
+    ceilings = (Ceiling("Max", rules.max_workers, f"scaling.max allows {rules.max_workers}"), *outlook.ceilings)
+    lowest = min(ceilings, key=lambda ceiling: ceiling.workers)
+    # Workers that hold calls stay, whatever the ceiling.
+    allowed = max(lowest.workers, min(size.desired, census.busy))
+    if allowed >= size.desired:
+        return replace(size, keep=max(size.desired, min(size.keep, lowest.workers)))
+    refused = blocking(load, allowed * rules.slots_per_worker)
+    reasons = [*size.reasons, lowest.reason]
+    if allowed > lowest.workers:
+        reasons.append(f"{census.busy} workers hold calls and stay")
+    if refused > rules.target_blocked:
+        reasons.append(f"at this rate about {refused:.2%} of calls will find no slot")
+    return replace(size, desired=allowed, keep=allowed, limit=lowest.limit, reasons=tuple(reasons))

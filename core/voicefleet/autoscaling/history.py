@@ -1,0 +1,170 @@
+"""What a fleet learns as it runs: arrivals, lengths of calls, start-up times, and the headroom that the target needs.
+
+The one thing here that changes; it reads no clock, every event brings its moment.
+"""
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from voicefleet.autoscaling.arrivals import ArrivalRate
+from voicefleet.autoscaling.erlang import normal_quantile
+from voicefleet.autoscaling.load import Lessons, Rules, Size, Startup
+from voicefleet.autoscaling.survival import Lifetimes, Survival
+
+BURST_WINDOW_SECONDS = 20.0
+BURST_SECONDS = 60.0
+"""How long a burst counts as under way after its last sign."""
+MOST_HEADROOM = 4.5
+CORRECTION = 0.2
+"""Standard deviations of headroom that one blocked call adds."""
+_MOST_STARTS = 64
+_STARTS_TRUSTED = 20
+_RELEARN_SECONDS = 60.0
+_RELEARN_SHARE = 0.02
+_FADE_SECONDS = 86_400.0
+_FADE = 0.82
+"""Weight of yesterday's calls today: half after three and a half days."""
+_FORGOTTEN_AFTER = 2.0
+"""A call whose end nobody reported is forgotten after so many times the length of the grid."""
+
+
+def least_headroom(target_blocked: float) -> float:
+    """Return the standard deviations that hold the target in smooth traffic.
+
+    The chance to run out at one moment one lead ahead may be ten times the target: workers are whole, so most moments
+    have more room than was asked for. One in a thousand becomes 2.33, one in ten thousand 3.09.
+    """
+    return normal_quantile(1 - min(0.3, 10 * target_blocked))
+
+
+class History:
+    """What was seen of one fleet, in bounded memory."""
+
+    def __init__(self, rules: Rules, startup_seconds: float = 45.0, expected_call_seconds: float = 180.0) -> None:
+        self._target = rules.target_blocked
+        self._floor = least_headroom(rules.target_blocked)
+        self._headroom = self._floor
+        self._startup_guess = startup_seconds
+        self._starts: deque[float] = deque(maxlen=_MOST_STARTS)
+        self._startup = _measure_startup((), startup_seconds)
+        self._rate = ArrivalRate()
+        self._rate_at: float | None = None
+        self._recent: deque[float] = deque()
+        self._burst_until = -math.inf
+        self._burst_rate = 0.0
+        self._fell_at: float | None = None
+        self._lifetimes = Lifetimes(expected_call_seconds)
+        self._survival = Survival.prior(expected_call_seconds)
+        self._learned_at = -math.inf
+        self._learned_calls = 0.0
+        self._faded_at: float | None = None
+        self._live: Counter[float] = Counter()
+
+    def seed(self, began: Iterable[float], now: float) -> None:
+        """Take over calls that were live before anyone watched; the young ones tell how often calls arrive."""
+        began = tuple(began)
+        self._live.update(began)
+        if self._rate_at is not None:
+            return
+        window = 2 * BURST_WINDOW_SECONDS
+        young = sum(1 for moment in began if now - moment <= window)
+        # Of the calls that came within the window some are over: G(40 s) = 38 means that 1 in 20 is not seen.
+        self._rate = ArrivalRate(calls=float(young), seconds=self._survival.integral(window))
+        self._rate_at = now
+
+    def began(self, at: float) -> None:
+        """Count a call that found a slot."""
+        self._live[at] += 1
+        self._arrived(at)
+        self._headroom = max(self._floor, self._headroom - CORRECTION * self._target)
+
+    def ended(self, began_at: float, at: float) -> None:
+        """Count a call that is over."""
+        if self._live[began_at] > 1:
+            self._live[began_at] -= 1
+        else:
+            del self._live[began_at]
+        self._lifetimes.add(at - began_at)
+
+    def blocked(self, at: float) -> None:
+        """Count a call that found no slot: more headroom from now on, and a burst for a minute."""
+        self._arrived(at)
+        self._headroom = min(MOST_HEADROOM, self._headroom + CORRECTION * (1 - self._target))
+        self._mark_burst(at)
+
+    def started(self, seconds: float) -> None:
+        """Count a worker that took so long from its creation to readiness for calls."""
+        self._starts.append(seconds)
+        self._startup = _measure_startup(self._starts, self._startup_guess)
+
+    def sized(self, size: Size, now: float) -> None:
+        """Remember since when there are more workers than the size asks for."""
+        if not size.surplus:
+            self._fell_at = None
+        elif self._fell_at is None:
+            self._fell_at = now
+
+    def lessons(self, now: float) -> Lessons:
+        """Return what all this amounts to at one moment."""
+        self._pass_time(now)
+        self._learn_lifetimes(now)
+        return Lessons(
+            arrivals=self._rate,
+            survival=self._survival,
+            startup=self._startup,
+            headroom=self._headroom,
+            burst_until=self._burst_until,
+            burst_rate=self._burst_rate,
+            fell_at=self._fell_at,
+        )
+
+    def _pass_time(self, now: float) -> None:
+        if self._rate_at is None:
+            self._rate_at = now
+        if now > self._rate_at:
+            self._rate = self._rate.after(0, now - self._rate_at)
+            self._rate_at = now
+        while self._recent and self._recent[0] <= now - BURST_WINDOW_SECONDS:
+            self._recent.popleft()
+
+    def _arrived(self, at: float) -> None:
+        self._pass_time(at)
+        usual = self._rate.per_second * BURST_WINDOW_SECONDS
+        self._rate = self._rate.after(1, 0.0)
+        self._recent.append(at)
+        if len(self._recent) > usual + 4 * math.sqrt(usual) + 3:
+            self._mark_burst(at)
+
+    def _mark_burst(self, at: float) -> None:
+        came = len(self._recent)
+        rate = (came + 1.3 * math.sqrt(came)) / BURST_WINDOW_SECONDS
+        self._burst_rate = rate if at > self._burst_until else max(rate, self._burst_rate)
+        self._burst_until = at + BURST_SECONDS
+
+    def _learn_lifetimes(self, now: float) -> None:
+        if self._faded_at is None:
+            self._faded_at = now
+        if now - self._faded_at >= _FADE_SECONDS:
+            self._lifetimes.fade(_FADE)
+            self._learned_calls *= _FADE
+            self._faded_at = now
+        news = self._lifetimes.calls - self._learned_calls
+        if news < 1 or news < _RELEARN_SHARE * self._learned_calls or now - self._learned_at < _RELEARN_SECONDS:
+            return
+        oldest = now - _FORGOTTEN_AFTER * self._lifetimes.span_seconds
+        self._live = Counter({began: count for began, count in self._live.items() if began > oldest})
+        self._survival = self._lifetimes.survival(now - began for began in self._live.elements())
+        self._learned_at, self._learned_calls = now, self._lifetimes.calls
+
+
+def _measure_startup(starts: Iterable[float], guess: float) -> Startup:
+    measured = sorted(starts)
+    # A start varies by about a fifth: 95 of 100 take at most 1.4 times the mean, 99 at most 1.6 times.
+    if len(measured) < _STARTS_TRUSTED:
+        typical = max([guess, *measured[len(measured) // 2 :][:1]])
+        slowest = measured[-1] if measured else 0.0
+        return Startup(mean=typical, q95=max(1.4 * typical, slowest), q99=max(1.6 * typical, slowest))
+    mean = sum(measured) / len(measured)
+    q95 = measured[math.ceil(0.95 * len(measured)) - 1]
+    return Startup(mean=mean, q95=q95, q99=max(measured[-1], 1.6 * mean))

@@ -1,0 +1,152 @@
+"""How many workers a fleet needs, so that a call rarely finds no free slot, and the reasons in words.
+
+The present calls are known. What may change until a new worker would be ready decides the headroom.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voicefleet.autoscaling.bounds import MOST_REASONS, Need, bound
+from voicefleet.autoscaling.census import Census, take_census
+from voicefleet.autoscaling.demand import Crowd, count_ages, known_rate
+from voicefleet.autoscaling.load import Lessons, Outlook, Rules, Size, WorkerLoad
+
+SOON_SECONDS = 10.0
+"""Room that must be there even if calls are about to end."""
+_UNSURE_BELOW_SECONDS = 60.0
+_YOUNG_SECONDS = 60.0
+_HELD_CHANCE = 0.1
+"""How likely a call may be that finds no worker at all, when it can be held until one has started."""
+_LEAST_OWN_SHARE = 0.1
+"""However many known calls there are, so much of the measured rate is taken for calls of which nobody knew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """All that the decision looks at."""
+
+    rules: Rules
+    census: Census
+    lessons: Lessons
+    outlook: Outlook
+    now: float
+
+    @property
+    def lead(self) -> float:
+        """Seconds until a worker that is created now takes calls, as nineteen of twenty do."""
+        return float(math.ceil(self.lessons.startup.q95))
+
+    @property
+    def burst(self) -> bool:
+        return self.now < self.lessons.burst_until
+
+
+def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, outlook: Outlook, now: float) -> Size:
+    """Return how many workers there should be, how many may stay, and why."""
+    census = take_census(workers, lessons.startup, now)
+    scene = _Scene(rules, census, lessons, outlook, now)
+    if _may_rest(scene):
+        return _rest(scene)
+    need, load = _by_demand(scene, workers)
+    size = bound(_with_floors(need, scene), rules, census, outlook, load)
+    return _with_patience(size, scene)
+
+
+def _by_demand(scene: _Scene, workers: Sequence[WorkerLoad]) -> tuple[Need, float]:
+    lessons, census, now = scene.lessons, scene.census, scene.now
+    ages = count_ages((began for worker in workers for began in worker.calls), now, lessons.survival.step_seconds)
+    rate = _rate(scene, ages)
+    crowd = Crowd(tuple(ages), tuple(ages.values()), scene.outlook.waiting, rate, lessons, scene.outlook.known_calls, now)
+    ahead = crowd.ahead(scene.lead)
+    keep_ahead = crowd.ahead(scene.lead + float(math.ceil(lessons.startup.mean)))
+    slots = max(ahead.at_most(lessons.headroom), crowd.ahead(SOON_SECONDS).at_most(lessons.headroom))
+    keep = max(slots, keep_ahead.at_most(lessons.headroom))
+    reason = (
+        f"{census.calls} calls now, {rate:.2g} a second arrive; in {scene.lead:.0f} s {ahead.mean:.0f} are expected, "
+        f"{slots} at most (z {lessons.headroom:.2f})"
+    )
+    reasons = [reason]
+    if scene.outlook.waiting:
+        reasons.append(f"{scene.outlook.waiting} calls wait for a slot")
+    if scene.burst:
+        reasons.append(f"a burst for {lessons.burst_until - now:.0f} s more: no worker is cordoned")
+    limit = "Burst" if scene.burst and lessons.burst_rate > lessons.arrivals.per_second else "Demand"
+    return Need(slots, keep, 0, limit, tuple(reasons)), rate * lessons.survival.mean_seconds
+
+
+def _rate(scene: _Scene, ages: dict[int, int]) -> float:
+    lessons, now = scene.lessons, scene.now
+    measured = lessons.arrivals.per_second
+    owed = sum(known_rate(known, now) for known in scene.outlook.known_calls)
+    rate = max(measured - owed, _LEAST_OWN_SHARE * measured)
+    if lessons.arrivals.seconds < _UNSURE_BELOW_SECONDS:
+        # Whoever began to watch a moment ago reads the rate off the calls that are still young.
+        youngest = _YOUNG_SECONDS / lessons.survival.step_seconds
+        young = sum(count for age, count in ages.items() if age < youngest)
+        rate = max(rate, young / lessons.survival.integral(_YOUNG_SECONDS))
+    if scene.burst:
+        current = sum(
+            known.calls / known.seconds
+            for known in scene.outlook.known_calls
+            if known.seconds > 0 and known.begins_at <= now < known.begins_at + known.seconds
+        )
+        rate = max(rate, lessons.burst_rate - current)
+    return rate
+
+
+def _with_floors(need: Need, scene: _Scene) -> Need:
+    calls = scene.census.calls + scene.outlook.waiting
+    if calls + scene.rules.warm_slots > need.slots:
+        reason = f"{scene.rules.warm_slots} free slots are always kept"
+        need = need.raised(slots=calls + scene.rules.warm_slots, limit="WarmFloor", reason=reason)
+    for floor in scene.outlook.floors:
+        if floor.free_slots and calls + floor.free_slots > need.slots:
+            reason = f"schedule {floor.name} keeps {floor.free_slots} slots free"
+            need = need.raised(slots=calls + floor.free_slots, limit="Schedule", reason=reason)
+        if floor.workers > need.workers:
+            reason = f"schedule {floor.name} keeps {floor.workers} workers"
+            need = need.raised(workers=floor.workers, reason=reason)
+    return need
+
+
+def _may_rest(scene: _Scene) -> bool:
+    rules, outlook = scene.rules, scene.outlook
+    if not rules.scale_to_zero or rules.min_workers > 0 or outlook.waiting or outlook.floors:
+        return False
+    if scene.census.busy or scene.burst:
+        return False
+    soon = scene.now + scene.lead
+    if any(known.begins_at <= soon and known.begins_at + known.seconds > scene.now for known in outlook.known_calls):
+        return False
+    held = rules.hold_seconds >= scene.lead
+    chance = scene.lessons.arrivals.chance_of_call(scene.lead)
+    return chance <= (max(_HELD_CHANCE, rules.target_blocked) if held else rules.target_blocked)
+
+
+def _rest(scene: _Scene) -> Size:
+    silence = scene.lessons.arrivals.silent_seconds
+    chance = scene.lessons.arrivals.chance_of_call(scene.lead)
+    reason = f"no call for {silence:.0f} s; one within {scene.lead:.0f} s has a chance of {chance:.2g}: scaled to zero"
+    return _with_patience(Size(0, "Demand", (reason,), surplus=scene.census.open > 0), scene)
+
+
+def _with_patience(size: Size, scene: _Scene) -> Size:
+    """Keep what there is while a burst is under way or the demand has not been low for long enough."""
+    if not size.surplus:
+        return size
+    delay, fell_at = scene.rules.scale_down_delay_seconds, scene.lessons.fell_at
+    low_for = 0.0 if fell_at is None else scene.now - fell_at
+    if not scene.burst and low_for >= delay:
+        return size
+    reasons = size.reasons
+    if not scene.burst:
+        reasons = (*reasons, f"fewer would do for {low_for:.0f} s; scaleDownDelaySeconds asks for {delay:.0f}")
+    return Size(
+        desired=size.desired,
+        limit=size.limit,
+        reasons=reasons[:MOST_REASONS],
+        keep=max(size.keep, scene.census.total),
+        slots=size.slots,
+        surplus=True,
+    )
