@@ -241,6 +241,12 @@ async def test_a_conversation_of_three_turns(worker: Worker, line: Line) -> None
     assert (report.cuts, report.end_reason) == ((), EndReason.HUNG_UP)
     assert max(len(state.sessions) for state in states.seen) == 1
     assert {state.revision for state in states.seen} == {"rev-1"}
+    tally = states.seen[-1].tally
+    print("tally:", tally)
+    assert (tally.calls_ended, tally.calls_failed, tally.hung_up_early) == (1, 0, 0)
+    assert sum(tally.turn_latency) >= 2
+    assert tally.provider_requests >= 2 * len(turns)
+    assert tally.provider_errors == 0
     said = worker.log.read_text()
     secrets = ("key-of-", line.api_secret, TOKEN)
     assert not [word for word in (*secrets, "Riverside", "toothache", caller.seat.room) if word in said]

@@ -1,37 +1,102 @@
 """What processes of voicefleet say to each other.
 
-Readers ignore fields that they don't know: a rolling upgrade keeps two versions alive.
+Readers ignore fields that they don't know: a rolling upgrade keeps two versions alive. What a worker says may be
+wrong or a lie, so every number has bounds: nothing that is read here can overflow what is computed from it.
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+LATENCY_BOUNDS_MILLISECONDS = (
+    100, 200, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, 3000, 4000, 5000, 7500, 10_000,
+)  # fmt: skip
+"""Upper bounds, included, of the classes that turns are counted in; slower ones are counted behind the last."""
+
+_CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
+_LOWEST_LOAD = -1e9
+_HIGHEST_LOAD = 1e9
+_LONGEST_AGE_SECONDS = 1e9
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""How often something happened; JSON readers of every language keep it exact."""
+
+LatencyCounts = Annotated[tuple[Count, ...], Field(min_length=_CLASSES, max_length=_CLASSES)]
+"""Turns by how long the answer took, one count for each class."""
+
+AskedLoad = Annotated[float, Field(ge=_LOWEST_LOAD, le=0)]
 
 
 class WireModel(BaseModel):
-    """A message, frozen, in camelCase."""
+    """A message, frozen, in camelCase, without NaN and infinities."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, allow_inf_nan=False, extra="ignore", frozen=True, populate_by_name=True
+    )
 
 
 class Session(WireModel):
     """One call on a worker; its age is all that the operator may know of it."""
 
     id: Annotated[str, Field(max_length=64)]
-    age_seconds: Annotated[float, Field(ge=0)]
+    age_seconds: Annotated[float, Field(ge=0, le=_LONGEST_AGE_SECONDS)]
+
+
+class Tally(WireModel):
+    """What became of the calls and turns of one worker process since it began; no count ever falls."""
+
+    calls_ended: Count = 0
+    calls_failed: Count = 0
+    """Ended calls whose process crashed, whose session broke, or that were cut."""
+    hung_up_early: Count = 0
+    """Ended calls whose caller hung up within ten seconds."""
+    provider_requests: Count = 0
+    """Requests to speech and language providers, those that failed included."""
+    provider_errors: Count = 0
+    turn_latency: LatencyCounts = (0,) * _CLASSES
+    """Turns by the time from the end of the caller's speech to the first sound of the answer."""
+
+    @model_validator(mode="after")
+    def _parts_are_no_more_than_the_whole(self) -> Self:
+        """Refuse shares above one: statistics over them would be nonsense."""
+        if max(self.calls_failed, self.hung_up_early) > self.calls_ended:
+            raise ValueError("more calls failed or were hung up early than ended")
+        if self.provider_errors > self.provider_requests:
+            raise ValueError("more requests failed than were made")
+        return self
 
 
 class WorkerState(WireModel):
     """One line of a worker's state stream: sent on every change, and as a heartbeat."""
 
-    sequence: Annotated[int, Field(ge=0)]
+    sequence: Count
     revision: Annotated[str, Field(max_length=63)]
     pod_uid: Annotated[str, Field(max_length=64)] = ""
     """Whose state it is, if the worker knows; addresses are given to other pods."""
+    instance: Annotated[str, Field(max_length=32)] = ""
+    """Which process it is: a restarted container is the same pod, and counts from zero. Old workers don't tell."""
     slots: Annotated[int, Field(ge=0, le=200)]
     sessions: Annotated[tuple[Session, ...], Field(max_length=200)] = ()
     registered: bool = False
     cordoned: bool = False
     draining: bool = False
-    reported_load: float = 0.0
+    asked_load: AskedLoad | None = None
+    """The load that the worker was told to report while it is open."""
+    reported_load: Annotated[float, Field(ge=_LOWEST_LOAD, le=_HIGHEST_LOAD)] = 0.0
+    refused: Count = 0
+    """Calls that LiveKit offered while the worker was full or closed, since the process began."""
+    tally: Tally = Tally()
+    """Rides on changes and heartbeats; a change of it alone sends no line."""
+
+
+class LoadOrder(WireModel):
+    """The body of an order to report a load: the lower, the more calls LiveKit sends, by weights of 1 - load."""
+
+    load: Annotated[AskedLoad, Field(strict=True)]
+
+
+def latency_class(latency_seconds: float) -> int:
+    """Return which count of `Tally.turn_latency` a turn belongs to: 0.1 s to the first, 0.101 s to the second."""
+    milliseconds = latency_seconds * 1000
+    return sum(milliseconds > bound for bound in LATENCY_BOUNDS_MILLISECONDS)

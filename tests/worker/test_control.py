@@ -13,21 +13,28 @@ from tests.worker.files import Mounted
 from voicefleet.names import STATE_PATH
 from voicefleet.wire import WorkerState
 from voicefleet_worker.control import Control, start_control
-from voicefleet_worker.desk import Desk
+from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.reports import CallReport
 
 TOKEN = {"Authorization": "Bearer token-1"}
 
 
 @pytest.fixture
 def desk() -> Desk:
-    return Desk(slots=2, revision="r1", clock=lambda: 100.0)
+    return Desk(slots=2, identity=Identity("r1", instance="i1"), clock=lambda: 100.0)
 
 
 @pytest.fixture
-async def client(desk: Desk, mounted: Mounted) -> AsyncIterator[TestClient[Any, Any]]:
-    control = Control(desk, Metrics(desk), mounted.folder / "token", heartbeat_seconds=0.05)
+def leave() -> asyncio.Event:
+    """Set once the worker was told to go."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def client(desk: Desk, mounted: Mounted, leave: asyncio.Event) -> AsyncIterator[TestClient[Any, Any]]:
+    control = Control(desk, Metrics(desk), mounted.folder / "token", leave=leave.set, heartbeat_seconds=0.05)
     async with TestClient(TestServer(control.build_app())) as client:
         yield client
 
@@ -41,13 +48,16 @@ async def read(stream: ClientResponse) -> WorkerState:
     "headers",
     [{}, {"Authorization": "Bearer token-2"}, {"Authorization": "Basic token-1"}, {"Authorization": "Bearer"}],
 )
-@pytest.mark.parametrize(("method", "path"), [("GET", STATE_PATH), ("POST", "/v1/cordon"), ("POST", "/v1/uncordon")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", STATE_PATH), *(("POST", f"/v1/{command}") for command in ("cordon", "uncordon", "load", "drain"))],
+)
 async def test_nobody_without_the_token_gets_in(
     client: TestClient[Any, Any], desk: Desk, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    async with client.request(method, path, headers=headers) as response:
+    async with client.request(method, path, headers=headers, data='{"load": -7}') as response:
         assert response.status == 401
-    assert not desk.cordoned
+    assert (desk.cordoned, desk.draining, desk.asked_load) == (False, False, None)
 
 
 async def test_a_token_that_is_no_text_is_a_wrong_one(client: TestClient[Any, Any]) -> None:
@@ -141,6 +151,51 @@ async def test_cordon_and_back(client: TestClient[Any, Any], desk: Desk) -> None
         assert response.status == 409
 
 
+async def test_a_load_that_is_asked_for_is_reported_while_the_worker_is_open(
+    client: TestClient[Any, Any], desk: Desk
+) -> None:
+    async with client.post("/v1/load", headers=TOKEN, data='{"load": -1000}') as response:
+        said = await response.json()
+    assert (said["askedLoad"], said["reportedLoad"]) == (-1000, -1000)
+
+    desk.answer("AJ_1")
+    assert desk.load == -1000
+    desk.answer("AJ_2")
+    assert desk.load == 1.0
+    desk.give_back("AJ_2")
+    desk.cordon()
+    assert desk.load == 1.0
+    desk.uncordon()
+    assert desk.load == -1000
+    desk.drain()
+    assert desk.load == 1.0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "no json", "[]", "{}", '{"load": null}', '{"load": "-1"}', '{"load": true}', '{"load": 0.001}',
+        '{"load": -1e10}', '{"load": -1e308}', '{"load": NaN}', '{"load": -Infinity}', '{"load": -1' + "0" * 5000 + "}",
+    ],
+)  # fmt: skip
+async def test_a_load_that_is_none_is_refused_in_words(client: TestClient[Any, Any], desk: Desk, body: str) -> None:
+    async with client.post("/v1/load", headers=TOKEN, data=body) as response:
+        assert (response.status, "\n" in await response.text()) == (400, True)
+    assert desk.asked_load is None
+
+
+async def test_a_worker_that_is_told_to_drain_goes_and_does_not_come_back(
+    client: TestClient[Any, Any], desk: Desk, leave: asyncio.Event
+) -> None:
+    async with client.post("/v1/drain", headers=TOKEN) as response:
+        assert (await response.json())["draining"] is True
+    async with client.post("/v1/uncordon", headers=TOKEN) as response:
+        assert response.status == 409
+
+    assert leave.is_set()
+    assert desk.draining
+
+
 async def status(client: TestClient[Any, Any], path: str) -> int:
     async with client.get(path) as response:
         return response.status
@@ -166,8 +221,28 @@ async def test_metrics_are_for_everybody(client: TestClient[Any, Any], desk: Des
     assert "AJ_1" not in text
 
 
+async def test_metrics_tell_what_became_of_calls(client: TestClient[Any, Any], desk: Desk) -> None:
+    desk.answer("AJ_1")
+    desk.mark_launched("AJ_1")
+    desk.hear(
+        CallReport(job_id="AJ_1", turn_latency=(0, 0, 1, 2, *[0] * 14), latency_seconds=1.05, provider_requests=4)
+    )
+    desk.keep_running(())
+    desk.ask_load(-8.0)
+    async with client.get("/metrics") as response:
+        lines = [line for line in (await response.text()).splitlines() if not line.startswith("#")]
+
+    wanted = {
+        "sessions_ended_total 1.0", "sessions_failed_total 1.0", "sessions_hung_up_early_total 0.0",
+        "provider_requests_total 4.0", "provider_errors_total 0.0", "asked_load -8.0",
+        'turn_latency_seconds_bucket{le="0.3"} 1.0', 'turn_latency_seconds_bucket{le="0.4"} 3.0',
+        'turn_latency_seconds_bucket{le="+Inf"} 3.0', "turn_latency_seconds_count 3.0", "turn_latency_seconds_sum 1.05",
+    }  # fmt: skip
+    assert {f"voicefleet_worker_{line}" for line in wanted} <= set(lines)
+
+
 async def test_a_taken_port_is_said_in_one_line(desk: Desk, mounted: Mounted) -> None:
-    control = Control(desk, Metrics(desk), mounted.folder / "token")
+    control = Control(desk, Metrics(desk), mounted.folder / "token", leave=lambda: None)
     runner, port = await start_control(control, host="127.0.0.1", port=0)
     try:
         with pytest.raises(BadInputError, match=f"--control-port: {port} cannot be listened on"):

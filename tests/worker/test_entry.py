@@ -1,17 +1,20 @@
 """When a call is over, and that nobody is left in silence."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from livekit import rtc
-from livekit.agents import AgentSession, JobContext
+from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from tests.worker.files import Mounted
 from voicefleet_worker import entry
+from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
 
 ADA = "ada"
@@ -41,13 +44,18 @@ class Room:
 class Job:
     """What a call asks of its job."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, reports: Path | None = None) -> None:
         self.room = Room()
         self.job = SimpleNamespace(id="AJ_1", metadata="", room=SimpleNamespace(sid="RM_1"))
-        self.proc = SimpleNamespace(userdata={"setup": entry.CallSetup(settings.plan, settings.secrets)})
+        setup = entry.CallSetup(settings.plan, settings.secrets, reports)
+        self.proc = SimpleNamespace(userdata={"setup": setup})
         self.livekit_answers = asyncio.Event()
         self.livekit_answers.set()
         self.told: list[str] = []
+        self.farewells: list[Callable[[str], Any]] = []
+
+    def add_shutdown_callback(self, callback: Callable[[str], Any]) -> None:
+        self.farewells.append(callback)
 
     async def delete_room(self) -> None:
         await self.livekit_answers.wait()
@@ -65,7 +73,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def call_of(job: Job, settings: Settings) -> entry.Call:
     session = cast("AgentSession[None]", None)
-    return entry.Call(ctx=cast("JobContext", job), plan=settings.plan, values={}, session=session)
+    ctx = cast("JobContext", job)
+    return entry.Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None))
 
 
 def begun(settings: Settings) -> Job:
@@ -151,3 +160,103 @@ async def test_a_room_that_cannot_be_entered_is_left_alone(settings: Settings, m
         await entry.entrypoint(cast("JobContext", job))
 
     assert job.told == []
+
+
+class Line(Reporter):
+    """What a call reports, without anybody to hear it."""
+
+    def __init__(self) -> None:
+        super().__init__("AJ_1", None)
+
+    @property
+    def word(self) -> tuple[bool, bool, bool]:
+        return self._report.farewell, self._report.failed, self._report.hung_up_early
+
+
+def call_with(line: Line, job: Job, settings: Settings) -> entry.Call:
+    call = call_of(job, settings)
+    call.reporter = line
+    return call
+
+
+@pytest.mark.parametrize(
+    ("answered_seconds", "status", "early"),
+    [(-9.9, "active", True), (-10.5, "active", False), (None, "", True), (None, "ringing", False)],
+    ids=["just before ten seconds", "just after", "before we greeted", "without ever picking up"],
+)
+def test_who_hangs_up_early_is_counted(
+    settings: Settings, answered_seconds: float | None, status: str, early: bool
+) -> None:
+    job, line = Job(settings), Line()
+    call = call_with(line, job, settings)
+    if answered_seconds is not None:
+        call._answered_seconds = time.monotonic() + answered_seconds
+    caller = job.room.join()
+    caller.attributes = {"sip.callStatus": status}
+    call._end_with(caller)
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+
+    assert line.word == (True, False, early)
+
+
+async def test_a_line_that_broke_is_nobodys_hanging_up(settings: Settings) -> None:
+    job, line = Job(settings), Line()
+    call_with(line, job, settings)._end_with(job.room.join())
+    job.room.leave(rtc.DisconnectReason.CONNECTION_TIMEOUT)
+    await asyncio.sleep(0.06)
+
+    assert line.word == (True, False, False)
+
+
+async def test_a_session_that_fails_is_a_call_that_failed(settings: Settings) -> None:
+    job, line = Job(settings), Line()
+    call = call_with(line, job, settings)
+    call._on_close(CloseEvent(reason=CloseReason.ERROR))
+    await asyncio.gather(*call._tasks)
+
+    assert (line.word, job.told) == ((True, True, False), ["room deleted", "session failed"])
+
+
+def test_a_session_that_closes_is_a_call_that_ended(settings: Settings) -> None:
+    line = Line()
+    call_with(line, Job(settings), settings)._on_close(CloseEvent(reason=CloseReason.JOB_SHUTDOWN))
+
+    assert line.word == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "failed"),
+    [("caller left", 0), ("room disconnected", 0), ("job crashed", 1), ("parent process shutdown", 1)],
+)
+async def test_the_last_word_says_whether_the_call_failed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str, failed: int
+) -> None:
+    async def begin(_: entry.Call) -> None:
+        return
+
+    monkeypatch.setattr(entry.Call, "begin", begin)
+    monkeypatch.setattr(entry, "build_session", lambda *_: None)
+    said: list[CallReport] = []
+    box = ReportBox(tmp_path, said.append)
+    job = Job(settings, box.address)
+    await entry.entrypoint(cast("JobContext", job))
+    for say_farewell in job.farewells:
+        await say_farewell(reason)
+    box.read()
+    box.close()
+
+    assert (said[-1].job_id, said[-1].farewell, said[-1].failed) == ("AJ_1", True, bool(failed))
+
+
+async def test_a_call_that_cannot_begin_has_failed(mounted: Mounted, tmp_path: Path) -> None:
+    settings = await asyncio.to_thread(load_settings, mounted.flags, {})
+    await asyncio.to_thread((mounted.folder / "secrets/openai/api-key").unlink)
+    said: list[CallReport] = []
+    box = ReportBox(tmp_path, said.append)
+    job = Job(settings, box.address)
+    await entry.entrypoint(cast("JobContext", job))
+    await job.farewells[0]("room disconnected")
+    box.read()
+    box.close()
+
+    assert said[-1].failed

@@ -1,28 +1,35 @@
-"""Leaving comes to an end, whoever hurries whom at which moment."""
+"""Leaving comes to an end, whoever hurries whom at which moment, and no call is cut for nothing."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from livekit.agents import AgentServer
 
-from voicefleet_worker.desk import Desk
-from voicefleet_worker.run import _leave
+from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.drain import Orders
+from voicefleet_worker.reports import ReportBox
+from voicefleet_worker.run import Parts, _leave
+
+LIMIT_SECONDS = 600
 
 
 class Server:
     """A server whose calls go on until it is closed; like the SDK's, it must not be cancelled while it closes."""
 
-    def __init__(self, *, limit_reached: bool = False) -> None:
-        self.limit_reached = limit_reached
+    id = "unregistered"
+    active_jobs: tuple[()] = ()
+
+    def __init__(self) -> None:
+        self.emptied = asyncio.Event()
         self.closing = asyncio.Event()
         self.calls_are_over = asyncio.Event()
         self.closed = asyncio.Event()
 
-    async def drain(self, **_: object) -> None:
-        if self.limit_reached:
-            raise TimeoutError
-        await asyncio.Event().wait()
+    async def drain(self, *, timeout: int | None) -> None:  # noqa: ASYNC109 - the SDK's own
+        assert timeout is None
+        await self.emptied.wait()
 
     async def aclose(self) -> None:
         if not self.closing.is_set():
@@ -32,31 +39,92 @@ class Server:
         await self.closed.wait()
 
 
-async def leave(server: Server, hurry: asyncio.Event) -> None:
-    desk = Desk(slots=1, revision="r1", clock=lambda: 0.0)
-    async with asyncio.timeout(2):
-        await _leave(cast("AgentServer", server), desk, hurry, limit_seconds=20)
+async def leave(server: Server, orders: Orders, *, limit_seconds: int = LIMIT_SECONDS) -> Desk:
+    desk = Desk(slots=1, identity=Identity("r1"), clock=lambda: 0.0)
+    box = cast("ReportBox", SimpleNamespace(read=lambda: None))
+    async with asyncio.timeout(5):
+        await _leave(Parts(cast("AgentServer", server), desk, box), orders, limit_seconds=limit_seconds)
+    return desk
 
 
-async def test_whoever_hurries_ends_the_calls() -> None:
-    server, hurry = Server(), asyncio.Event()
+async def turns(count: int = 20) -> None:
+    """Let everything that can happen now happen."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_whoever_is_told_twice_ends_the_calls() -> None:
+    server, orders = Server(), Orders()
     server.calls_are_over.set()
-    hurry.set()
+    orders.interrupt()
+    orders.interrupt()
 
-    await leave(server, hurry)
+    desk = await leave(server, orders)
+
+    assert server.closed.is_set()
+    assert desk.draining
+
+
+async def test_a_signal_ends_the_calls_at_the_limit() -> None:
+    server, orders = Server(), Orders()
+    server.calls_are_over.set()
+    orders.go()
+
+    await leave(server, orders, limit_seconds=0)
 
     assert server.closed.is_set()
 
 
+async def test_whoever_asks_over_the_control_port_waits_for_the_last_call_however_long_it_takes() -> None:
+    """Nobody is about to kill the worker, so there is nothing to be faster than."""
+    server, orders = Server(), Orders()
+    server.calls_are_over.set()
+    orders.leave.set()
+    leaving = asyncio.create_task(leave(server, orders, limit_seconds=0))
+    await turns()
+    assert not server.closing.is_set()
+
+    server.emptied.set()
+    await leaving
+    assert server.closed.is_set()
+
+
+async def test_a_signal_after_that_sets_the_limit() -> None:
+    server, orders = Server(), Orders()
+    server.calls_are_over.set()
+    orders.leave.set()
+    leaving = asyncio.create_task(leave(server, orders, limit_seconds=0))
+    await turns()
+    orders.go()
+    await leaving
+
+    assert server.closed.is_set()
+
+
+async def test_a_drain_that_breaks_is_a_failure_and_no_end_of_calls() -> None:
+    server, orders = Server(), Orders()
+
+    async def broken(**_: object) -> None:
+        raise ConnectionError
+
+    server.drain = broken  # type: ignore[method-assign]
+    orders.go()
+
+    with pytest.raises(ConnectionError):
+        await leave(server, orders)
+    assert not server.closing.is_set()
+
+
 @pytest.mark.parametrize("moment", ["before", "while it closes"])
 async def test_hurrying_a_worker_that_has_reached_its_limit_does_not_keep_it(moment: str) -> None:
-    server, hurry = Server(limit_reached=True), asyncio.Event()
+    server, orders = Server(), Orders()
+    orders.go()
     if moment == "before":
-        hurry.set()
-    leaving = asyncio.create_task(leave(server, hurry))
+        orders.interrupt()
+    leaving = asyncio.create_task(leave(server, orders, limit_seconds=0))
     await server.closing.wait()
-    hurry.set()
-    await asyncio.sleep(0.01)
+    orders.interrupt()
+    await turns()
     server.calls_are_over.set()
     await leaving
 

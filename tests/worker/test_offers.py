@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from livekit.agents import JobRequest
+from livekit.agents import AgentServer, JobRequest
 from livekit.agents.ipc.proc_pool import ProcPool
 from livekit.protocol import agent as protocol
 
-from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.desk import Answer, Desk, Identity
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.server import Offers, build_server, is_registered, keep_warm, tell_livekit
 from voicefleet_worker.settings import Settings
-from voicefleet_worker.slots import CLOSED_LOAD, LOAD_THRESHOLD, reported_load
+from voicefleet_worker.slots import CLOSED_LOAD, LOAD_THRESHOLD, load_on_the_wire, reported_load
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Request:
 
 
 def desk_of(slots: int) -> Desk:
-    return Desk(slots=slots, revision="r1", clock=lambda: 0.0)
+    return Desk(slots=slots, identity=Identity("r1"), clock=lambda: 0.0)
 
 
 def offers(settings: Settings, desk: Desk) -> tuple[Offers, Metrics]:
@@ -151,22 +151,91 @@ def test_load_packs_below_the_threshold_and_closes_above(limit: int) -> None:
     loads = [reported_load(used=used, limit=limit, closed=False) for used in range(limit)]
 
     assert loads == sorted(loads)
-    assert all(load < 0 < LOAD_THRESHOLD for load in loads)
+    assert all(load < 0 <= LOAD_THRESHOLD for load in loads)
     assert reported_load(used=limit, limit=limit, closed=False) == CLOSED_LOAD > LOAD_THRESHOLD
     assert reported_load(used=0, limit=limit, closed=True) == CLOSED_LOAD
 
 
-@pytest.mark.parametrize(("used", "reserved"), [(0, 199), (1, 198), (100, 99), (199, 0)])
-def test_the_sdks_own_estimate_never_refuses_what_we_would_take(settings: Settings, used: int, reserved: int) -> None:
-    """It is what decides about an offer before we are asked."""
+ASKED = (None, 0.0, -1e-300, -0.5, -1.0, -1000.0, -1e6, -1e9)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(("used", "reserved"), [(0, 0), (0, 1), (0, 199), (1, 198), (5, 5), (100, 99), (199, 0)])
+async def test_livekit_is_told_that_an_open_worker_is_open(
+    settings: Settings, used: int, reserved: int, asked: float | None
+) -> None:
+    """The SDK adds an estimate for calls that are being launched, of its own, and says full by the sum."""
+    server, sent = speaking_server(settings, reported_load(used=used, limit=200, closed=False, asked=asked), used)
+    server._reserved_slots = reserved
+
+    await server._update_worker_status()
+
+    assert [told.status for told in sent] == [protocol.WorkerStatus.WS_AVAILABLE]
+    assert sent[0].load < 0
+
+
+@pytest.mark.parametrize(("used", "reserved"), [(0, 0), (200, 0), (1, 3)])
+async def test_livekit_is_told_that_a_closed_worker_is_full(settings: Settings, used: int, reserved: int) -> None:
+    server, sent = speaking_server(settings, reported_load(used=used, limit=200, closed=True, asked=-1e9), used)
+    server._reserved_slots = reserved
+
+    await server._update_worker_status()
+
+    assert [told.status for told in sent] == [protocol.WorkerStatus.WS_FULL]
+
+
+def speaking_server(
+    settings: Settings, load: float, used: int
+) -> tuple[AgentServer, list[protocol.UpdateWorkerStatus]]:
+    """Return a server, and what it says to LiveKit as LiveKit reads it."""
     desk = desk_of(200)
     server = build_server(settings, desk, offers(settings, desk)[0])
-    server._devmode = False
-    server._worker_load = reported_load(used=used, limit=200, closed=False)
-    server._reserved_slots = reserved
+    server._devmode = server._draining = server._simulation = False
+    server._previous_status = protocol.WorkerStatus.WS_AVAILABLE
+    server._worker_load = load
+    server._reserved_slots = 0
     server._proc_pool = cast("Any", _Pool([_Process(number) for number in range(used)]))
+    sent: list[protocol.UpdateWorkerStatus] = []
 
-    assert server._is_available()
+    async def send(message: protocol.WorkerMessage) -> None:
+        sent.append(protocol.WorkerMessage.FromString(message.SerializeToString()).update_worker)
+
+    server._queue_msg = send  # type: ignore[method-assign]
+    return server, sent
+
+
+async def test_what_a_closed_worker_is_offered_is_refused_by_us_and_counted(settings: Settings) -> None:
+    """The SDK would refuse it by itself, and nobody would know that a call had found no slot."""
+    desk = desk_of(1)
+    to, metrics = offers(settings, desk)
+    server, _ = speaking_server(settings, 1.0, 0)
+    server._loop = asyncio.get_running_loop()
+    server._job_lifecycle_tasks = set()
+    server._load_fnc = lambda: desk.load
+    server._request_fnc = to.answer
+    said: list[protocol.WorkerMessage] = []
+
+    async def send(message: protocol.WorkerMessage) -> None:
+        said.append(message)
+
+    server._queue_msg = send  # type: ignore[method-assign]
+    desk.cordon()
+    await server._answer_availability(protocol.AvailabilityRequest(job=protocol.Job(id="AJ_1")))
+    await asyncio.gather(*server._job_lifecycle_tasks)
+
+    assert [(m.availability.available, m.availability.terminate) for m in said] == [(False, False)]
+    assert desk.next_state().refused == 1
+    assert metrics.registry.get_sample_value("voicefleet_worker_offers_total", {"answer": "cordoned"}) == 1
+
+
+def test_refused_calls_are_those_that_found_no_slot() -> None:
+    desk = desk_of(1)
+    for job in ("a", "a", "b", "c"):
+        desk.answer(job)
+    desk.cordon()
+    desk.answer("d")
+
+    assert desk.next_state().refused == 3
 
 
 def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) -> None:
@@ -177,6 +246,8 @@ def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) ->
 
     keep_warm(server, 2)
 
+    assert server._is_available()
+    assert callable(AgentServer._is_available)
     assert not is_registered(server)
     assert pool.target == 2
     assert callable(ProcPool.set_target_idle_processes)
@@ -184,6 +255,21 @@ def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) ->
     assert callable(server._refresh_worker_load)
     assert callable(server._update_worker_status)
     assert server._connecting is False
+
+
+@pytest.mark.parametrize("load", [0.0, -1e-300, -0.25, -1000.0, -999_999.5, -1e9])
+def test_an_open_worker_is_below_zero_on_the_wire_whatever_it_is_told(load: float) -> None:
+    told = reported_load(used=0, limit=12, closed=False, asked=load)
+
+    assert load_on_the_wire(told) == protocol.UpdateWorkerStatus(load=told).load < 0
+    assert told == load or load > -1e-6
+
+
+def test_loads_that_differ_by_a_ten_millionth_of_themselves_stay_different_on_the_wire() -> None:
+    """So do all thousands down to -1e9, and halves down to a million."""
+    for load in (-1.0, -1000.0, -1e6, -1e9):
+        assert load_on_the_wire(load) != load_on_the_wire(load * 1.000_000_2)
+    assert load_on_the_wire(-1e6) != load_on_the_wire(-1e6 - 0.5)
 
 
 @dataclass

@@ -1,15 +1,18 @@
-"""The control port: probes and metrics for anybody, state and cordon for whoever holds the token."""
+"""The control port: probes and metrics for anybody, state and commands for whoever holds the token."""
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
 
-from voicefleet.names import CORDON_PATH, HEARTBEAT_SECONDS, STATE_PATH, UNCORDON_PATH
+from voicefleet.names import CORDON_PATH, DRAIN_PATH, HEARTBEAT_SECONDS, LOAD_PATH, STATE_PATH, UNCORDON_PATH
+from voicefleet.wire import LoadOrder
 from voicefleet_worker.desk import Desk
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
@@ -18,6 +21,7 @@ from voicefleet_worker.secret_files import read_secret
 _GUARDED = "/v1/"
 _STALLED_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
+_LONGEST_ORDER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,13 @@ class Control:
     desk: Desk
     metrics: Metrics
     token_file: Path
+    leave: Callable[[], None]
+    """Makes the worker go once its calls are over."""
     heartbeat_seconds: float = HEARTBEAT_SECONDS
 
     def build_app(self) -> web.Application:
         """Return the application; the token is asked for on every path under /v1."""
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=_LONGEST_ORDER_BYTES)
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/health", self.health)
@@ -39,6 +45,8 @@ class Control:
         app.router.add_get(STATE_PATH, self.stream_state)
         app.router.add_post(CORDON_PATH, self.cordon)
         app.router.add_post(UNCORDON_PATH, self.uncordon)
+        app.router.add_post(LOAD_PATH, self.ask_load)
+        app.router.add_post(DRAIN_PATH, self.drain)
         return app
 
     async def livez(self, _request: web.Request) -> web.Response:
@@ -104,6 +112,23 @@ class Control:
             return web.Response(status=409, text="the worker is draining, which can't be undone\n")
         return self._state()
 
+    async def ask_load(self, request: web.Request) -> web.Response:
+        """Report the load that is asked for, as long as the worker is open."""
+        try:
+            order = LoadOrder.model_validate_json(await request.read())
+        except ValidationError as error:
+            return web.Response(status=400, text=f'expected {{"load": a number from -1e9 to 0}}: {_first(error)}\n')
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=400, text=f"an order is no longer than {_LONGEST_ORDER_BYTES} bytes\n")
+        self.desk.ask_load(order.load)
+        return self._state()
+
+    async def drain(self, _request: web.Request) -> web.Response:
+        """Take no more calls, let those under way come to their end however long it takes, and go."""
+        self.desk.drain()
+        self.leave()
+        return self._state()
+
     @property
     def _guard(self) -> Middleware:
         @web.middleware
@@ -150,6 +175,12 @@ async def start_control(control: Control, *, host: str, port: int) -> tuple[web.
         await runner.cleanup()
         raise BadInputError("--control-port", f"{port} cannot be listened on: {error.strerror}") from None
     return runner, int(runner.addresses[0][1])
+
+
+def _first(error: ValidationError) -> str:
+    """Return what is wrong, without what was sent."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return ": ".join([*map(str, first["loc"]), first["msg"]])
 
 
 def _plain(problem: str | None) -> web.Response:

@@ -5,10 +5,13 @@ Everything that changes the state goes through this class, so that every change 
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from enum import StrEnum
 
 from voicefleet.wire import Session, WorkerState
+from voicefleet_worker.reports import CallReport
 from voicefleet_worker.slots import Slots, reported_load
+from voicefleet_worker.tallies import Tallies
 
 
 class Answer(StrEnum):
@@ -21,16 +24,28 @@ class Answer(StrEnum):
     VARIABLES_MISSING = "variables_missing"
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who says what the desk says."""
+
+    revision: str
+    pod_uid: str = ""
+    instance: str = ""
+    """Tells this process from the one before it in the same pod."""
+
+
 class Desk:
     """State of one worker. Lives in the main process and is touched by its event loop only."""
 
-    def __init__(self, *, slots: int, revision: str, clock: Callable[[], float], pod_uid: str = "") -> None:
+    def __init__(self, *, slots: int, identity: Identity, clock: Callable[[], float]) -> None:
         self.slots = Slots(slots)
+        self.tallies = Tallies()
         self.load = reported_load(used=0, limit=slots, closed=False)
-        self._revision = revision
-        self._pod_uid = pod_uid
+        self.refused = 0
+        self._identity = identity
         self._clock = clock
         self._sequence = 0
+        self._asked_load: float | None = None
         self._registered = False
         self._cordoned = False
         self._draining = False
@@ -56,16 +71,24 @@ class Desk:
         """Whether the next call would be refused."""
         return self._cordoned or self._draining or self.slots.full
 
+    @property
+    def asked_load(self) -> float | None:
+        """The load that the worker was told to report while it is open."""
+        return self._asked_load
+
     def answer(self, job_id: str) -> Answer:
         """Decide about an offered call, and hold its slot if it is taken."""
+        answer = self._decide(job_id)
+        self.refused += answer is not Answer.ACCEPTED
+        self._changed()
+        return answer
+
+    def _decide(self, job_id: str) -> Answer:
         if self._draining:
             return Answer.DRAINING
         if self._cordoned:
             return Answer.CORDONED
-        if not self.slots.take(job_id, now_seconds=self._clock()):
-            return Answer.FULL
-        self._changed()
-        return Answer.ACCEPTED
+        return Answer.ACCEPTED if self.slots.take(job_id, now_seconds=self._clock()) else Answer.FULL
 
     def mark_launched(self, job_id: str) -> None:
         """Note that an accepted call has its process."""
@@ -77,12 +100,23 @@ class Desk:
         self._changed()
 
     def keep_running(self, running: Collection[str]) -> tuple[str, ...]:
-        """Free the slots of calls that are over, and return which."""
+        """Free the slots of calls that are over, count them, and return which."""
         before = self.slots.used
         over = self.slots.keep_running(running, now_seconds=self._clock())
+        self.tallies.end(over)
         if over or self.slots.used != before:
             self._changed()
         return over
+
+    def hear(self, report: CallReport) -> None:
+        """Take in what a call on this worker tells of itself; the next line of state tells it on."""
+        if report.job_id in self.slots:
+            self.tallies.hear(report)
+
+    def ask_load(self, load: float) -> None:
+        """Report this load from now on, as long as the worker is open."""
+        self._asked_load = load
+        self._changed()
 
     def set_registered(self, registered: bool) -> None:
         """Note whether LiveKit knows this worker."""
@@ -113,8 +147,9 @@ class Desk:
         self._sequence += 1
         return WorkerState(
             sequence=self._sequence,
-            revision=self._revision,
-            pod_uid=self._pod_uid,
+            revision=self._identity.revision,
+            pod_uid=self._identity.pod_uid,
+            instance=self._identity.instance,
             slots=self.slots.limit,
             sessions=tuple(
                 Session(id=job[:64], age_seconds=round(age, 1))
@@ -123,7 +158,10 @@ class Desk:
             registered=self._registered,
             cordoned=self._cordoned,
             draining=self._draining,
+            asked_load=self._asked_load,
             reported_load=self.load,
+            refused=self.refused,
+            tally=self.tallies.total,
         )
 
     def listen(self) -> asyncio.Event:
@@ -137,6 +175,7 @@ class Desk:
         self._listeners.discard(event)
 
     def _changed(self) -> None:
-        self.load = reported_load(used=self.slots.used, limit=self.slots.limit, closed=self.closed)
+        used, limit = self.slots.used, self.slots.limit
+        self.load = reported_load(used=used, limit=limit, closed=self.closed, asked=self._asked_load)
         for event in self._listeners:
             event.set()

@@ -1,7 +1,9 @@
 """Leaving: no new calls, the live ones to their end or to the limit, then go."""
 
 import asyncio
+import contextlib
 import logging
+from dataclasses import dataclass, field
 
 from livekit.agents import AgentServer
 
@@ -21,13 +23,56 @@ def drain_limit_seconds(grace_seconds: int) -> int:
     return grace_seconds - min(_LONGEST_MARGIN_SECONDS, grace_seconds // 3)
 
 
-async def drain(server: AgentServer, desk: Desk, *, limit_seconds: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the worker was told about going; none of it can be taken back."""
+
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """Go when the last call is over."""
+    soon: asyncio.Event = field(default_factory=asyncio.Event)
+    """Go within the grace: whoever sent the signal kills the worker after it."""
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    """Go now."""
+
+    def go(self) -> None:
+        """Leave within the grace."""
+        self.soon.set()
+        self.leave.set()
+
+    def interrupt(self) -> None:
+        """Leave within the grace; told so twice, now."""
+        (self.hurry if self.soon.is_set() else self.soon).set()
+        self.leave.set()
+
+
+async def drain(server: AgentServer, desk: Desk, orders: Orders, *, limit_seconds: int) -> None:
     """Take no more calls and wait for those on this worker; what is left at the limit ends with the server."""
     desk.drain()
-    logger.info("draining", extra={"sessions": desk.slots.used, "limit_seconds": limit_seconds})
+    limit = limit_seconds if orders.soon.is_set() else None
+    logger.info("draining", extra={"sessions": desk.slots.used, "limit_seconds": limit})
+    emptying = asyncio.create_task(_empty(server))
+    hurrying = asyncio.create_task(_out_of_time(orders, limit_seconds))
     try:
-        await server.drain(timeout=limit_seconds)
-        # The last call's end is still on its way to LiveKit.
-        await asyncio.sleep(_REPORT_SECONDS)
-    except TimeoutError:
-        logger.warning("drain limit reached, ending calls", extra={"sessions": desk.slots.used})
+        await asyncio.wait({emptying, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        if emptying.done():
+            emptying.result()
+        else:
+            logger.warning("out of time, ending calls", extra={"sessions": desk.slots.used})
+    finally:
+        for task in (emptying, hurrying):
+            task.cancel()
+        await asyncio.gather(emptying, hurrying, return_exceptions=True)
+
+
+async def _empty(server: AgentServer) -> None:
+    await server.drain(timeout=None)
+    # The last call's end is still on its way to LiveKit.
+    await asyncio.sleep(_REPORT_SECONDS)
+
+
+async def _out_of_time(orders: Orders, limit_seconds: int) -> None:
+    """Return when the calls may go on no longer: never, as long as nobody is about to kill the worker."""
+    await orders.soon.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_seconds):
+            await orders.hurry.wait()

@@ -7,8 +7,10 @@ the job here, for a job that lives on holds a slot.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobContext, JobProcess
@@ -16,7 +18,9 @@ from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobCont
 from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
+from voicefleet_worker.listening import report_on
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.session import build_session, read_keys, room_options
 
@@ -28,6 +32,9 @@ CALLER_WAIT_SECONDS = 180.0
 RETURN_SECONDS = 10.0
 HANG_UP_SECONDS = 10.0
 _GOODBYE_SECONDS = 20.0
+_EARLY_SECONDS = 10.0
+# As the SDK names the ends that are not ours: an error that nobody caught, and a worker that may wait no longer.
+_BAD_ENDS = ("job crashed", "parent process shutdown")
 _CALL_STATUS = "sip.callStatus"
 _ANSWERED = ("active", "")
 _LOST_ON_THE_WAY = frozenset({
@@ -46,6 +53,8 @@ class CallSetup:
 
     plan: DialoguePlan
     secrets: SecretFiles
+    reports: Path | None = None
+    """Where the worker hears what becomes of its calls."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -57,16 +66,20 @@ async def entrypoint(ctx: JobContext) -> None:
     """Hold one call."""
     setup: CallSetup = ctx.proc.userdata["setup"]
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
+    reporter = Reporter(ctx.job.id, setup.reports)
+    _say_farewell_in_the_end(ctx, reporter)
     values = resolve_variables(setup.plan.variables, read_call_variables(ctx.job.metadata))
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
+        reporter.note_failure()
         await _hang_up(ctx, "variables missing")
         return
     try:
         session = build_session(setup.plan, await asyncio.to_thread(read_keys, setup.plan, setup.secrets))
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session).begin()
+        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
+        reporter.note_failure()
         await _hang_up(ctx, "secret missing")
         return
     except rtc.ConnectError:
@@ -74,8 +87,18 @@ async def entrypoint(ctx: JobContext) -> None:
         raise
     except Exception:
         # A plugin may refuse options together that it takes one by one.
+        reporter.note_failure()
         await _hang_up(ctx, "call cannot begin")
         raise
+
+
+def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter) -> None:
+    async def say_farewell(reason: str) -> None:
+        if reason in _BAD_ENDS:
+            reporter.note_failure()
+        await reporter.say_farewell()
+
+    ctx.add_shutdown_callback(say_farewell)
 
 
 async def _hang_up(ctx: JobContext, reason: str) -> None:
@@ -95,12 +118,15 @@ class Call:
     plan: DialoguePlan
     values: dict[str, str]
     session: AgentSession[None]
+    reporter: Reporter
+    _answered_seconds: float | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
         self.session.on("close", self._on_close)
+        report_on(self.session, self.reporter)
         await self.ctx.connect()
         agent = Agent(instructions=fill(self.plan.instructions, self.values))
         await self.session.start(
@@ -118,6 +144,7 @@ class Call:
         self._end_with(caller)
         await self._await_answer(caller)
         if not self._ended.is_set():
+            self._answered_seconds = time.monotonic()
             self._later(self._end_when_too_long())
             self._greet()
 
@@ -140,11 +167,17 @@ class Call:
             if participant.disconnect_reason in _LOST_ON_THE_WAY:
                 self._later(self._end_unless_back(caller.identity))
             else:
-                self._end("caller left")
+                self._end("caller left", hung_up_early=self._is_early(participant))
 
         self.ctx.room.on("participant_disconnected", on_left)
         if caller.identity not in self.ctx.room.remote_participants:
             on_left(caller)
+
+    def _is_early(self, caller: rtc.RemoteParticipant) -> bool:
+        """Tell whether a caller who goes has hardly been here; who never picked up has not been here at all."""
+        if self._answered_seconds is None:
+            return caller.attributes.get(_CALL_STATUS, "") in _ANSWERED
+        return time.monotonic() - self._answered_seconds <= _EARLY_SECONDS
 
     async def _end_unless_back(self, identity: str) -> None:
         await asyncio.sleep(RETURN_SECONDS)
@@ -208,6 +241,7 @@ class Call:
     def _on_close(self, event: CloseEvent) -> None:
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
+            self.reporter.note_failure()
             self._later(self._hang_up("session failed"))
             return
         self._end("session closed")
@@ -216,14 +250,15 @@ class Call:
         if self._note_end(reason):
             await _hang_up(self.ctx, reason)
 
-    def _end(self, reason: str) -> None:
-        if self._note_end(reason):
+    def _end(self, reason: str, *, hung_up_early: bool = False) -> None:
+        if self._note_end(reason, hung_up_early=hung_up_early):
             self.ctx.shutdown(reason)
 
-    def _note_end(self, reason: str) -> bool:
+    def _note_end(self, reason: str, *, hung_up_early: bool = False) -> bool:
         if self._ended.is_set():
             return False
         self._ended.set()
+        self.reporter.note_end(hung_up_early=hung_up_early)
         logger.info("call ends", extra={"reason": reason})
         return True
 

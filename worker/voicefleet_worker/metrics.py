@@ -1,14 +1,18 @@
 """Every metric of the worker, in a registry of its own: the SDK's default one is not ours to fill."""
 
+import itertools
+
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS
 from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.tallies import Tallies
 
 
 class Metrics:
-    """Counters that events feed, beside gauges that are read off the desk when asked for."""
+    """A counter that offers feed, beside what is read off the desk when asked for."""
 
     def __init__(self, desk: Desk) -> None:
         self.registry = CollectorRegistry()
@@ -19,7 +23,6 @@ class Metrics:
             ["answer"],
             registry=self.registry,
         )
-        self._ended = Counter("voicefleet_worker_sessions_ended", "Calls that are over.", registry=self.registry)
         for answer in Answer:
             self._offers.labels(answer.value)
 
@@ -27,16 +30,15 @@ class Metrics:
         """Count one offered call."""
         self._offers.labels(answer.value).inc()
 
-    def count_ended(self, calls: int) -> None:
-        """Count calls that are over."""
-        self._ended.inc(calls)
-
 
 class _DeskCollector(Collector):
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
     def collect(self) -> list[Metric]:
+        return [*self._gauges(), *_counters(self._desk.tallies), _turns(self._desk.tallies)]
+
+    def _gauges(self) -> list[Metric]:
         desk = self._desk
         values = (
             ("slots", "Calls that the worker can hold at once.", desk.slots.limit),
@@ -46,4 +48,29 @@ class _DeskCollector(Collector):
             ("draining", "Whether the worker ends its last calls and goes.", desk.draining),
             ("reported_load", "Load that the worker reports to LiveKit.", desk.load),
         )
-        return [GaugeMetricFamily(f"voicefleet_worker_{name}", text, value=value) for name, text, value in values]
+        gauges = [GaugeMetricFamily(f"voicefleet_worker_{name}", text, value=value) for name, text, value in values]
+        asked = GaugeMetricFamily("voicefleet_worker_asked_load", "Load that the worker was told to report while open.")
+        if desk.asked_load is not None:
+            asked.add_metric([], desk.asked_load)
+        return [*gauges, asked]
+
+
+def _counters(tallies: Tallies) -> list[Metric]:
+    tally = tallies.total
+    values = (
+        ("sessions_ended", "Calls that are over.", tally.calls_ended),
+        ("sessions_failed", "Calls that crashed, broke or were cut.", tally.calls_failed),
+        ("sessions_hung_up_early", "Calls whose caller hung up within ten seconds.", tally.hung_up_early),
+        ("provider_requests", "Requests to providers, the failed ones included.", tally.provider_requests),
+        ("provider_errors", "Requests to providers that failed.", tally.provider_errors),
+    )
+    return [CounterMetricFamily(f"voicefleet_worker_{name}", text, value=value) for name, text, value in values]
+
+
+def _turns(tallies: Tallies) -> Metric:
+    bounds = [*(str(bound / 1000) for bound in LATENCY_BOUNDS_MILLISECONDS), "+Inf"]
+    buckets = list(zip(bounds, itertools.accumulate(tallies.total.turn_latency), strict=True))
+    text = "From the end of the caller's speech to the first sound of the answer."
+    return HistogramMetricFamily(
+        "voicefleet_worker_turn_latency_seconds", text, buckets=buckets, sum_value=tallies.latency_seconds
+    )

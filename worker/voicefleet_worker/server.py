@@ -1,8 +1,10 @@
 """The AgentServer: under which name, with which load, and what it tells LiveKit when a call is offered."""
 
 import asyncio
+import contextlib
 import functools
 import logging
+from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
 
@@ -10,11 +12,11 @@ from voicefleet.call_variables import Missing, read_call_variables, resolve_vari
 from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.desk import Answer, Desk
-from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.providers import module_names
+from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
-from voicefleet_worker.slots import LOAD_THRESHOLD
+from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -26,10 +28,10 @@ _DEAF_FORK_SERVER = "voicefleet_worker.deaf"
 _FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
 
 
-def build_server(settings: Settings, desk: Desk, offers: "Offers") -> AgentServer:
-    """Build the server of this worker."""
-    setup = entry.CallSetup(plan=settings.plan, secrets=settings.secrets)
-    server = AgentServer(
+def build_server(settings: Settings, desk: Desk, offers: "Offers", reports: Path | None = None) -> AgentServer:
+    """Build the server of this worker; its calls report to a socket at the given place."""
+    setup = entry.CallSetup(plan=settings.plan, secrets=settings.secrets, reports=reports)
+    server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,
         api_secret=settings.livekit.api_secret,
@@ -37,7 +39,6 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers") -> AgentServe
         load_threshold=LOAD_THRESHOLD,
         num_idle_processes=settings.idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mebibytes,
-        drain_timeout=drain_limit_seconds(settings.drain_grace_seconds),
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
         preload_modules=[_DEAF_FORK_SERVER, entry.__name__, *module_names(settings.plan), *_FIRST_USED_IN_CALLS],
@@ -81,22 +82,49 @@ class Offers:
         return self._desk.answer(request.id)
 
 
-async def watch(server: AgentServer, desk: Desk, metrics: Metrics, *, idle_processes: int) -> None:
+async def watch(server: AgentServer, desk: Desk, box: ReportBox, *, idle_processes: int) -> None:
     """Keep the desk true to the server, and LiveKit's picture true to the desk."""
-    told_closed = desk.closed
+    told: tuple[bool, float | None] | None = None
+    changed = desk.listen()
     while True:
-        over = desk.keep_running({job.job.id for job in server.active_jobs})
-        metrics.count_ended(len(over))
-        desk.set_registered(is_registered(server))
+        changed.clear()
+        take_stock(server, desk, box)
         if not desk.slots.full:
             keep_warm(server, min(idle_processes, desk.slots.limit - desk.slots.used))
-        if desk.closed != told_closed and desk.registered:
-            told_closed = desk.closed
-            await tell_livekit(server)
-        await asyncio.sleep(WATCH_SECONDS)
+        due = _worth_telling(desk)
+        if due != told:
+            told = due
+            if due is not None:
+                await tell_livekit(server)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_SECONDS):
+                await changed.wait()
+
+
+def take_stock(server: AgentServer, desk: Desk, box: ReportBox) -> None:
+    """Bring the desk up to date with the calls that run and with what they report."""
+    running = {job.job.id for job in server.active_jobs}
+    # What a call said before its process was gone has arrived by now.
+    box.read()
+    desk.keep_running(running)
+    desk.set_registered(is_registered(server))
+
+
+def _worth_telling(desk: Desk) -> tuple[bool, float | None] | None:
+    """Return what LiveKit must hear of at once; that the load moves a little with each call can wait for its turn."""
+    if not desk.registered:
+        return None
+    return desk.closed, None if desk.asked_load is None else load_on_the_wire(desk.asked_load)
 
 
 # What follows is not public in the SDK. Nothing public does it; a test fails when a release takes it away.
+
+
+class _Server(AgentServer):
+    """Leaves every offer to us: what the SDK refuses by itself is counted nowhere."""
+
+    def _is_available(self) -> bool:
+        return True
 
 
 def is_registered(server: AgentServer) -> bool:

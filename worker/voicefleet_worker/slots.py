@@ -4,14 +4,17 @@ LiveKit's own estimate counts a call only once its process runs, and goes wrong 
 needs; under a burst it would take more calls than there are slots. So this count decides.
 """
 
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
 # LiveKit weighs open workers by 1 - load, so loads below zero pack calls. Anything below the threshold is open.
-# The threshold hugs zero, because the SDK adds threshold/idle processes for each call that is being launched:
-# with a large one a burst on an empty worker would be refused.
-LOAD_THRESHOLD = 0.001
+# The threshold is zero, because for each call that is being launched the SDK adds threshold/idle processes to the
+# load of an empty worker, and load/calls to that of another: nothing to the first, less than nothing to the second.
+LOAD_THRESHOLD = 0.0
 CLOSED_LOAD = 1.0
+# Whoever is told to report zero is open all the same.
+HIGHEST_OPEN_LOAD = -1e-6
 
 
 @dataclass(slots=True)
@@ -36,6 +39,9 @@ class Slots:
     def full(self) -> bool:
         """Whether another call would be one too many."""
         return self.used >= self.limit
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._calls
 
     def take(self, job_id: str, *, now_seconds: float) -> bool:
         """Take a slot for a call; offered twice, it stays one call."""
@@ -74,11 +80,16 @@ class Slots:
         return tuple((job, max(0.0, now_seconds - call.began_seconds)) for job, call in self._calls.items())
 
 
-def reported_load(*, used: int, limit: int, closed: bool) -> float:
-    """Return the load to report: below zero while there is room, and the fuller the nearer to zero.
+def reported_load(*, used: int, limit: int, closed: bool, asked: float | None = None) -> float:
+    """Return the load to report: below zero while there is room, as asked, or else the fuller the nearer to zero.
 
-    12 slots: empty -1.0, six calls -0.5, eleven -0.083; full, cordoned or draining 1.0.
+    12 slots, nothing asked: empty -1.0, six calls -0.5, eleven -0.083; full, cordoned or draining 1.0.
     """
     if closed or used >= limit:
         return CLOSED_LOAD
-    return -1.0 + used / limit
+    return -1.0 + used / limit if asked is None else min(asked, HIGHEST_OPEN_LOAD)
+
+
+def load_on_the_wire(load: float) -> float:
+    """Return a load as LiveKit reads it: its protocol has half of our digits, so -1000000.01 is -1000000.0."""
+    return float(struct.unpack("<f", struct.pack("<f", load))[0])
