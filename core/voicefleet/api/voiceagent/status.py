@@ -45,6 +45,52 @@ class RevisionStatus(ApiModel):
     """Calls on them."""
     created_at: Timestamp | None = None
     """When it first appeared."""
+    took_calls: bool = False
+    """Whether a worker of it ever took calls; a revision that never did is replaced without a canary."""
+
+
+LargeCount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+LogEvidence = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+
+
+class RevisionFigures(ApiModel):
+    """What became of the calls of one revision while two were compared."""
+
+    calls_ended: LargeCount = 0
+    """Calls that ended."""
+    calls_failed: LargeCount = 0
+    """Of those, calls that failed."""
+    hung_up_early: LargeCount = 0
+    """Of those, calls whose caller hung up within ten seconds."""
+    turns: LargeCount = 0
+    """Turns that were answered."""
+    slow_turns: LargeCount = 0
+    """Of those, turns that surely took longer than maxTurnLatencyMilliseconds."""
+    provider_requests: LargeCount = 0
+    """Requests to providers."""
+    provider_errors: LargeCount = 0
+    """Of those, requests that failed."""
+    turn_latency_p95_milliseconds: Annotated[int, Field(ge=0, le=60_000)] | None = None
+    """95th percentile of turn latency between the last two looks, rounded up to the bound of its class."""
+
+
+class RolloutAnalysis(ApiModel):
+    """What was learned by comparing the canary with the stable revision."""
+
+    canary: RevisionFigures = RevisionFigures()
+    """What became of the canary's calls."""
+    stable: RevisionFigures = RevisionFigures()
+    """What became of the stable revision's calls in the same time."""
+    failed_calls_evidence: Annotated[Items[LogEvidence], Field(max_length=8)] = ()
+    """Thousandths of the logarithm of how much likelier these failures are if the canary fails more often."""
+    slow_turns_evidence: Annotated[Items[LogEvidence], Field(max_length=8)] = ()
+    """The same for slow turns."""
+    provider_errors_evidence: Annotated[Items[LogEvidence], Field(max_length=8)] = ()
+    """The same for failed requests to providers."""
+    looked_at: Timestamp | None = None
+    """When the revisions were last compared."""
+    found_worse: bool = False
+    """Whether the canary was found worse; it stays so until a person lets it go on."""
 
 
 class RolloutStatus(ApiModel):
@@ -52,10 +98,22 @@ class RolloutStatus(ApiModel):
 
     revision: RevisionName
     """Revision that is rolled out."""
+    stable: RevisionName | None = None
+    """Revision that calls go back to if this one is worse; the same once it has taken over."""
+    rejected: RevisionName | None = None
+    """Revision that was found worse and is not tried again until the template changes."""
     phase: Literal["Progressing", "Paused", "Draining", "Complete", "RolledBack", "Stalled"]
     """How far it is."""
     step: Count = 0
-    """Step of the canary, counted from 1."""
+    """Step of the canary, counted from 1; one more than there are once all were taken, 0 without a canary."""
+    step_started_at: Timestamp | None = None
+    """When the canary first took calls in this step; moved on by the time that it was held."""
+    paused_at: Timestamp | None = None
+    """Since when the steps are held."""
+    taking: Count = 0
+    """Most workers of the revision that took calls since workers have been missing."""
+    missing_since: Timestamp | None = None
+    """Since when workers have been missing without progress."""
     share_percent: Annotated[int, Field(ge=0, le=100)] = 100
     """Share of new calls that go to the new revision."""
     calls_drained: Count = 0
@@ -65,9 +123,13 @@ class RolloutStatus(ApiModel):
     calls_cut: Count = 0
     """Of those, calls that were ended by a limit."""
     started_at: Timestamp | None = None
-    """When it began."""
+    """When it began; absent while it waits for the end of a pause."""
     verdict: Sentence = ""
-    """What the comparison of the revisions says."""
+    """What the comparison of the revisions says, or what the rollout waits for."""
+    analysis: RolloutAnalysis | None = None
+    """What was learned by comparing the revisions."""
+    highest_number: Count = 0
+    """Highest number that a revision was given; it is not given again after the revision is forgotten."""
 
 
 class ScaleDecision(ApiModel):
