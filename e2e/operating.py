@@ -6,27 +6,25 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
 from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
+from e2e.fake_workers import FakeWorker
 from e2e.kinds import install_crds
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "voicefleet"
 SERVICE_ACCOUNT = "voicefleet"
 WORKER_IMAGE = "worker:e2e"
-CONTROL_PORT = 8081
 
 
 class OperatorProcess:
@@ -122,78 +120,6 @@ def install_rights(bench: Bench, namespace: str, *values: str) -> None:
     bench.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
-class FakeWorker:
-    """A worker's control port in the name of a simulated pod: it holds calls and obeys."""
-
-    def __init__(self, address: str, token: str, revision: str) -> None:
-        self.calls = 0
-        self.cordoned = False
-        self.quiet = False
-        self.token = token
-        self.closed = threading.Event()
-        self._revision = revision
-        self._server = _Server(address, self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Fall silent and refuse connections."""
-        self.closed.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def line(self) -> bytes:
-        """Say how it is."""
-        sessions = [{"id": f"call-{number}", "ageSeconds": 5.0} for number in range(self.calls)]
-        state = {
-            "sequence": 1,
-            "revision": self._revision,
-            "slots": 12,
-            "sessions": sessions,
-            "registered": True,
-            "cordoned": self.cordoned,
-        }
-        return json.dumps(state).encode() + b"\n"
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: str, worker: FakeWorker) -> None:
-        self.worker = worker
-        super().__init__((address, CONTROL_PORT), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        worker = self._admit()
-        while worker is not None and not worker.closed.wait(0.1):
-            if worker.quiet:
-                continue
-            try:
-                self.wfile.write(worker.line())
-            except OSError:
-                return
-
-    def do_POST(self) -> None:
-        worker = self._admit()
-        if worker is not None:
-            worker.cordoned = self.path == "/v1/cordon"
-
-    def _admit(self) -> FakeWorker | None:
-        worker = cast("_Server", self.server).worker
-        if self.headers.get("Authorization") != f"Bearer {worker.token}":
-            self.send_error(401)
-            return None
-        self.send_response(200)
-        self.end_headers()
-        return worker
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 class Fleet:
     """What a test asks about one agent's fleet, and the workers that answer in its pods' names."""
 
@@ -259,6 +185,14 @@ class Fleet:
         path = "-o=jsonpath={.data.token}"
         secret = self.bench.kubectl("get", "secret", f"{self.agent}-control", "-n", self.namespace, path)
         return base64.b64decode(secret.stdout).decode()
+
+
+def remove_agents(bench: Bench, namespace: str) -> None:
+    """Delete the agents of a namespace, whose workers may not be there to say that they hold no call."""
+    for name in bench.kubectl("get", "va", "-n", namespace, "-o", "name").stdout.split():
+        hurry = json.dumps({"spec": {"deletionPolicy": "Now"}})
+        bench.kubectl("patch", name, "-n", namespace, "--type=merge", "-p", hurry)
+    bench.kubectl("delete", "va", "--all", "-n", namespace, "--timeout=30s")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from e2e.operating import (
     fleet_of,
     holds_for,
     install_rights,
+    remove_agents,
 )
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -47,7 +48,7 @@ def fleet(bench: Bench, operator: OperatorProcess, namespace: str) -> Iterator[F
     with fleet_of(bench, namespace, AGENT) as fleet:
         yield fleet
         # Workers of the next test may get the same addresses.
-        bench.kubectl("delete", "va", "--all", "-n", namespace, "--ignore-not-found")
+        remove_agents(bench, namespace)
 
 
 def test_a_sample_becomes_a_worker_that_belongs_to_it(bench: Bench, fleet: Fleet) -> None:
@@ -57,12 +58,13 @@ def test_a_sample_becomes_a_worker_that_belongs_to_it(bench: Bench, fleet: Fleet
     (owner,) = pod["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("VoiceAgent", AGENT, True)
     assert re.fullmatch(rf"{AGENT}-[0-9a-f]{{10}}-0", name)
-    kinds = "configmap,serviceaccount,poddisruptionbudget,secret"
+    kinds = "configmap,serviceaccount,poddisruptionbudget,networkpolicy,secret"
     labels = ("-l", f"voicefleet.dev/agent={AGENT}", "-o", "name", "-n", fleet.namespace)
     assert bench.kubectl("get", kinds, *labels).stdout.split() == [
-        "configmap/receptionist-spec",
+        f"configmap/{name.removesuffix('-0')}",
         "serviceaccount/receptionist-worker",
         "poddisruptionbudget.policy/receptionist-busy",
+        "networkpolicy.networking.k8s.io/receptionist-worker",
         "secret/receptionist-control",
     ]
 
@@ -142,7 +144,9 @@ def test_a_fleet_grows_at_once_and_shrinks_only_by_workers_without_calls(fleet: 
         fleet.workers[name].calls = 1
     wait_for(lambda: fleet.status()["calls"] == 2, "two calls")
 
-    fleet.patch({"scaling": {"min": 1, "warmFloorSlots": 0}})
+    # Short calls and quick starts: the two that came just now promise no crowd.
+    calm = {"warmFloorSlots": 0, "startupSeconds": 1, "expectedCallSeconds": 2}
+    fleet.patch({"scaling": {"min": 1, **calm}})
 
     wait_for(lambda: set(fleet.pods()) == set(names[:2]), "the idle one to leave")
     cordoned = wait_for(lambda: [name for name in names[:2] if fleet.workers[name].cordoned], "one told to empty")
@@ -259,6 +263,7 @@ def test_a_pool_of_another_namespace_asks_for_its_labels(bench: Bench, fleet: Fl
 @pytest.mark.parametrize("cascade", ["background", "foreground"])
 def test_everything_goes_with_its_voice_agent(bench: Bench, fleet: Fleet, cascade: str) -> None:
     fleet.wait_for(1)
+    fleet.serve()
 
     bench.kubectl("delete", "va", AGENT, "-n", fleet.namespace, f"--cascade={cascade}", "--timeout=30s")
 
@@ -346,7 +351,6 @@ def test_the_operator_may_read_no_secret_but_its_own_key(
         assert not may(verb, "secrets", "-n", namespace), verb
     for what in (
         ("create", "pods", "--subresource=exec"),
-        ("patch", "voiceagents"),
         ("create", "clusterroles"),
         ("delete", "voiceagents"),
     ):

@@ -13,6 +13,15 @@ LABEL_BUSY = f"{DOMAIN}/busy"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "voicefleet"
 
+# Set by a person or at the drain limit: the pod may go although it holds calls.
+ANNOTATION_END_CALLS = f"{DOMAIN}/end-calls"
+# Since when a worker of an older revision has taken no new calls.
+ANNOTATION_CORDONED_AT = f"{DOMAIN}/cordoned-at"
+# By it a person lets a canary go on: the revision's number and the step that it may leave.
+ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
+# Keeps a VoiceAgent until the calls of its workers are over.
+FINALIZER = f"{DOMAIN}/drain"
+
 ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ANNOTATION_DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 
@@ -20,6 +29,8 @@ ANNOTATION_DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 SPEC_DIRECTORY = "/etc/voicefleet/spec"
 AGENT_FILE = "agent.json"
 POOL_FILE = "pool.json"
+# Beside them in the same ConfigMap, for the operator: how pods of the revision are made.
+TEMPLATE_FILE = "pod.json"
 SECRETS_DIRECTORY = "/etc/voicefleet/secrets"
 CONTROL_TOKEN_DIRECTORY = "/etc/voicefleet/control"
 CONTROL_TOKEN_KEY = "token"
@@ -33,6 +44,8 @@ CONTROL_PORT = 8081
 STATE_PATH = "/v1/state"
 CORDON_PATH = "/v1/cordon"
 UNCORDON_PATH = "/v1/uncordon"
+LOAD_PATH = "/v1/load"
+DRAIN_PATH = "/v1/drain"
 HEARTBEAT_SECONDS = 5
 SILENT_AFTER_SECONDS = 15
 
@@ -55,14 +68,17 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     BLIND = "LoadUnknown"
     ROLLING_OUT = "RollingOut"
+    ROLLOUT_PAUSED = "RolloutPaused"
+    ROLLOUT_STALLED = "RolloutStalled"
+    ROLLED_BACK = "RolledBack"
     DELETING = "Deleting"
     AS_WANTED = "AsWanted"
     NOT_PROBED = "NotProbed"
 
 
-def config_map_name(agent: str) -> str:
-    """Return the name of the ConfigMap that holds an agent's rendered spec."""
-    return f"{agent}-spec"
+def config_map_name(agent: str, revision: str) -> str:
+    """Return the name of the ConfigMap that holds one revision of an agent; running workers keep reading theirs."""
+    return f"{agent}-{revision}"
 
 
 def control_secret_name(agent: str) -> str:

@@ -7,7 +7,9 @@ as the numbers that they are, so that a list that was under way never undoes wha
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from voicefleet.fleet import Pod
 from voicefleet.names import LABEL_AGENT
 from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body, ResourceType
 from voicefleet_operator.workqueue import Key
@@ -25,6 +27,13 @@ class Change:
     gone: bool = False
 
 
+class Kept(dict[str, Any]):
+    """An object as it is kept here: replaced and never changed, so that what was read from it once stays right."""
+
+    __slots__ = ("reading",)
+    reading: Pod
+
+
 class Store:
     """The objects of one kind."""
 
@@ -33,6 +42,7 @@ class Store:
         self._by_uid: dict[str, Body] = {}
         self._by_name: dict[Name, str] = {}
         self._by_agent: defaultdict[Name, set[str]] = defaultdict(set)
+        self._by_pool: defaultdict[Name, set[str]] = defaultdict(set)
         self._deleted_at: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -47,7 +57,11 @@ class Store:
 
     def of_agent(self, namespace: str, agent: str) -> list[Body]:
         """Return the objects that carry an agent's label."""
-        return [self._by_uid[uid] for uid in sorted(self._by_agent[namespace, agent])]
+        return [self._by_uid[uid] for uid in sorted(self._by_agent.get((namespace, agent), ()))]
+
+    def of_pool(self, namespace: str, pool: str) -> list[Body]:
+        """Return the agents that refer to a pool."""
+        return [self._by_uid[uid] for uid in sorted(self._by_pool.get((namespace, pool), ()))]
 
     def put(self, body: Body) -> Change | None:
         """Take in an object, unless it is older than what is here."""
@@ -56,10 +70,13 @@ class Store:
             return None
         if known is not None:
             self._forget(known)
-        body = _trimmed(body)
+        body = Kept(_shared(_trimmed(body), known or self._sibling(body)))
         self._by_uid[uid] = body
         self._by_name[_name(body)] = uid
-        self._by_agent[_agent(body)].add(uid)
+        if self.resource is PODS:
+            self._by_agent[_agent(body)].add(uid)
+        elif self.resource is VOICE_AGENTS:
+            self._by_pool[pool_of(body)].add(uid)
         return Change(self.resource, body)
 
     def drop(self, body: Body) -> Change | None:
@@ -90,10 +107,15 @@ class Store:
         del self._by_uid[uid]
         if self._by_name.get(_name(known)) == uid:
             del self._by_name[_name(known)]
-        agent = _agent(known)
-        self._by_agent[agent].discard(uid)
-        if not self._by_agent[agent]:
-            del self._by_agent[agent]
+        if self.resource is PODS:
+            _discard(self._by_agent, _agent(known), uid)
+        elif self.resource is VOICE_AGENTS:
+            _discard(self._by_pool, pool_of(known), uid)
+
+    def _sibling(self, body: Body) -> Body | None:
+        """Return another pod of the same agent, which is most likely its twin."""
+        siblings = self._by_agent.get(_agent(body)) if self.resource is PODS else None
+        return self._by_uid[next(iter(siblings))] if siblings else None
 
 
 class Cache:
@@ -127,7 +149,7 @@ class Cache:
 
     def users_of(self, namespace: str, pool: str) -> list[Body]:
         """Return the agents that refer to a pool."""
-        return [agent for agent in self.agents if pool_of(agent) == (namespace, pool)]
+        return self.agents.of_pool(namespace, pool)
 
 
 def pool_of(agent: Body) -> Name:
@@ -152,3 +174,26 @@ def _trimmed(body: Body) -> Body:
     """Leave out who wrote which field: half of a pod, and nothing that we ask for."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
+
+
+def _shared(body: Body, twin: Body | None) -> Body:
+    """Let a body hold what it has in common with its twin as the very same objects.
+
+    Ten thousand pods are mostly a thousand specs ten times over, and then differ in a name and a node.
+    """
+    if twin is None:
+        return body
+    shared: Body = {part: _pick(body[part], twin.get(part)) for part in ("metadata", "spec", "status") if part in body}
+    return body | shared
+
+
+def _pick(part: Body, twin: Body | None) -> Body:
+    if not twin:
+        return part
+    return {key: twin[key] if key in twin and twin[key] == value else value for key, value in part.items()}
+
+
+def _discard(index: defaultdict[Name, set[str]], name: Name, uid: str) -> None:
+    index[name].discard(uid)
+    if not index[name]:
+        del index[name]

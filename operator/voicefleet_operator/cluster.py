@@ -3,13 +3,18 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from voicefleet.fleet import Mark, PodRef
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.pod import busy_annotations, busy_labels
-from voicefleet.names import FIELD_MANAGER, STATUS_FIELD_MANAGER
+from voicefleet.manifests.events import build_event
+from voicefleet.manifests.pod import CONTAINER, busy_annotations, busy_labels
+from voicefleet.names import ANNOTATION_END_CALLS, FIELD_MANAGER, STATUS_FIELD_MANAGER
+from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.kube import (
@@ -27,6 +32,8 @@ from voicefleet_operator.workqueue import WorkQueue
 # Children are not watched: what somebody changed about them is put right this much later.
 _APPLY_AGAIN_SECONDS = 600.0
 _NAMESPACE_LABELS_SECONDS = 30.0
+_REMOVED = "removed"
+_TELL_AGAIN_SECONDS = 60.0
 
 
 class KubeCluster:
@@ -46,20 +53,23 @@ class KubeCluster:
         self._queue = queue
         self._may_write = may_write
         self._clock = clock
-        self._applied: dict[str, tuple[str, float]] = {}
+        # By the uid of the owner, so that nothing is remembered for longer than it lives.
+        self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
         self._created: dict[str, float] = {}
+        self._told: defaultdict[str, dict[str, Telling]] = defaultdict(dict)
+        self._config_maps: defaultdict[str, dict[str, Body]] = defaultdict(dict)
         self._labels: dict[str, tuple[Mapping[str, str], float]] = {}
 
     async def apply(self, manifest: Manifest) -> None:
         """Bring a child to its manifest, unless that was done lately."""
-        path = _path(manifest)
+        path, known = _path(manifest), self._applied[_owner(manifest)]
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-        before, at = self._applied.get(path, ("", 0.0))
+        before, at = known.get(path, ("", 0.0))
         if before == digest and self._clock() - at < _APPLY_AGAIN_SECONDS:
             return
         self._check_lead()
         await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
-        self._applied[path] = (digest, self._clock())
+        known[path] = (digest, self._clock())
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""
@@ -69,11 +79,11 @@ class KubeCluster:
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
-        path = SECRETS.path(manifest["metadata"]["namespace"], manifest["metadata"]["ownerReferences"][0]["uid"])
-        if not again and self._clock() - self._created.get(path, float("-inf")) < _APPLY_AGAIN_SECONDS:
+        owner = _owner(manifest)
+        if not again and self._clock() - self._created.get(owner, float("-inf")) < _APPLY_AGAIN_SECONDS:
             return
         await self._create(SECRETS, manifest)
-        self._created[path] = self._clock()
+        self._created[owner] = self._clock()
 
     async def delete_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod, if it is still exactly the one that was read."""
@@ -96,6 +106,85 @@ class KubeCluster:
         path = PODS.path(namespace, mark.pod.name)
         body = await self._kube.merge(path, {"metadata": {**metadata, "uid": mark.pod.uid}})
         self._take_in(PODS, body)
+
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+        """Write something down on a pod, unless it is no longer the one that is meant."""
+        self._check_lead()
+        change = {"metadata": {"annotations": dict(annotations), "uid": pod.uid}}
+        self._take_in(PODS, await self._kube.merge(PODS.path(namespace, pod.name), change))
+
+    async def end_pod(self, namespace: str, pod: PodRef) -> None:
+        """Delete a pod together with its calls; the guard lets it go for the reason that is written on it."""
+        await self.annotate_pod(namespace, pod, {ANNOTATION_END_CALLS: "true"})
+        self._check_lead()
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": pod.uid}}
+        answer = await self._kube.delete(PODS.path(namespace, pod.name), body)
+        if answer.get("kind") == "Pod":
+            self._take_in(PODS, answer)
+
+    async def resize_pod(self, namespace: str, pod: PodRef, resources: Mapping[str, str]) -> None:
+        """Ask for other cores and memory for a running worker."""
+        self._check_lead()
+        sizes = {"requests": dict(resources), "limits": dict(resources)}
+        change = {"spec": {"containers": [{"name": CONTAINER, "resources": sizes}]}}
+        self._take_in(PODS, await self._kube.merge_strategically(PODS.path(namespace, pod.name, "resize"), change))
+
+    async def set_finalizers(self, resource: ResourceType, body: Body, finalizers: Sequence[str]) -> None:
+        """Say who must agree before an object goes, unless the object has changed since it was read."""
+        self._check_lead()
+        metadata = body["metadata"]
+        change = {"resourceVersion": metadata["resourceVersion"], "finalizers": list(finalizers)}
+        path = resource.path(metadata["namespace"], metadata["name"])
+        answer = await self._kube.merge(path, {"metadata": change})
+        if not ("deletionTimestamp" in answer["metadata"] and not finalizers):
+            self._take_in(resource, answer)
+
+    async def read_config_map(self, namespace: str, name: str) -> Body | None:
+        """Return a ConfigMap, as it was when first asked for: its name says what is in it."""
+        path = TYPES_BY_KIND["ConfigMap"].path(namespace, name)
+        known = [body for bodies in self._config_maps.values() if (body := bodies.get(path))]
+        if known:
+            return known[0]
+        try:
+            body = await self._kube.get(path)
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        self._config_maps[_owner(body)][path] = body
+        return body
+
+    async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
+        """Delete a child, unless that was done lately; one that is gone is as good."""
+        path, known = TYPES_BY_KIND[kind].path(namespace, name), self._applied[owner["metadata"]["uid"]]
+        before, at = known.get(path, ("", 0.0))
+        if before == _REMOVED and self._clock() - at < _APPLY_AGAIN_SECONDS:
+            return
+        self._check_lead()
+        try:
+            await self._kube.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions"})
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        known[path] = (_REMOVED, self._clock())
+
+    async def tell(self, note: Note, about: Body) -> None:
+        """Write an Event about an object; the same again only counts, and not more often than once a minute."""
+        told = self._told[about["metadata"]["uid"]]
+        telling = told.get(note.key, Telling(datetime.now(UTC)))
+        if telling.count and self._clock() - telling.at < _TELL_AGAIN_SECONDS:
+            return
+        self._check_lead()
+        telling = Telling(telling.since, telling.count + 1, self._clock())
+        manifest = build_event(note, about, since=telling.since, now=datetime.now(UTC), count=telling.count)
+        path = EVENTS.path(about["metadata"]["namespace"], manifest["metadata"]["name"])
+        await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+        told[note.key] = telling
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of an object that is gone."""
+        for memory in (self._applied, self._created, self._told, self._config_maps):
+            memory.pop(uid, None)
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
         """Replace what is said about an object."""
@@ -123,6 +212,7 @@ class KubeCluster:
         if self._clock() - at > _NAMESPACE_LABELS_SECONDS:
             answer = await self._kube.get(NAMESPACES.path(name=name))
             labels = answer["metadata"].get("labels", {})
+            self._labels = {n: known for n, known in self._labels.items() if self._clock() - known[1] < 600}
             self._labels[name] = (labels, self._clock())
         return labels
 
@@ -147,6 +237,20 @@ class KubeCluster:
     def _check_lead(self) -> None:
         if not self._may_write():
             raise NotLeaderError
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How often something was told, and when first and last."""
+
+    since: datetime
+    count: int = 0
+    at: float = 0.0
+
+
+def _owner(manifest: Manifest) -> str:
+    owners = manifest["metadata"].get("ownerReferences") or [{}]
+    return str(owners[0].get("uid", ""))
 
 
 def _path(manifest: Manifest) -> str:

@@ -51,6 +51,7 @@ class Controller:
                     look_again = await self._handlers[key.kind](key, self._ports)
             except ApiError as error:
                 outcome = "conflict" if error.status == 409 else "refused"
+                self._metrics.delays.decided(key)
                 self._log_failure(key, error, expected=outcome == "conflict")
             except NotLeaderError:
                 outcome = "not-leader"
@@ -59,6 +60,7 @@ class Controller:
                 self._queue.fail(key)
             else:
                 outcome = "ok"
+                self._metrics.delays.decided(key)
                 self._queue.succeed(key)
                 self._look_again(key, look_again)
         self._metrics.reconciles.labels(key.kind, outcome).inc()

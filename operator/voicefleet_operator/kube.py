@@ -23,6 +23,7 @@ Body = dict[str, Any]
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 READ_SECONDS = 10.0
 # A write that began while we led must be over before anybody else may lead: the lease lasts 15 s, and we stop
@@ -52,6 +53,7 @@ PROVIDER_POOLS = ResourceType(f"/apis/{API_VERSION}", "providerpools")
 PODS = ResourceType("/api/v1", "pods")
 EVENTS = ResourceType("/api/v1", "events")
 SECRETS = ResourceType("/api/v1", "secrets")
+NODES = ResourceType("/api/v1", "nodes")
 NAMESPACES = ResourceType("/api/v1", "namespaces")
 LEASES = ResourceType("/apis/coordination.k8s.io/v1", "leases")
 TYPES_BY_KIND = {
@@ -59,6 +61,7 @@ TYPES_BY_KIND = {
     "ProviderPool": PROVIDER_POOLS,
     "ConfigMap": ResourceType("/api/v1", "configmaps"),
     "ServiceAccount": ResourceType("/api/v1", "serviceaccounts"),
+    "NetworkPolicy": ResourceType("/apis/networking.k8s.io/v1", "networkpolicies"),
     "PodDisruptionBudget": ResourceType("/apis/policy/v1", "poddisruptionbudgets"),
 }
 
@@ -102,6 +105,10 @@ class Kube:
     async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
         return await self.request("PATCH", path, body=body, media_type=MERGE_PATCH, timeout_seconds=timeout_seconds)
+
+    async def merge_strategically(self, path: str, body: Body) -> Body:
+        """Change some fields of an object whose lists have keys, such as the containers of a pod."""
+        return await self.request("PATCH", path, body=body, media_type=STRATEGIC_PATCH, timeout_seconds=WRITE_SECONDS)
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         """Bring an object that is ours to what a manifest says."""
@@ -147,7 +154,7 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, type(error).__name__, str(error)[:_MESSAGE_LENGTH]) from error
         finally:
-            self._metrics.requests.labels(method, str(status)).inc()
+            self._metrics.requests.labels(method, _plural_in(path), str(status)).inc()
         return _decode(answer.status, answer.reason, answer.data)
 
     async def _send(self, method: str, where: str, body: Body | None, media_type: str, timeout_seconds: float) -> Any:  # noqa: ANN401 - untyped library
@@ -161,6 +168,14 @@ class Kube:
         async with asyncio.timeout(timeout_seconds):
             await answer.read()  # type: ignore[no-untyped-call]
         return answer
+
+
+def _plural_in(path: str) -> str:
+    """Return the kind of object that a path leads to; the namespace itself is one, too."""
+    parts = path.split("/")
+    # /api/v1/... or /apis/GROUP/v1/..., and there perhaps namespaces/NAME/ before the kind.
+    rest = parts[3:] if parts[1] == "api" else parts[4:]
+    return rest[2] if rest[0] == "namespaces" and len(rest) > 2 else rest[0]
 
 
 def _decode(status: int, reason: str, data: bytes) -> Body:

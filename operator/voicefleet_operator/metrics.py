@@ -1,6 +1,39 @@
 """What the operator counts about itself."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from voicefleet_operator.workqueue import Key
+
+_DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
+
+
+class DecisionDelays:
+    """How long a worker's word waits for a decision that knows of it."""
+
+    def __init__(self, histogram: Histogram, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._histogram = histogram
+        self._clock = clock
+        self._changed: defaultdict[Key, list[float]] = defaultdict(list)
+        self._seen: defaultdict[Key, list[float]] = defaultdict(list)
+
+    def changed(self, key: Key) -> None:
+        """Note that a worker said something new."""
+        self._changed[key].append(self._clock())
+
+    def seen(self, key: Key) -> None:
+        """Note that a turn begins, which knows of all that was said until now."""
+        if said := self._changed.pop(key, None):
+            self._seen[key] += said
+
+    def decided(self, key: Key) -> None:
+        """Note that the turn has decided; to say so twice is as good as once."""
+        now = self._clock()
+        for at in self._seen.pop(key, ()):
+            self._histogram.observe(now - at)
 
 
 class Metrics:
@@ -8,6 +41,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.reconciles = Counter(
             "voicefleet_operator_reconciles",
             "Reconciliations by kind and how they ended.",
@@ -22,8 +56,8 @@ class Metrics:
         )
         self.requests = Counter(
             "voicefleet_operator_api_requests",
-            "Requests to the apiserver by method and status; 0 is no answer.",
-            ["method", "status"],
+            "Requests to the apiserver by method, kind of object and status; 0 is no answer.",
+            ["method", "resource", "status"],
             registry=self.registry,
         )
         self.queue_depth = Gauge(
@@ -42,3 +76,10 @@ class Metrics:
             "voicefleet_operator_worker_streams", "Workers whose state is being heard.", registry=self.registry
         )
         self.leader = Gauge("voicefleet_operator_leader", "1 while this process leads.", registry=self.registry)
+        decision_delay_seconds = Histogram(
+            "voicefleet_operator_decision_delay_seconds",
+            "Time from a worker's word that changed something to the decision that knows of it.",
+            buckets=_DELAY_BUCKETS,
+            registry=self.registry,
+        )
+        self.delays = DecisionDelays(decision_delay_seconds)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from voicefleet.fleet import Pod, PodRef, Trouble
-from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX
-from voicefleet.names import LABEL_BUSY, LABEL_REVISION, Reason
+from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, resources_of
+from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_END_CALLS, LABEL_BUSY, LABEL_REVISION, Reason
+from voicefleet_operator.cache import Kept
 from voicefleet_operator.kube import Body
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -19,7 +20,20 @@ _TEXT_LENGTH = 300
 
 
 def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
-    """Return a pod of ours, with the kubelet's complaint about its volumes if there is one."""
+    """Return a pod of ours, with the kubelet's complaint about its volumes if there is one.
+
+    A fleet of a thousand is read several times a second, and few of its pods change meanwhile.
+    """
+    if mount_failure is not None or not isinstance(body, Kept):
+        return _read_pod(body, mount_failure)
+    try:
+        reading: Pod = body.reading
+    except AttributeError:
+        reading = body.reading = _read_pod(body, None)
+    return reading
+
+
+def _read_pod(body: Body, mount_failure: str | None) -> Pod:
     metadata, status = body["metadata"], body.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", [])}
     ready = conditions.get("Ready", {})
@@ -36,6 +50,11 @@ def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
         marked_busy=metadata.get("labels", {}).get(LABEL_BUSY) == "true",
         trouble=_find_trouble(body, conditions, mount_failure),
         ended_at=_ended_at(body, conditions.values()),
+        created_at=_moment(metadata.get("creationTimestamp")),
+        cordoned_at=_moment(metadata.get("annotations", {}).get(ANNOTATION_CORDONED_AT)),
+        ends_calls=metadata.get("annotations", {}).get(ANNOTATION_END_CALLS) == "true",
+        resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
+        resize_refused=conditions.get("PodResizePending", {}).get("reason") == "Infeasible",
     )
 
 

@@ -1,14 +1,18 @@
 """What handlers need of the outside, as protocols of our own; adapters and fakes fill them in."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from voicefleet.fleet import Heard, Mark, PodRef
 from voicefleet.manifests import Manifest
+from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import Body, ResourceType
+from voicefleet_operator.memory import AgentMemory
+from voicefleet_operator.nodes import Nodes
+from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.workqueue import Key
 
 # Returned by a handler whose object is no more: nobody need look again.
@@ -32,6 +36,30 @@ class Cluster(Protocol):
 
     async def mark_pod(self, namespace: str, mark: Mark) -> None:
         """Tell the cluster whether a pod may be evicted."""
+
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+        """Write something down on a pod, unless it is no longer the one that is meant."""
+
+    async def end_pod(self, namespace: str, pod: PodRef) -> None:
+        """Delete a pod together with its calls, which have the grace of their spec to say goodbye."""
+
+    async def resize_pod(self, namespace: str, pod: PodRef, resources: Mapping[str, str]) -> None:
+        """Ask for other cores and memory for a running worker."""
+
+    async def set_finalizers(self, resource: ResourceType, body: Body, finalizers: Sequence[str]) -> None:
+        """Say who must agree before an object goes, unless the object has changed since it was read."""
+
+    async def read_config_map(self, namespace: str, name: str) -> Body | None:
+        """Return a ConfigMap, as it was when first asked for."""
+
+    async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
+        """Delete a child, unless that was done lately; one that is gone is as good."""
+
+    async def tell(self, note: Note, about: Body) -> None:
+        """Write an Event about an object, unless the same was told a moment ago."""
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of an object that is gone."""
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
         """Replace what is said about an object."""
@@ -68,6 +96,9 @@ class Workers(Protocol):
     async def uncordon(self, uid: str) -> None:
         """Tell a worker to take calls again."""
 
+    async def report_load(self, uid: str, load: float) -> None:
+        """Tell a worker which load to report to LiveKit while it is open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -79,3 +110,7 @@ class Ports:
     control_key: bytes
     worker_image: str
     now: Callable[[], datetime]
+    own_namespace: str = "voicefleet"
+    nodes: Nodes = field(default_factory=Nodes)
+    pacer: Pacer = field(default_factory=Pacer)
+    memories: dict[Key, AgentMemory] = field(default_factory=dict)

@@ -19,11 +19,13 @@ from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.control_key import ensure_key, read_key_file
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, ConfigError
+from voicefleet_operator.handlers.observing import follow_workers
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
-from voicefleet_operator.handlers.voiceagent import follow_workers, reconcile_voice_agent
+from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import Kube, load_configuration
 from voicefleet_operator.lease import Lease
 from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.nodes import Nodes, NodeWatch
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.serving import build_app, serve
@@ -81,7 +83,8 @@ async def _run_with(
     state.not_ready = "listing"
     async with _leading(settings, kube, lease, key, metrics) as leading:
         state.resync, state.not_ready = leading.resync, None
-        await _watch(settings, build_registry(leading.cache, leading.queue, configuration), leading, state.stop)
+        registry = build_registry(leading.cache, leading.queue, leading.nodes, configuration)
+        await _watch(settings, registry, leading, state.stop)
     await lease.release()
     return 0
 
@@ -94,6 +97,7 @@ class _Leading:
     queue: WorkQueue
     streams: WorkerStreams
     resync: Resync
+    nodes: NodeWatch | None
 
 
 @asynccontextmanager
@@ -107,29 +111,48 @@ async def _leading(
         metrics.cached.labels(resource.plural).set_function(partial(len, cache.store(resource)))
     renewal = asyncio.create_task(_exit_when_lost(lease), name="lease")
     resync = Resync(kube, cache, queue, settings.namespaces, metrics)
-    try:
-        await resync.compare_all()
-    except ApiError as error:
-        raise _explain_first_list(error) from error
+    # Whoever works in some namespaces only has no rights on nodes.
+    nodes = None if settings.namespaces else NodeWatch(Nodes(), cache, queue, kube)
+    await _look_first(resync, nodes)
     streams = WorkerStreams(queue, metrics, now=_now)
     cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid)
-    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now)
+    leaving = nodes.nodes if nodes is not None else Nodes()
+    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, settings.own_namespace, leaving)
     for body in cache.agents:
         follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
     await streams.settle(_SETTLE_SECONDS)
     controller = Controller(queue, ports, HANDLERS, metrics)
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
-    comparing = asyncio.create_task(resync.run(), name="resync")
+    comparing = [asyncio.create_task(watch.run(), name="compare") for watch in (resync, nodes) if watch is not None]
     try:
-        yield _Leading(cache, queue, streams, resync)
+        yield _Leading(cache, queue, streams, resync, nodes)
     finally:
-        comparing.cancel()
         queue.close()
-        await asyncio.wait(workers, timeout=_FINISH_SECONDS)
+        await _end(workers, comparing)
         await streams.close()
         renewal.cancel()
-        await asyncio.gather(comparing, renewal, *workers, return_exceptions=True)
+        await asyncio.gather(renewal, return_exceptions=True)
+
+
+async def _look_first(resync: Resync, nodes: NodeWatch | None) -> None:
+    """List everything once before anything is decided."""
+    try:
+        await resync.compare_all()
+    except ApiError as error:
+        raise _explain_first_list(error) from error
+    if nodes is not None:
+        await nodes.list_all()
+
+
+async def _end(workers: list[asyncio.Task[None]], comparing: list[asyncio.Task[None]]) -> None:
+    """Let turns under way come to their end, but not for ever."""
+    for task in comparing:
+        task.cancel()
+    _, hanging = await asyncio.wait(workers, timeout=_FINISH_SECONDS)
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*comparing, *workers, return_exceptions=True)
 
 
 async def _watch(settings: Settings, registry: kopf.OperatorRegistry, leading: _Leading, stop: asyncio.Event) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -14,8 +16,9 @@ import aiohttp
 from pydantic import ValidationError
 
 from voicefleet.fleet import Heard
-from voicefleet.names import CONTROL_PORT, CORDON_PATH, SILENT_AFTER_SECONDS, STATE_PATH, UNCORDON_PATH
-from voicefleet.wire import WorkerState
+from voicefleet.names import CONTROL_PORT, CORDON_PATH, LOAD_PATH, SILENT_AFTER_SECONDS, STATE_PATH, UNCORDON_PATH
+from voicefleet.wire import LoadOrder, WorkerState
+from voicefleet_operator.lines import LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -24,10 +27,14 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 3.0
+_FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-# Changes of a busy fleet come in showers; one decision serves them all.
-_BATCH_SECONDS = 0.2
+# A stream that lasted as long as this was a good one, and is dialed again at once.
+_GOOD_SECONDS = 10.0
+# A new leader has thousands to dial: one after another they answer, all at once they time out.
+_DIALS_AT_ONCE = 64
 _LONGEST_ANSWER = 65_536
+_COMPLAINTS_PER_LINE = 3
 
 
 @dataclass(slots=True)
@@ -41,6 +48,8 @@ class _Line:
     connected: bool = False
     sequence: int = 0
     """Number of the last state on this connection; what is older was overtaken."""
+    complaints: int = 0
+    """Warnings about it so far, so that a worker that talks nonsense does not fill the log."""
 
     def doubt(self) -> None:
         """Let what was heard last be no proof any more that the worker is empty."""
@@ -60,22 +69,25 @@ class WorkerStreams:
         self._metrics = metrics
         self._now = now
         self._lines: dict[str, _Line] = {}
+        self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
+        self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self._closed = False
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=SILENT_AFTER_SECONDS)
-        self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0), trust_env=False)
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=False)
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Hear these workers of an agent, and no others."""
         if self._closed:
             return
-        for uid, line in list(self._lines.items()):
-            if line.key == key and addresses.get(uid) != line.address:
-                self._drop(uid)
+        self._metrics.delays.seen(key)
+        followed = self._by_key.get(key, set())
+        for uid in [uid for uid in followed if addresses.get(uid) != self._lines[uid].address]:
+            self._drop(uid)
         for uid, address in addresses.items():
-            if uid not in self._lines:
+            if uid not in followed:
                 task = asyncio.create_task(self._listen(uid), name=f"hear {address.pod}")
                 self._lines[uid] = _Line(uid, key, address, task)
-        self._count()
+                self._by_key[key].add(uid)
+        self._metrics.streams.set(len(self._lines))
 
     def heard(self, uid: str) -> Heard | None:
         """Return the last thing that a worker said."""
@@ -91,6 +103,10 @@ class WorkerStreams:
         if line := self._lines.get(uid):
             line.doubt()
         await self._tell(uid, UNCORDON_PATH)
+
+    async def report_load(self, uid: str, load: float) -> None:
+        """Tell a worker which load to report to LiveKit while it is open."""
+        await self._tell(uid, LOAD_PATH, LoadOrder(load=load).model_dump_json())
 
     async def settle(self, within_seconds: float) -> None:
         """Wait until each worker was heard or did not answer, so that a new leader does not decide blindly."""
@@ -110,47 +126,52 @@ class WorkerStreams:
         await self._session.close()
 
     def _drop(self, uid: str) -> None:
-        self._lines.pop(uid).task.cancel()
-
-    def _count(self) -> None:
-        self._metrics.streams.set(len(self._lines))
+        line = self._lines.pop(uid)
+        line.task.cancel()
+        self._by_key[line.key].discard(uid)
+        if not self._by_key[line.key]:
+            del self._by_key[line.key]
 
     async def _listen(self, uid: str) -> None:
-        pause = 0.1
+        pause, loop = _FIRST_PAUSE_SECONDS, asyncio.get_running_loop()
         while line := self._lines.get(uid):
-            before = line.heard
+            began = loop.time()
             try:
                 await self._read(line)
             except _WrongWorkerError:
-                logger.warning("another pod answers in place of a worker", extra={"pod": line.address.pod})
+                _complain(line, "another pod answers in place of a worker")
             except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
             line.answered = True
-            spoke = line.heard is not before
             line.connected = False
             line.doubt()
             # By then it counts as silent, unless it is heard again.
             self._queue.add_after(line.key, SILENT_AFTER_SECONDS + 0.5)
-            pause = 0.1 if spoke else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = _next_pause(pause, lasted_seconds=loop.time() - began)
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads reconnects
 
     async def _read(self, line: _Line) -> None:
-        async with self._session.get(
-            _url(line.address, STATE_PATH), headers=_headers(line.address), allow_redirects=False
-        ) as response:
-            _expect_success(response)
-            line.connected, line.sequence = True, 0
-            async for text in response.content:
-                self._hear(line, text)
+        def begin() -> LineStream:
+            return LineStream(
+                _request(line.address), partial(self._hear, line), silent_after_seconds=SILENT_AFTER_SECONDS
+            )
+
+        line.sequence = 0
+        async with self._dials, asyncio.timeout(_CONNECT_SECONDS):
+            connect = asyncio.get_running_loop().create_connection
+            _, stream = await connect(begin, line.address.host, CONTROL_PORT)
+        try:
+            await stream.ended
+        finally:
+            stream.close()
 
     def _hear(self, line: _Line, text: bytes) -> None:
+        line.connected = True
         try:
             state = WorkerState.model_validate_json(text)
         except ValidationError as error:
             # Without the input: what a broken worker writes is none of the log's business.
-            logger.warning(
-                "a worker's state cannot be read", extra={"pod": line.address.pod, "errors": error.error_count()}
-            )
+            _complain(line, "a worker's state cannot be read", errors=error.error_count())
             return
         if state.pod_uid and state.pod_uid != line.uid:
             # Addresses are given to the next pod as soon as they are free.
@@ -163,16 +184,21 @@ class WorkerStreams:
         before, line.sequence, line.answered = line.heard, state.sequence, True
         line.heard = Heard(state, self._now(), live=line.connected)
         if before is None or before.live != line.heard.live or _essence(before.state) != _essence(state):
-            self._queue.add_after(line.key, _BATCH_SECONDS)
+            self._metrics.delays.changed(line.key)
+            self._queue.add(line.key)
 
-    async def _tell(self, uid: str, path: str) -> None:
+    async def _tell(self, uid: str, path: str, body: str | None = None) -> None:
         line = self._lines.get(uid)
         if line is None or self._closed:
             return
         timeout = aiohttp.ClientTimeout(total=_COMMAND_SECONDS)
         try:
             async with self._session.post(
-                _url(line.address, path), headers=_headers(line.address), timeout=timeout, allow_redirects=False
+                _url(line.address, path),
+                data=body,
+                headers=_headers(line.address),
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 _expect_success(response)
                 answer = await response.content.read(_LONGEST_ANSWER)
@@ -192,6 +218,27 @@ class WorkerStreams:
                 self._take_in(line, state)
 
 
+def _next_pause(pause: float, *, lasted_seconds: float) -> float:
+    """Return how long to wait before dialing again; who hangs up at once is dialed less and less."""
+    if lasted_seconds >= _GOOD_SECONDS:
+        return _FIRST_PAUSE_SECONDS
+    return min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _complain(line: _Line, words: str, **fields: object) -> None:
+    line.complaints += 1
+    if line.complaints <= _COMPLAINTS_PER_LINE:
+        last = line.complaints == _COMPLAINTS_PER_LINE
+        logger.warning(words, extra={"pod": line.address.pod, **fields, "no_more_of_this": last})
+
+
+def _request(address: Address) -> bytes:
+    """Return the request for a worker's state; a token is hexadecimal, and a host an address, so neither breaks it."""
+    head = {"Host": f"{_host(address)}:{CONTROL_PORT}", **_headers(address), "Connection": "close"}
+    lines = [f"GET {STATE_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
 def _expect_success(response: aiohttp.ClientResponse) -> None:
     response.raise_for_status()
     if response.status != HTTPStatus.OK:
@@ -206,8 +253,11 @@ def _essence(state: WorkerState) -> tuple[Any, ...]:
 
 
 def _url(address: Address, path: str) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"http://{host}:{CONTROL_PORT}{path}"
+    return f"http://{_host(address)}:{CONTROL_PORT}{path}"
+
+
+def _host(address: Address) -> str:
+    return f"[{address.host}]" if ":" in address.host else address.host
 
 
 def _headers(address: Address) -> dict[str, str]:

@@ -10,15 +10,18 @@ from kubernetes.aio import client
 from voicefleet.api import GROUP, VERSION
 from voicefleet.names import DOMAIN, LABEL_MANAGED_BY, MANAGED_BY
 from voicefleet_operator.cache import Cache
-from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
+from voicefleet_operator.kube import NODES, PODS, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
+from voicefleet_operator.nodes import NodeWatch
 from voicefleet_operator.workqueue import WorkQueue
 
 # kopf signs in anew after this time, since tokens of pods are replaced within the hour.
 _LOGIN_FOR = timedelta(minutes=10)
 
 
-def build_registry(cache: Cache, queue: WorkQueue, configuration: client.Configuration) -> kopf.OperatorRegistry:
-    """Return what kopf is to watch: the two kinds, and the pods that are ours."""
+def build_registry(
+    cache: Cache, queue: WorkQueue, nodes: NodeWatch | None, configuration: client.Configuration
+) -> kopf.OperatorRegistry:
+    """Return what kopf is to watch: the two kinds, the pods that are ours, and nodes if we may."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login_with(configuration))
     for resource, where in (
@@ -30,6 +33,8 @@ def build_registry(cache: Cache, queue: WorkQueue, configuration: client.Configu
         kopf.on.event(*where, id=f"observe-{resource.plural}", labels=labels, registry=registry)(
             _observe(resource, cache, queue)
         )
+    if nodes is not None:
+        kopf.on.event("", "v1", NODES.plural, id="observe-nodes", registry=registry)(_observe_node(nodes))
     return registry
 
 
@@ -50,14 +55,58 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     # Unused, since nothing of ours makes kopf write; if that ever changed, it would carry our name.
     settings.persistence.finalizer = f"{DOMAIN}/kopf"
+    # kopf would copy each object twice per event to find out what handlers that we don't have should know.
+    settings.persistence.diffbase_storage = _NoDiffs()
+    settings.persistence.progress_storage = _NoProgress()
+    # One task per object that changed, for as long as this; by default five times longer.
+    settings.queueing.idle_timeout = 1.0
     settings.process.ultimate_exiting_timeout = 25
     return settings
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """What an object was before is known by our cache."""
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: object) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Keep nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Nothing of kopf's is under way, ever."""
+
+    def fetch(self, **_: object) -> None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: object) -> None:
+        """Have nothing to take back."""
+
+    def touch(self, **_: object) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 def _observe(resource: ResourceType, cache: Cache, queue: WorkQueue) -> Callable[..., Any]:
     async def observe(event: dict[str, Any], **_: object) -> None:
         for key in cache.observe(resource, event["object"], gone=event["type"] == "DELETED"):
             queue.add(key)
+
+    return observe
+
+
+def _observe_node(nodes: NodeWatch) -> Callable[..., Any]:
+    async def observe(event: dict[str, Any], **_: object) -> None:
+        nodes.observe(event["object"], gone=event["type"] == "DELETED")
 
     return observe
 

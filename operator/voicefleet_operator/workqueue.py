@@ -1,5 +1,8 @@
 """The queue of keys to reconcile: each key once, never twice at a time, failures later and later.
 
+The first change of a quiet object is served at once, and a shower of changes a few times a second. Namespaces take
+turns, so that whoever has a thousand objects does not keep the others waiting.
+
 It holds no task and no timer; time is asked of the clock that it was given.
 """
 
@@ -13,6 +16,8 @@ from dataclasses import dataclass
 
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 300.0
+# Changes of a busy fleet come in showers; one decision serves them all.
+_PACE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,17 +34,22 @@ class QueueClosed(Exception):  # noqa: N818 - an end, not an error
 
 
 class WorkQueue:
-    """Keys in the order in which they came, without repetition."""
+    """Keys in the order in which they came, without repetition, the namespaces in turn."""
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        pace_seconds: float = _PACE_SECONDS,
     ) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._ready: deque[Key] = deque()
+        self._pace_seconds = pace_seconds
+        self._ready: dict[str, deque[Key]] = {}
+        self._next_namespaces: deque[str] = deque()
+        self._rests_until: dict[Key, float] = {}
+        self._rests: deque[tuple[float, Key]] = deque()
         self._waiting: set[Key] = set()
         self._taken: set[Key] = set()
         self._again: set[Key] = set()
@@ -50,16 +60,16 @@ class WorkQueue:
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._again)
+        return len(self._waiting) + len(self._again)
 
     def add(self, key: Key) -> None:
-        """Ask for a key to be reconciled; while it is being worked on, once more after that."""
+        """Ask for a key to be reconciled; while it is being worked on or rests, once more after that."""
         if key in self._taken:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.append(key)
-            self._wake.set()
+        elif (rest := self._rests_until.get(key, 0.0) - self._clock()) > 0:
+            self.add_after(key, rest)
+        else:
+            self._put(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Ask for a key later; of several wishes the earliest counts."""
@@ -72,11 +82,17 @@ class WorkQueue:
     def take(self) -> Key | None:
         """Hand out the next key, if any is ready now; it must be given back with `done`."""
         self._promote()
-        if not self._ready:
+        if not self._next_namespaces:
             return None
-        key = self._ready.popleft()
+        namespace = self._next_namespaces.popleft()
+        key = self._ready[namespace].popleft()
+        if self._ready[namespace]:
+            self._next_namespaces.append(namespace)
+        else:
+            del self._ready[namespace]
         self._waiting.discard(key)
         self._taken.add(key)
+        self._let_rest(key)
         # What was wished for later is served by this turn, which says itself when to look again.
         self._due.pop(key, None)
         return key
@@ -127,10 +143,32 @@ class WorkQueue:
         self._closed = True
         self._wake.set()
 
+    def _put(self, key: Key) -> None:
+        if key in self._waiting:
+            return
+        self._waiting.add(key)
+        if key.namespace not in self._ready:
+            self._ready[key.namespace] = deque()
+            self._next_namespaces.append(key.namespace)
+        self._ready[key.namespace].append(key)
+        self._wake.set()
+
+    def _let_rest(self, key: Key) -> None:
+        now = self._clock()
+        while self._rests and self._rests[0][0] <= now:
+            until, rested = self._rests.popleft()
+            if self._rests_until.get(rested) == until:
+                del self._rests_until[rested]
+        self._rests_until[key] = now + self._pace_seconds
+        self._rests.append((now + self._pace_seconds, key))
+
     def _promote(self) -> None:
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             due, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:
                 del self._due[key]
-                self.add(key)
+                if key in self._taken:
+                    self._again.add(key)
+                else:
+                    self._put(key)

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.manifests.children import build_children, build_config_map, build_control_secret, control_token
-from voicefleet.manifests.pod import build_pod, plan_pods
+from voicefleet.fleet.render import Rendered, render_agent
+from voicefleet.manifests.children import build_control_secret, control_token
+from voicefleet.manifests.revision import Revision, build_config_map, build_pod, read_revision, render_revision
 from voicefleet.manifests.secrets import secrets_of_worker
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
@@ -36,24 +37,30 @@ def pool(name: str = "providerpool", **spec: object) -> ProviderPool:
 
 
 def revision(of: VoiceAgent, on: ProviderPool | None = None, image: str = IMAGE) -> str:
-    return plan_pods(of, on or pool(), default_image=image).revision
+    return render(of, on, image).name
+
+
+def render(of: VoiceAgent, on: ProviderPool | None = None, image: str = IMAGE) -> Revision:
+    return render_revision(of, on or pool(), default_image=image)
 
 
 def test_the_sample_becomes_these_objects() -> None:
     """The golden file is the pod that people see; rewrite it with `python -m tests.core.test_fleet_manifests`."""
-    assert yaml.safe_load(GOLDEN.read_text()) == render()
+    assert yaml.safe_load(GOLDEN.read_text()) == draw()
 
 
-def render() -> list[dict[str, Any]]:
+def draw() -> list[dict[str, Any]]:
     one = agent()
-    pods = plan_pods(one, pool(), default_image=IMAGE)
-    children = [child for child in build_children(one, pool()) if child["kind"] != "ConfigMap"]
-    return [*children, build_pod(one, pods, 0)]
+    rendered = render_agent(one, pool(), default_image=IMAGE, operator_namespace="operators")
+    assert isinstance(rendered, Rendered)
+    children = [child for child in rendered.children if child["kind"] != "ConfigMap"]
+    return [*children, build_pod(one, rendered.revision, 0)]
 
 
 @pytest.mark.parametrize("name", ["voiceagent", "voiceagent-complete", "voiceagent-realtime"])
 def test_the_worker_reads_back_the_spec_that_was_written(name: str) -> None:
-    data = build_config_map(agent(name), pool("providerpool-complete"))["data"]
+    one = agent(name)
+    data = build_config_map(one, render(one, pool("providerpool-complete")))["data"]
 
     read = VoiceAgent.model_validate(json.loads(data["agent.json"]))
     assert read.spec.agents == agent(name).spec.agents
@@ -82,13 +89,44 @@ def test_a_change_of_size_touches_no_worker(change: dict[str, Any]) -> None:
     [
         {"agents": [{"name": "front-desk", "instructions": "Say nothing."}]},
         {"languages": ["de"]},
-        {"worker": {"resources": {"cpu": 2}}},
+        {"worker": {"resources": {"ephemeralStorage": "20Gi"}}},
         {"worker": {"podTemplate": {"labels": {"team": "a"}}}},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_change_of_what_workers_do_makes_a_new_revision(change: dict[str, Any]) -> None:
     assert revision(agent(**change)) != revision(agent())
+
+
+def test_a_change_of_cores_or_memory_is_made_in_running_pods_and_makes_no_revision() -> None:
+    larger = agent(worker={"resources": {"cpu": 2, "memory": "6Gi"}})
+
+    assert revision(larger) == revision(agent(worker={"resources": {"cpu": 4}})) == revision(agent(worker={}))
+    assert render(larger).resources == {"cpu": "2", "memory": "6Gi"}
+
+
+def test_a_revision_can_be_made_again_from_what_was_kept() -> None:
+    one = agent("voiceagent-complete")
+    rendered = render(one, pool("providerpool-complete"))
+
+    kept = read_revision(rendered.name, build_config_map(one, rendered))
+
+    assert kept == rendered
+    assert kept is not None
+    assert build_pod(one, kept, 3) == build_pod(one, rendered, 3)
+
+
+@pytest.mark.parametrize("data", [{}, {"pod.json": "no json"}, {"pod.json": "{}"}, {"pod.json": "[]"}])
+def test_a_revision_that_somebody_broke_is_no_revision(data: dict[str, str]) -> None:
+    assert read_revision("abc", {"data": data}) is None
+
+
+def test_a_worker_reads_the_files_of_its_own_revision() -> None:
+    one = render(agent())
+
+    volume = next(volume for volume in one.spec["volumes"] if volume["name"] == "spec")
+    assert volume["configMap"]["name"] == f"receptionist-{one.name}"
+    assert {item["key"] for item in volume["configMap"]["items"]} == {"agent.json", "pool.json"}
 
 
 def test_a_change_of_image_or_pool_makes_a_new_revision() -> None:
@@ -124,7 +162,7 @@ def test_keys_of_tools_and_look_ups_are_mounted_too() -> None:
 
 def test_a_variable_of_the_template_cannot_pass_for_our_own() -> None:
     mine = {"env": [{"name": "VOICEFLEET_REVISION", "value": "forged"}, {"name": "A", "value": "b"}]}
-    pods = plan_pods(agent(worker={"podTemplate": mine}), pool(), default_image=IMAGE)
+    pods = render(agent(worker={"podTemplate": mine}))
 
     env = pods.spec["containers"][0]["env"]
     assert [variable["name"] for variable in env] == ["A", "VOICEFLEET_REVISION", "VOICEFLEET_POD_UID"]
@@ -132,7 +170,7 @@ def test_a_variable_of_the_template_cannot_pass_for_our_own() -> None:
 
 
 def test_a_pod_is_told_who_it_is() -> None:
-    pods = plan_pods(agent(), pool(), default_image=IMAGE)
+    pods = render(agent())
 
     told = {"name": "VOICEFLEET_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
     assert told in pods.spec["containers"][0]["env"]
@@ -150,4 +188,4 @@ def test_the_token_follows_from_key_and_name() -> None:
 
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(yaml.safe_dump(render(), sort_keys=False))
+    GOLDEN.write_text(yaml.safe_dump(draw(), sort_keys=False))

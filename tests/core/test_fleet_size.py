@@ -9,7 +9,9 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.fleet import plan_size
+from voicefleet.autoscaling.load import Size
+from voicefleet.fleet import Fleet
+from voicefleet.fleet.size import plan_fleet_size
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,10 @@ class Case:
 
 
 CASES = (
-    Case("no call, the minimum stays", (), (1, "Min"), (("warmFloorSlots", 0),)),
+    Case("no call, the minimum stays", (), (1, "Demand"), (("warmFloorSlots", 0),)),
     Case("ten calls and two warm slots fill one worker", (10,), (1, "Demand")),
     Case("eleven calls and two warm slots need a second", (11,), (2, "Demand")),
-    Case("calls are counted over all workers", (12, 11), (3, "Demand")),
+    Case("calls are counted over all workers", (12, 11), (3, "WarmFloor")),
     Case("the maximum binds", (12, 12, 12), (3, "Max"), (("max", 3),)),
     Case("the minimum binds", (1,), (4, "Min"), (("min", 4),)),
 )
@@ -36,22 +38,26 @@ def spec(**changes: object) -> VoiceAgentSpec:
     return VoiceAgent.model_validate(manifest).spec
 
 
+def plan_size(of: VoiceAgentSpec, seen: Fleet) -> Size:
+    return plan_fleet_size(of, seen, make.lessons(), (), now=NOW)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)
 def test_the_size_follows_the_calls(case: Case) -> None:
     workers = (make.busy(f"desk-new-{number}", calls=calls) for number, calls in enumerate(case.calls))
 
-    size = plan_size(spec(scaling=dict(case.scaling)), fleet(*workers), now=NOW)
+    size = plan_size(spec(scaling=dict(case.scaling)), fleet(*workers))
 
     assert (size.desired, size.limit) == case.want
 
 
 def test_an_external_scaler_has_the_last_word() -> None:
-    size = plan_size(spec(scaling={"mode": "External"}, replicas=7), fleet(), now=NOW)
+    size = plan_size(spec(scaling={"mode": "External"}, replicas=7), fleet())
 
     assert (size.desired, size.limit) == (7, "External")
 
 
 def test_a_suspended_agent_wants_no_workers() -> None:
-    size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)), now=NOW)
+    size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)))
 
     assert (size.desired, size.limit) == (0, "Suspended")

@@ -1,5 +1,6 @@
 """What people read at three in the morning."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.status import ProviderPoolStatus
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble
+from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, plan_agent
 from voicefleet.names import Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
@@ -32,8 +34,16 @@ def pool(namespace: str = "voice") -> ProviderPool:
     return ProviderPool.model_validate(manifest)
 
 
+def observe(of: VoiceAgent, seen: Fleet, on: ProviderPool | None, *, allowed: bool = True) -> AgentSeen:
+    obstacle = find_obstacle(of, on, pool_is_allowed=allowed)
+    rendered = render_agent(of, on, default_image="w", operator_namespace="o") if on and not obstacle else None
+    if isinstance(rendered, Trouble):
+        obstacle, rendered = rendered, None
+    return AgentSeen(of, seen, make.lessons(), on, rendered, obstacle)
+
+
 def revision() -> str:
-    steps = plan_agent(AgentSeen(agent(), fleet(), pool()), default_image="w", now=NOW)
+    steps = plan_agent(observe(agent(), fleet(), pool()), now=NOW)
     assert steps.revision is not None
     return steps.revision
 
@@ -47,8 +57,8 @@ def report(
     on: ProviderPool | None = None,
     allowed: bool = True,
 ) -> VoiceAgentStatus:
-    everything = AgentSeen(of or agent(), seen, on, pool_is_allowed=allowed)
-    steps = plan_agent(everything, default_image="w", now=NOW + after)
+    everything = replace(observe(of or agent(), seen, on, allowed=allowed), before=before)
+    steps = plan_agent(everything, now=NOW + after)
     return report_agent(everything, steps, before, now=NOW + after)
 
 
@@ -152,10 +162,10 @@ def test_the_same_twice_is_the_same_status() -> None:
 def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
     first = report(fleet(), on=None)
     reworded = report(fleet(), first, after=timedelta(seconds=60), on=pool("other"), allowed=False)
-    mended = report(fleet(make.idle(f"desk-{revision()}-0")), first, after=timedelta(seconds=60), on=pool())
+    mended = report(fleet(make.idle(f"desk-{revision()}-0")), first, after=timedelta(seconds=10), on=pool())
 
     assert reworded.conditions[0].last_transition_time == "2026-03-02T12:00:00Z"
-    assert mended.conditions[0].last_transition_time == "2026-03-02T12:01:00Z"
+    assert mended.conditions[0].last_transition_time == "2026-03-02T12:00:10Z"
     assert mended.conditions[1].last_transition_time == "2026-03-02T12:00:00Z"
 
 
@@ -183,12 +193,12 @@ def test_workers_that_stay_only_because_others_are_silent_are_not_told_as_wanted
     status = report(fleet(make.idle(f"{name}-0"), make.idle(f"{name}-1"), make.silent(f"{name}-2")), on=pool())
 
     assert said(status)["Reconciling"] == "True LoadUnknown"
-    assert "1 silent worker may hold others" in status.conditions[1].message
+    assert "1 worker says nothing and may hold calls" in status.conditions[1].message
 
 
 def test_what_the_cluster_refuses_is_told_while_workers_go_on() -> None:
-    seen = AgentSeen(agent(), fleet(make.idle(f"desk-{revision()}-0")), pool())
-    steps = plan_agent(seen, default_image="w", now=NOW)
+    seen = observe(agent(), fleet(make.idle(f"desk-{revision()}-0")), pool())
+    steps = plan_agent(seen, now=NOW)
     refused = Trouble(Reason.REFUSED, "exceeded quota")
 
     status = report_agent(seen, steps, NONE, now=NOW, refused=refused)
@@ -211,16 +221,6 @@ def test_a_field_that_does_nothing_yet_is_named() -> None:
     status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
 
     assert "this version does not act on spec.recording, spec.billing" in status.conditions[0].message
-
-
-def test_a_wish_about_the_fleet_that_does_nothing_yet_is_named() -> None:
-    wishes = agent(scaling={"max": 5, "scaleDownDelaySeconds": 60}, rollout={"paused": True}, deletionPolicy="Now")
-
-    status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
-
-    assert status.conditions[0].message.endswith(
-        "this version does not act on spec.scaling.scaleDownDelaySeconds, spec.rollout.paused, spec.deletionPolicy"
-    )
 
 
 def test_defaults_that_the_server_wrote_are_no_wishes() -> None:

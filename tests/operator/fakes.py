@@ -1,15 +1,18 @@
 """The outside of a handler, in memory: a cluster that keeps what it is given, and workers that obey."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support.fleet import NOW
 from voicefleet.fleet import Heard, Mark, PodRef
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.pod import busy_labels
+from voicefleet.report.events import Note
 from voicefleet.wire import WorkerState
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import PODS, Body, ResourceType
+from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Address, Ports
 from voicefleet_operator.workqueue import Key
 
@@ -25,6 +28,8 @@ class FakeCluster:
         self.events: list[Body] = []
         self.labels: Mapping[str, str] = {}
         self.writes: list[str] = []
+        self.told: list[Note] = []
+        self.forgotten: list[str] = []
 
     def put(self, resource: ResourceType, body: Body) -> Body:
         """Let an object be there."""
@@ -76,6 +81,59 @@ class FakeCluster:
         labels = {**pod["metadata"]["labels"], **busy_labels(busy=mark.busy)}
         self.put(PODS, {**pod, "metadata": {**pod["metadata"], "labels": labels}})
 
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+        """Write it down."""
+        self.writes.append(f"annotate {pod.name}")
+        known = self.cache.pods.get(namespace, pod.name)
+        assert known is not None
+        noted = {**known["metadata"].get("annotations", {}), **annotations}
+        self.put(PODS, {**known, "metadata": {**known["metadata"], "annotations": noted}})
+
+    async def end_pod(self, namespace: str, pod: PodRef) -> None:
+        """Delete it whatever it holds."""
+        known = self.cache.pods.get(namespace, pod.name)
+        assert known is not None
+        self.writes.append(f"end {pod.name}")
+        self.cache.observe(PODS, known, gone=True)
+
+    async def resize_pod(self, namespace: str, pod: PodRef, resources: Mapping[str, str]) -> None:
+        """Give it the size."""
+        known = self.cache.pods.get(namespace, pod.name)
+        assert known is not None
+        self.writes.append(f"resize {pod.name}")
+        (container,) = known["spec"]["containers"]
+        sized = {**container, "resources": {"requests": dict(resources), "limits": dict(resources)}}
+        self.put(PODS, {**known, "spec": {**known["spec"], "containers": [sized]}})
+
+    async def set_finalizers(self, resource: ResourceType, body: Body, finalizers: Sequence[str]) -> None:
+        """Set them; the last one gone, an object that is being deleted goes."""
+        self.writes.append(f"finalizers {body['metadata']['name']} {list(finalizers)}")
+        known = self.cache.store(resource).get(body["metadata"]["namespace"], body["metadata"]["name"])
+        assert known is not None
+        if "deletionTimestamp" in known["metadata"] and not finalizers:
+            self.cache.observe(resource, known, gone=True)
+        else:
+            self.put(resource, {**known, "metadata": {**known["metadata"], "finalizers": list(finalizers)}})
+
+    async def read_config_map(self, namespace: str, name: str) -> Body | None:
+        """Return what was applied."""
+        return self.applied.get(f"ConfigMap/{name}") if namespace else None
+
+    async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
+        """Delete it, if it is there."""
+        assert namespace == owner["metadata"]["namespace"]
+        if self.applied.pop(f"{kind}/{name}", None) is not None:
+            self.writes.append(f"delete {kind}/{name}")
+
+    async def tell(self, note: Note, about: Body) -> None:
+        """Note it; it is no write of an object that anybody reads."""
+        assert about
+        self.told.append(note)
+
+    def forget(self, uid: str) -> None:
+        """Note it."""
+        self.forgotten.append(uid)
+
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
         """Set the status."""
         self.writes.append(f"status {body['metadata']['name']}")
@@ -113,12 +171,25 @@ class FakeWorkers:
         """Obey."""
         self.states[uid] = self.states[uid].model_copy(update={"cordoned": False})
 
+    async def report_load(self, uid: str, load: float) -> None:
+        """Obey."""
+        self.states[uid] = self.states[uid].model_copy(update={"asked_load": load})
+
 
 def build_ports() -> tuple[Ports, FakeCluster, FakeWorkers]:
     """Return an outside, and the two fakes in it."""
     cache = Cache()
     cluster, workers = FakeCluster(cache), FakeWorkers()
-    ports = Ports(cache, cluster, workers, control_key=b"k" * 32, worker_image="worker:1", now=lambda: NOW)
+    ports = Ports(
+        cache,
+        cluster,
+        workers,
+        control_key=b"k" * 32,
+        worker_image="worker:1",
+        now=lambda: NOW,
+        # A clock by which so much time passes between two words that none is too early.
+        pacer=Pacer(clock=itertools.count(step=10).__next__),
+    )
     return ports, cluster, workers
 
 

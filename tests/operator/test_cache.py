@@ -114,3 +114,56 @@ def test_what_is_known_already_concerns_nobody() -> None:
 
     assert cache.observe(PODS, body("desk-1-0", 1)) == []
     assert cache.observe(PODS, body("unknown", 1), gone=True) == []
+
+
+def pod(name: str, *, node: str, spec: dict[str, Any]) -> Body:
+    made = body(name, 1)
+    return {**made, "spec": {**spec, "nodeName": node}, "status": {"phase": "Running"}}
+
+
+def test_twins_hold_what_they_have_in_common_only_once(store: Store) -> None:
+    for number in range(3):
+        store.put(pod(f"pod-{number}", node=f"node-{number}", spec={"containers": [{"name": "worker", "env": []}]}))
+
+    bodies = [store.get("voice", f"pod-{number}") for number in range(3)]
+
+    assert [found["spec"]["nodeName"] for found in bodies if found] == ["node-0", "node-1", "node-2"]
+    assert len({id(found["spec"]["containers"]) for found in bodies if found}) == 1
+    assert len({id(found["metadata"]["labels"]) for found in bodies if found}) == 1
+
+
+def test_pods_that_differ_share_nothing_that_differs(store: Store) -> None:
+    store.put(pod("old", node="node", spec={"containers": [{"name": "worker", "image": "one"}]}))
+    store.put(pod("new", node="node", spec={"containers": [{"name": "worker", "image": "two"}]}))
+
+    found = store.get("voice", "new")
+
+    assert found is not None
+    assert found["spec"]["containers"] == [{"name": "worker", "image": "two"}]
+
+
+def test_the_users_of_a_pool_are_found_without_looking_at_all_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache()
+    for name, pool in (("a", "one"), ("b", "two"), ("c", "one")):
+        cache.observe(VOICE_AGENTS, {**body(name, 1), "spec": {"providerPoolRef": {"name": pool}}})
+    monkeypatch.delattr(Store, "__iter__")
+
+    assert [user["metadata"]["name"] for user in cache.users_of("voice", "one")] == ["a", "c"]
+
+
+def test_an_agent_that_changes_its_pool_is_a_user_of_the_new_one_only() -> None:
+    cache = Cache()
+    cache.observe(VOICE_AGENTS, {**body("a", 1), "spec": {"providerPoolRef": {"name": "one"}}})
+    cache.observe(VOICE_AGENTS, {**body("a", 2), "spec": {"providerPoolRef": {"name": "two"}}})
+
+    assert cache.users_of("voice", "one") == []
+    assert len(cache.users_of("voice", "two")) == 1
+    cache.observe(VOICE_AGENTS, body("a", 3), gone=True)
+    assert cache.users_of("voice", "two") == []
+
+
+def test_asking_about_an_agent_that_nobody_knows_leaves_no_trace(store: Store) -> None:
+    for number in range(10):
+        assert store.of_agent("voice", f"unknown-{number}") == []
+
+    assert not store._by_agent

@@ -1,6 +1,7 @@
 """One turn about one object, with an outside in memory."""
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +17,7 @@ from voicefleet_operator.ports import Ports
 from voicefleet_operator.workqueue import Key
 
 POOL = sample("providerpool")
+GENERATIONS = itertools.count(1)
 KEY = Key("VoiceAgent", "voice", "desk")
 
 
@@ -33,8 +35,31 @@ class World:
 
     def apply(self, **spec: object) -> Body:
         manifest = minimal("VoiceAgent")
-        manifest["metadata"]["name"] = "desk"
-        return self.cluster.put(VOICE_AGENTS, resource(manifest, **spec))
+        manifest["metadata"] |= {"name": "desk", "finalizers": ["voicefleet.dev/drain"]}
+        body = resource(manifest, **spec)
+        body["metadata"]["generation"] = next(GENERATIONS)
+        return self.cluster.put(VOICE_AGENTS, body)
+
+    async def run(self, **spec: object) -> None:
+        """Bring a fleet up."""
+        self.apply(**spec)
+        self.apply_pool()
+        await self.turn()
+        self.cluster.run_pods()
+        self.everybody_says(calls=0)
+        await self.turn()
+
+    def delete(self) -> None:
+        """Ask for the agent to go."""
+        agent = self.ports.cache.agents.get("voice", "desk")
+        assert agent is not None
+        metadata = {**agent["metadata"], "deletionTimestamp": "2026-03-02T12:00:00Z"}
+        self.cluster.put(VOICE_AGENTS, {**agent, "metadata": metadata})
+
+    def message(self, kind: str) -> str:
+        """Return what a condition says."""
+        found = next(c for c in self.status()["conditions"] if c["type"] == kind)
+        return str(found["message"])
 
     def apply_pool(self, **spec: object) -> None:
         manifest = copy.deepcopy(POOL)
@@ -67,13 +92,17 @@ async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) ->
 
     writes = await world.turn()
 
-    assert writes[:4] == [
+    (pod,) = world.ports.cache.pods
+    revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
+    assert writes == [
         "create desk-control",
         "apply ServiceAccount/desk-worker",
-        "apply ConfigMap/desk-spec",
+        f"apply ConfigMap/desk-{revision}",
         "apply PodDisruptionBudget/desk-busy",
+        "apply NetworkPolicy/desk-worker",
+        f"create desk-{revision}-0",
+        "status desk",
     ]
-    assert [write.split()[0] for write in writes[4:]] == ["create", "status"]
     assert world.condition("Reconciling") == "True WorkersStarting"
 
 
@@ -127,8 +156,64 @@ async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) 
     metadata = {**agent["metadata"], "deletionTimestamp": "2026-03-02T12:00:00Z"}
     world.cluster.put(VOICE_AGENTS, {**agent, "metadata": metadata})
 
+    assert await world.turn() == ["finalizers desk []"]
+    assert world.ports.cache.agents.get("voice", "desk") is None
+
+
+async def test_an_agent_that_is_being_deleted_waits_for_its_calls(world: World) -> None:
+    await world.run()
+    world.everybody_says(calls=1)
+    await world.turn()
+    world.delete()
+
     assert await world.turn() == ["status desk"]
     assert world.condition("Reconciling") == "True Deleting"
+    assert "waits for 1 call to end" in world.message("Reconciling")
+    assert [worker.cordoned for worker in world.workers.states.values()] == [True]
+
+    (uid,) = world.workers.states
+    world.workers.states[uid] = world.workers.states[uid].model_copy(update={"sessions": ()})
+    # Guarded as long as it is marked busy, so it is marked first.
+    assert [write.split()[0] for write in await world.turn()] == ["mark", "status"]
+    assert [write.split()[0] for write in await world.turn()] == ["delete"]
+    assert await world.turn() == ["finalizers desk []"]
+
+
+async def test_whoever_deletes_in_haste_does_not_wait(world: World) -> None:
+    await world.run(deletionPolicy="Now")
+    world.everybody_says(calls=1)
+    await world.turn()
+    world.delete()
+
+    assert [write.split()[0] for write in await world.turn()] == ["end", "status"]
+    assert await world.turn() == ["finalizers desk []"]
+
+
+async def test_an_agent_that_cannot_be_read_can_be_deleted_and_loses_no_call(world: World) -> None:
+    await world.run()
+    world.everybody_says(calls=1)
+    world.apply(agents=[])
+    await world.turn()
+    world.delete()
+
+    assert "finalizers desk []" not in await world.turn()
+    assert [worker.cordoned for worker in world.workers.states.values()] == [True]
+    world.workers.states = {uid: state(cordoned=True) for uid in world.workers.states}
+    await world.turn()
+    await world.turn()
+    assert await world.turn() == ["finalizers desk []"]
+
+
+async def test_what_is_remembered_of_an_agent_goes_with_it(world: World) -> None:
+    await world.run()
+    agent = world.ports.cache.agents.get("voice", "desk")
+    assert agent is not None
+    world.ports.cache.observe(VOICE_AGENTS, agent, gone=True)
+
+    await world.turn()
+
+    assert world.ports.memories == {}
+    assert world.cluster.forgotten == [agent["metadata"]["uid"]]
 
 
 async def test_pods_of_a_namesake_that_is_gone_are_not_counted(world: World) -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.fleet import NOW
 from voicefleet.fleet import Worker
 from voicefleet.names import Reason
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.kube import PODS
 from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
 
 Body = dict[str, Any]
@@ -142,3 +144,25 @@ def test_trouble_is_told_in_words(pod: Body, reason: Reason, words: str) -> None
 @pytest.mark.parametrize("state", [{"running": {}}, waiting("ContainerCreating"), {}])
 def test_doubt_about_a_pod_keeps_it(state: Body) -> None:
     assert not Worker(read_pod(body(state=state, phase="Pending"))).may_be_deleted(NOW)
+
+
+def kept(cache: Cache, read: Body, version: int) -> Body:
+    """Let the cache take in a pod, and return it as the cache has it."""
+    cache.observe(PODS, {**read, "metadata": {**read["metadata"], "resourceVersion": str(version)}})
+    (found,) = list(cache.pods)
+    return found
+
+
+def test_a_pod_that_did_not_change_is_read_once_and_one_that_did_is_read_anew() -> None:
+    cache = Cache()
+    before = kept(cache, body(phase="Pending"), 1)
+
+    assert read_pod(before) is read_pod(before)
+    assert read_pod(kept(cache, body(phase="Running"), 2)).phase == "Running"
+
+
+def test_what_the_kubelet_complains_of_is_not_remembered_for_longer_than_it_complains() -> None:
+    pod = kept(Cache(), body(state=waiting("ContainerCreating")), 1)
+
+    assert read_pod(pod, 'MountVolume.SetUp failed for volume "secret-0" : secret "livekit" not found').trouble
+    assert read_pod(pod).trouble is None

@@ -251,3 +251,61 @@ async def test_the_last_turns_do_not_take_our_own_end_for_silence(worker: Worker
 
     assert calls(streams) == 1
     assert worker.commands == []
+
+
+async def test_a_worker_that_talks_nonsense_for_ever_does_not_fill_the_log(
+    worker: Worker, streams: WorkerStreams, caplog: pytest.LogCaptureFixture
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    for _ in range(50):
+        worker.lines.put_nowait(b"{nonsense\n")
+    worker.says(calls=3)
+
+    await until(lambda: calls(streams) == 3)
+
+    complaints = [record for record in caplog.records if "cannot be read" in record.message]
+    assert len(complaints) == 3
+    assert complaints[-1].__dict__["no_more_of_this"] is True
+
+
+def test_who_hangs_up_at_once_is_dialed_less_and_less_and_a_good_stream_at_once() -> None:
+    pauses = [0.1]
+    for _ in range(8):
+        pauses.append(module._next_pause(pauses[-1], lasted_seconds=0.01))
+
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    assert module._next_pause(5.0, lasted_seconds=60) == 0.1
+
+
+async def test_thousands_are_not_dialed_all_at_once(streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+    dialing: set[str] = set()
+    most = 0
+
+    async def dial(_begin: object, host: str, _port: int) -> None:
+        nonlocal most
+        dialing.add(host)
+        most = max(most, len(dialing))
+        await asyncio.sleep(0)
+        dialing.discard(host)
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", dial)
+    streams.follow(KEY, {f"uid-{n}": Address("voice", f"desk-{n}", f"10.0.0.{n}", "token") for n in range(200)})
+
+    await streams.settle(5)
+
+    assert most == 64
+
+
+async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Worker, queue: WorkQueue) -> None:
+    metrics = Metrics()
+    streams = WorkerStreams(queue, metrics, now=lambda: NOW)
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=2)
+    await until(lambda: calls(streams) == 2)
+
+    streams.follow(KEY, {"uid": ADDRESS})
+    metrics.delays.decided(KEY)
+    await streams.close()
+
+    assert metrics.registry.get_sample_value("voicefleet_operator_decision_delay_seconds_count") == 1

@@ -8,7 +8,7 @@ from voicefleet_operator.workqueue import WorkQueue
 
 
 def test_kopf_has_nothing_but_handlers_that_watch() -> None:
-    registry = build_registry(Cache(), WorkQueue(), client.Configuration())
+    registry = build_registry(Cache(), WorkQueue(), None, client.Configuration())
 
     assert len(registry._watching._handlers) == 3
     assert not registry._changing._handlers

@@ -1,12 +1,14 @@
 """The queue, on a clock that only the test moves."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
 
 A, B = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
+PACE_SECONDS = 0.2
 
 
 class Clock:
@@ -41,15 +43,79 @@ def test_keys_come_in_the_order_in_which_they_were_asked_for(queue: WorkQueue) -
     assert (queue.take(), queue.take()) == (B, A)
 
 
-def test_a_key_that_changes_while_it_is_worked_on_comes_again_afterwards_and_never_at_once(queue: WorkQueue) -> None:
+def test_a_key_that_changes_while_it_is_worked_on_comes_again_afterwards_and_never_at_once(
+    queue: WorkQueue, clock: Clock
+) -> None:
     queue.add(A)
     queue.take()
+    clock.seconds += 1
     queue.add(A)
     queue.add(A)
 
     assert queue.take() is None
     queue.done(A)
     assert (queue.take(), queue.take()) == (A, None)
+
+
+def test_the_first_change_is_served_at_once_and_a_shower_of_them_five_times_a_second(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    served = []
+    for tick in range(100):  # one second, a change each 10 ms
+        queue.add(A)
+        if queue.take() is not None:
+            served.append(tick)
+            queue.done(A)
+        clock.seconds += 0.01
+
+    assert served[0] == 0
+    assert len(served) == 5
+    # A binary clock makes a hundredth of a second now and then a little more.
+    assert all(20 <= late - early <= 21 for early, late in pairwise(served))
+
+
+def test_the_last_change_of_a_shower_is_not_lost(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    queue.take()
+    queue.done(A)
+    queue.add(A)
+
+    assert queue.take() is None
+    assert queue.next_due_seconds() == pytest.approx(PACE_SECONDS)
+    clock.seconds += PACE_SECONDS + 0.001
+    assert queue.take() == A
+
+
+def test_one_busy_key_does_not_slow_down_another(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.take()
+    queue.done(A)
+    queue.add(B)
+
+    assert queue.take() == B
+
+
+def test_namespaces_take_turns_so_that_a_large_one_does_not_keep_a_small_one_waiting(queue: WorkQueue) -> None:
+    large = [Key("VoiceAgent", "large", str(number)) for number in range(100)]
+    for key in large:
+        queue.add(key)
+    small = Key("VoiceAgent", "small", "only")
+    queue.add(small)
+
+    assert [queue.take() for _ in range(3)] == [large[0], small, large[1]]
+
+
+def test_nothing_is_remembered_of_keys_that_rested(queue: WorkQueue, clock: Clock) -> None:
+    for number in range(1_000):
+        key = Key("VoiceAgent", "voice", str(number))
+        queue.add(key)
+        queue.take()
+        queue.done(key)
+        clock.seconds += 0.01
+
+    # A fifth of a second of keys, and not a thousand.
+    assert len(queue._rests_until) <= 21
+    assert len(queue._rests) <= 21
 
 
 def test_of_several_delays_the_earliest_counts(queue: WorkQueue, clock: Clock) -> None:

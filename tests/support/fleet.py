@@ -4,7 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from voicefleet.fleet import Fleet, FleetPlan, Heard, Pod, PodRef, Size, Trouble, Wanted, Worker
+from voicefleet.api.voiceagent.scaling import Scaling
+from voicefleet.autoscaling.arrivals import ArrivalRate
+from voicefleet.autoscaling.history import History
+from voicefleet.autoscaling.load import Lessons, Rules, Size
+from voicefleet.fleet import Fleet, FleetPlan, Heard, Pod, PodRef, Trouble, Wanted, Worker
 from voicefleet.names import Reason
 from voicefleet.wire import Session, WorkerState
 
@@ -26,7 +30,7 @@ def pod(name: str, **fields: object) -> Pod:
 
 def state(*, calls: int = 0, **fields: object) -> WorkerState:
     """Return what a registered worker says."""
-    sessions = tuple(Session(id=f"call-{number}", age_seconds=10) for number in range(calls))
+    sessions = tuple(Session(id=f"call-{number}", age_seconds=1000) for number in range(calls))
     said = {"sequence": 1, "revision": "r", "slots": SLOTS, "sessions": sessions, "registered": True, **fields}
     return WorkerState.model_validate(said)
 
@@ -101,9 +105,17 @@ def fleet(*workers: Worker) -> Fleet:
     return Fleet(workers)
 
 
+def lessons(**fields: Any) -> Lessons:
+    """Return what a fleet knows that was watched for long and got no new call lately."""
+    scaling = Scaling()
+    history = History(Rules(SLOTS), float(scaling.startup_seconds), float(scaling.expected_call_seconds))
+    quiet = ArrivalRate(calls=0, seconds=129, silent_seconds=10_000)
+    return replace(history.lessons(NOW.timestamp()), **{"arrivals": quiet, **fields})
+
+
 def want(desired: int, revision: str = "new", *, surge: int = 25) -> Wanted:
     """Return the fleet that should be."""
-    return Wanted(revision, Size(desired, "Demand"), surge)
+    return Wanted(revision, Size(desired, "Demand", keep=desired), slots=SLOTS, max_surge_percent=surge)
 
 
 def names(refs: tuple[PodRef, ...]) -> list[str]:
@@ -111,13 +123,13 @@ def names(refs: tuple[PodRef, ...]) -> list[str]:
     return sorted(ref.name for ref in refs)
 
 
-def carry_out(plan: FleetPlan, before: Fleet, revision: str) -> Fleet:
+def carry_out(plan: FleetPlan, before: Fleet) -> Fleet:
     """Return the fleet after a plan: new workers come up idle, told ones obey, deleted ones are gone."""
     gone, told = {ref.uid for ref in plan.delete}, {ref.uid: True for ref in plan.cordon}
     told |= {ref.uid: False for ref in plan.uncordon}
     marks = {mark.pod.uid: mark.busy for mark in plan.mark}
     after = [_changed(worker, told, marks) for worker in before if worker.pod.ref.uid not in gone]
-    return Fleet((*after, *(idle(f"desk-{revision}-{number}") for number in plan.create)))
+    return Fleet((*after, *(idle(f"desk-{new.revision}-{new.number}") for new in plan.create)))
 
 
 def _changed(worker: Worker, told: dict[str, bool], marks: dict[str, bool]) -> Worker:

@@ -1,21 +1,21 @@
 """The fleet of workers behind one VoiceAgent: what is seen of it, how large it should be, and what to do next."""
 
 from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Trouble, Worker
-from voicefleet.fleet.plan import FleetPlan, Mark, Wanted, plan_fleet
-from voicefleet.fleet.size import Size, plan_size
+from voicefleet.fleet.plan import FleetPlan, Mark, NewWorker, plan_fleet
+from voicefleet.fleet.wanted import Drain, Wanted
 
 __all__ = [
     "Activity",
+    "Drain",
     "Fleet",
     "FleetPlan",
     "Heard",
     "Mark",
+    "NewWorker",
     "Pod",
     "PodRef",
-    "Size",
     "Trouble",
     "Wanted",
     "Worker",
     "plan_fleet",
-    "plan_size",
 ]

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from voicefleet.autoscaling.load import Standing, WorkerLoad
 from voicefleet.names import SILENT_AFTER_SECONDS, Reason
-from voicefleet.wire import WorkerState
+from voicefleet.wire import Session, WorkerState
 
 SILENT_AFTER = timedelta(seconds=SILENT_AFTER_SECONDS)
 
@@ -50,6 +51,17 @@ class Pod:
     marked_busy: bool = False
     trouble: Trouble | None = None
     ended_at: datetime | None = None
+    created_at: datetime | None = None
+    node_is_leaving: bool = False
+    """Its node is cordoned, drained or about to be taken away."""
+    cordoned_at: datetime | None = None
+    """Since when a worker of an older revision has taken no new calls, if that is limited."""
+    ends_calls: bool = False
+    """Somebody has written on it that it may go with its calls."""
+    resources: tuple[tuple[str, str], ...] = ()
+    """Cores and memory that it asks for."""
+    resize_refused: bool = False
+    """Its node cannot give it the size that it was asked to take."""
 
     @property
     def ended(self) -> bool:
@@ -87,6 +99,14 @@ class Activity(StrEnum):
     SILENT = "silent"
     FAILED = "failed"
     LEAVING = "leaving"
+
+
+_STANDINGS = {
+    Activity.READY: Standing.OPEN,
+    Activity.FULL: Standing.OPEN,
+    Activity.SILENT: Standing.OPEN,
+    Activity.CORDONED: Standing.CLOSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +160,24 @@ class Worker:
         if state is None or self.activity(now) is not Activity.READY:
             return 0
         return state.slots - len(state.sessions)
+
+    def load(self, now: datetime, *, slots: int) -> WorkerLoad:
+        """Return what sizing and packing look at; who never said how many slots it has is believed to have these."""
+        activity, said = self.activity(now), self.heard.state if self.heard else None
+        counts = self.state(now) is not None or activity is Activity.SILENT
+        # A pod that no node takes, or that cannot start, would not be helped by another one.
+        since = now if self.pod.created_at is None or self.pod.stuck else self.pod.created_at
+        return WorkerLoad(
+            name=self.pod.ref.uid,
+            slots=said.slots if said else slots,
+            standing=_STANDINGS.get(activity, Standing.STARTING),
+            since=since.timestamp(),
+            calls=tuple(self._began(session) for session in said.sessions) if said and counts else (),
+            known=activity is not Activity.SILENT,
+        )
+
+    def _began(self, session: Session) -> float:
+        return (self.heard.at.timestamp() if self.heard else 0.0) - session.age_seconds
 
     def takes_calls(self, now: datetime) -> bool:
         """Tell whether it serves callers, be it with a free slot or with all of them taken."""

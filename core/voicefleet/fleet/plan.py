@@ -1,4 +1,4 @@
-"""What to do next about a fleet: create, cordon, uncordon, delete.
+"""What to do next about a fleet: create, open, close, delete.
 
 It never names a pod for deletion unless `Worker.may_be_deleted`; it takes capacity away only after as much stands
 ready elsewhere; and once the fleet is as wanted it plans nothing. It knows no API and no clock.
@@ -9,20 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from voicefleet.autoscaling.choosing import Choice, choose
+from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
-from voicefleet.fleet.size import Size
-
-# A pod that ended stays this long before its place is filled again, so that a crash at once is not a crash loop.
-FAILED_REST = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The fleet that should be."""
-
-    revision: str
-    size: Size
-    max_surge_percent: int = 25
+from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
+from voicefleet.fleet.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,89 +25,215 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class NewWorker:
+    """A worker to create."""
+
+    revision: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """The next steps, safe to repeat: numbers of workers to create, and pods to act on."""
+    """The next steps, safe to repeat: workers to create, and pods to act on."""
 
     desired: int = 0
-    create: tuple[int, ...] = ()
+    create: tuple[NewWorker, ...] = ()
     cordon: tuple[PodRef, ...] = ()
     uncordon: tuple[PodRef, ...] = ()
     delete: tuple[PodRef, ...] = ()
     mark: tuple[Mark, ...] = ()
+    stamp: tuple[PodRef, ...] = ()
+    """Pods that note since when they have taken no new calls, since that is limited."""
+    end: tuple[PodRef, ...] = ()
+    """Pods whose time for the calls of an older revision is over, and whose calls are to be ended."""
+    resize: tuple[PodRef, ...] = ()
+    loads: tuple[LoadOrder, ...] = ()
+    """What workers are told to report to LiveKit, so that calls fill the fullest first."""
     held: bool = False
-    """Workers would be taken away, were not the load of some unknown (promise 8)."""
+    """No worker is taken away, since the load of some is unknown (promise 8)."""
     look_again_after: timedelta | None = None
 
     @property
     def is_empty(self) -> bool:
         """Nothing is to be done."""
-        return not (self.create or self.cordon or self.uncordon or self.delete or self.mark)
+        steps = (self.create, self.cordon, self.uncordon, self.delete, self.mark, self.stamp, self.end, self.resize)
+        return not any(steps) and not self.loads
 
 
 def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the next steps towards the wanted fleet."""
-    live = [w for w in fleet if not w.pod.leaving and not w.pod.ended]
-    ended = [w for w in fleet if w.pod.ended and not w.pod.leaving]
-    current = [w for w in live if w.pod.revision == wanted.revision]
-    old = [w for w in live if w.pod.revision != wanted.revision]
-    ranked = sorted(current, key=lambda w: _rank(w, now))
-    kept, surplus = ranked[: wanted.size.desired], ranked[wanted.size.desired :]
-    held = fleet.is_blind(now) and any(w.activity(now) in _CAPACITY for w in surplus)
-    # A rollout goes on even so: what it takes away already stands ready elsewhere.
-    leaving = _replaced(old, kept, wanted.size.desired, now) + ([] if held else surplus)
-    resting = [w for w in ended if not _has_rested(w, now)]
-    deleted = [w for w in ended if _has_rested(w, now)] + [w for w in surplus + old if w.may_be_deleted(now)]
+    parts = sort_out(wanted, fleet, now)
+    blind = fleet.is_blind(now)
+    chosen = _choose(wanted, parts, now)
+    opened = [worker for pick in chosen.values() for worker in pick.opened]
+    closing = _closing(wanted, parts, chosen, now)
+    cordoned = [
+        w for w in [*([] if blind else closing), *parts.fleeing] if _can_be_told(w, now) and not _closed(w, now)
+    ]
+    resting = [w for w in parts.ended if not _has_rested(w, wanted.rest, now)]
+    deleted = _deleted(parts, chosen, resting, now=now, blind=blind)
+    # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
+    staying = [w for w in parts.live if w not in deleted]
     return FleetPlan(
         desired=wanted.size.desired,
-        create=_new_numbers(wanted, fleet, places=len(kept) + len(resting), others=len(surplus) + len(old)),
-        cordon=_refs(w for w in leaving if _can_be_told(w, now) and not _is_cordoned(w, now)),
-        uncordon=_refs(w for w in kept if _can_be_told(w, now) and _is_cordoned(w, now)),
+        create=_created(wanted, fleet, parts, chosen, now),
+        cordon=_refs(cordoned),
+        uncordon=_refs(w for w in opened if _can_be_told(w, now) and _closed(w, now)),
         delete=_refs(deleted),
-        # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
-        mark=_marks([w for w in live if w not in deleted], now),
-        held=held,
-        look_again_after=_next_look(live, resting, now),
+        mark=_marks(staying, now),
+        stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
+        end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
+        resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
+        loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
+        held=blind and wanted.size.desired <= len(parts.live),
+        look_again_after=_next_look(wanted, parts, resting, now),
     )
 
 
 def plan_marks(fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the steps that are right even while nobody knows what the fleet should look like."""
     live = [w for w in fleet if not w.pod.leaving and not w.pod.ended]
-    return FleetPlan(desired=len(live), mark=_marks(live, now), look_again_after=_next_look(live, [], now))
+    return FleetPlan(desired=len(live), mark=_marks(live, now), look_again_after=_next_word(live, now))
 
 
-# What would be missed.
-_CAPACITY = (Activity.FULL, Activity.READY, Activity.SILENT, Activity.STARTING)
-_RANKS = {
-    Activity.FULL: 0,
-    Activity.READY: 1,
-    Activity.SILENT: 2,
-    Activity.STARTING: 3,
-    Activity.CORDONED: 4,
-    Activity.FAILED: 5,
-}
+def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
+    """Return the steps for a fleet whose VoiceAgent is being deleted: no new calls, and each worker goes empty.
+
+    Whoever wants it gone at once gives its calls no more than the grace of the pods.
+    """
+    live = [w for w in fleet if not w.pod.leaving]
+    deleted = [w for w in live if _may_go(w, now)]
+    if at_once:
+        return FleetPlan(delete=_refs(deleted), end=_refs(w for w in live if w not in deleted))
+    staying = [w for w in live if w not in deleted and not w.pod.ended]
+    return FleetPlan(
+        cordon=_refs(w for w in staying if _can_be_told(w, now) and not _closed(w, now)),
+        delete=_refs(deleted),
+        mark=_marks(staying, now),
+        look_again_after=_next_word(staying, now),
+    )
 
 
-def _rank(worker: Worker, now: datetime) -> tuple[int, int, str]:
-    """Order workers by how much is lost with them; names settle ties, so that two passes agree."""
-    return (_RANKS[worker.activity(now)], -worker.calls(now), worker.pod.ref.name)
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """What was chosen among the workers of one revision."""
+
+    create: int
+    opened: list[Worker]
+    closed: list[Worker]
+    deleted: list[Worker]
 
 
-def _replaced(old: list[Worker], kept: list[Worker], desired: int, now: datetime) -> list[Worker]:
-    """Choose the old workers whose callers the new ones can take, those with the fewest calls first."""
-    taking = sorted((w for w in old if w.takes_calls(now)), key=lambda w: (w.calls(now), w.pod.ref.name))
-    still_needed = max(0, desired - sum(w.takes_calls(now) for w in kept))
-    return taking[: max(0, len(taking) - still_needed)]
+def _choose(wanted: Wanted, parts: Parts, now: datetime) -> dict[str, _Pick]:
+    sizes = split_size(wanted, parts.calls_elsewhere(wanted.slots, now))
+    picks = {}
+    for revision, workers in parts.serving.items():
+        loads = [worker.load(now, slots=wanted.slots) for worker in workers]
+        by_uid = {worker.pod.ref.uid: worker for worker in workers}
+        choice: Choice = choose(loads, sizes[revision], now.timestamp())
+        picks[revision] = _Pick(
+            create=choice.create,
+            opened=[by_uid[uid] for uid in choice.open],
+            closed=[by_uid[uid] for uid in choice.close],
+            deleted=[by_uid[uid] for uid in choice.delete] + _never_started(workers, sizes[revision].keep, now),
+        )
+    return picks
 
 
-def _new_numbers(wanted: Wanted, fleet: Fleet, *, places: int, others: int) -> tuple[int, ...]:
-    desired = wanted.size.desired
-    surge = math.ceil(desired * wanted.max_surge_percent / 100)
-    count = max(0, min(desired - places, desired + surge - places - others))
-    endings = {w.pod.ref.name.rpartition("-")[2] for w in fleet if w.pod.revision == wanted.revision}
+def _never_started(workers: list[Worker], keep: int, now: datetime) -> list[Worker]:
+    """Return those beyond what is kept that no node has taken or that cannot start."""
+    stuck = sorted((w for w in workers if w.is_stuck(now)), key=lambda w: w.pod.ref.name, reverse=True)
+    return stuck[: max(0, len(workers) - keep)]
+
+
+def _closing(wanted: Wanted, parts: Parts, chosen: dict[str, _Pick], now: datetime) -> list[Worker]:
+    """Choose the workers that take no new calls: only as far as others have the free slots that are wanted.
+
+    Those with the fewest calls go first. A worker that only starts proves nothing yet.
+    """
+    surplus = [w for pick in chosen.values() for w in pick.closed]
+    replaced = sorted((w for w in parts.retiring if w.takes_calls(now)), key=lambda w: (w.calls(now), w.pod.ref.name))
+    spare = _open_slots(parts, now) - wanted_free(wanted, parts, now)
+    closing = []
+    for worker in [*surplus, *replaced]:
+        if worker.free_slots(now) <= spare or wanted.size.desired == 0:
+            spare -= worker.free_slots(now)
+            closing.append(worker)
+    return closing
+
+
+def wanted_free(wanted: Wanted, parts: Parts, now: datetime) -> int:
+    """Return the free slots that the wanted size leaves beside the calls that are, or may be, held."""
+    held = sum(held_calls(worker, wanted.slots, now) for worker in parts.live)
+    return max(0, wanted.size.desired * wanted.slots - held)
+
+
+def _open_slots(parts: Parts, now: datetime) -> int:
+    fleeing = {worker.pod.ref for worker in parts.fleeing}
+    return sum(worker.free_slots(now) for worker in parts.live if worker.pod.ref not in fleeing)
+
+
+def _deleted(
+    parts: Parts, chosen: dict[str, _Pick], resting: list[Worker], *, now: datetime, blind: bool
+) -> list[Worker]:
+    rested = [w for w in parts.ended if w not in resting]
+    picked = [w for pick in chosen.values() for w in pick.deleted]
+    # Of what might be opened again nothing goes while the load of others is unknown.
+    picked = [w for w in picked if not blind or w.is_stuck(now)]
+    return rested + [w for w in [*picked, *parts.retiring, *parts.fleeing] if _may_go(w, now)]
+
+
+def _may_go(worker: Worker, now: datetime) -> bool:
+    """Tell whether to delete a worker now; one that the cluster still guards is first marked as idle."""
+    return worker.may_be_deleted(now) and (worker.pod.ended or not worker.pod.marked_busy)
+
+
+def _created(
+    wanted: Wanted, fleet: Fleet, parts: Parts, chosen: dict[str, _Pick], now: datetime
+) -> tuple[NewWorker, ...]:
+    """Return the new workers: within the surge, unless callers lack slots that nobody else has."""
+    surge = math.ceil(wanted.size.desired * wanted.max_surge_percent / 100)
+    room = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing)
+    coming = sum(w.activity(now) is Activity.STARTING for workers in parts.serving.values() for w in workers)
+    coming += sum(len(pick.opened) for pick in chosen.values())
+    lacking = wanted_free(wanted, parts, now) - _open_slots(parts, now) - coming * wanted.slots
+    left = max(room, math.ceil(lacking / wanted.slots), 0)
+    created: list[NewWorker] = []
+    resting = len([w for w in parts.ended if not _has_rested(w, wanted.rest, now)])
+    for revision, pick in chosen.items():
+        count = min(left, max(0, pick.create - resting), _trusted(parts.serving[revision], now))
+        left -= count
+        resting = max(0, resting - pick.create)
+        created += [NewWorker(revision, number) for number in _free_numbers(wanted, fleet, revision, count)]
+    return tuple(created)
+
+
+def _trusted(workers: list[Worker], now: datetime) -> int:
+    """Return how many more may be tried: while some fail, no more at once than already work."""
+    troubled = any(w.pod.trouble is not None and w.pod.scheduled and not w.takes_calls(now) for w in workers)
+    if not troubled:
+        return 1_000_000
+    taking = sum(worker.takes_calls(now) for worker in workers)
+    trying = sum(worker.activity(now) in (Activity.STARTING, Activity.FAILED) for worker in workers)
+    return max(0, max(1, taking) - trying)
+
+
+def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tuple[int, ...]:
+    names = {w.pod.ref.name for w in fleet if w.pod.revision == revision} | wanted.taken_names
+    endings = {name.rpartition("-")[2] for name in names if f"-{revision}-" in name}
     taken = {int(ending) for ending in endings if ending.isdecimal()}
     free = (number for number in range(len(taken) + count) if number not in taken)
     return tuple(number for number, _ in zip(free, range(count), strict=False))
+
+
+def is_overdue(wanted: Wanted, worker: Worker, now: datetime) -> bool:
+    """Tell whether a worker of an older revision holds calls beyond the limit."""
+    since, limit = worker.pod.cordoned_at, wanted.drain.limit
+    return limit is not None and since is not None and now - since >= limit and worker.may_hold_calls(now)
+
+
+def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
+    return has_other_size(wanted, worker) and wanted.resize_in_place and not worker.pod.resize_refused
 
 
 def _can_be_told(worker: Worker, now: datetime) -> bool:
@@ -124,14 +241,14 @@ def _can_be_told(worker: Worker, now: datetime) -> bool:
     return state is not None and not state.draining
 
 
-def _is_cordoned(worker: Worker, now: datetime) -> bool:
+def _closed(worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     return state is not None and state.cordoned
 
 
-def _has_rested(worker: Worker, now: datetime) -> bool:
+def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
     ended_at = worker.pod.ended_at
-    return ended_at is None or now - ended_at >= FAILED_REST
+    return ended_at is None or now - ended_at >= rest
 
 
 def _marks(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
@@ -148,10 +265,19 @@ def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:
     return not never_came_up and worker.may_hold_calls(now)
 
 
-def _next_look(live: list[Worker], resting: list[Worker], now: datetime) -> timedelta | None:
+def _next_look(wanted: Wanted, parts: Parts, resting: list[Worker], now: datetime) -> timedelta | None:
+    looks = [_next_word(parts.live, now)]
+    looks += [w.pod.ended_at + wanted.rest - now for w in resting if w.pod.ended_at is not None]
+    limit = wanted.drain.limit
+    since = [w.pod.cordoned_at for w in parts.retiring if w.pod.cordoned_at is not None]
+    looks += [moment + limit - now for moment in since if limit and moment + limit > now]
+    times = [look for look in looks if look is not None]
+    return max(min(times), timedelta()) + timedelta(milliseconds=100) if times else None
+
+
+def _next_word(live: list[Worker], now: datetime) -> timedelta | None:
     moments = [w.heard.at + SILENT_AFTER for w in live if w.heard is not None and w.state(now) is not None]
-    moments += [w.pod.ended_at + FAILED_REST for w in resting if w.pod.ended_at is not None]
-    return max(min(moments) - now, timedelta()) + timedelta(milliseconds=100) if moments else None
+    return max(min(moments) - now, timedelta()) if moments else None
 
 
 def _refs(workers: Iterable[Worker]) -> tuple[PodRef, ...]:

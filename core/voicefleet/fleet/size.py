@@ -1,42 +1,84 @@
-"""How many workers a fleet should have.
+"""From a spec and a fleet to the question of how many workers there should be."""
 
-The number follows the calls that are held now and the warm floor; it knows no forecast.
-"""
+from datetime import datetime, timedelta
 
-import math
-from dataclasses import dataclass
-from datetime import datetime
-
+from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size
+from voicefleet.autoscaling.schedule import active_floors
+from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A number of workers, and the name of what binds it."""
+def rules_of(spec: VoiceAgentSpec) -> Rules:
+    """Return what the spec says about size."""
+    scaling = spec.scaling
+    return Rules(
+        slots_per_worker=spec.worker.sessions_per_worker,
+        min_workers=scaling.min,
+        max_workers=scaling.max,
+        target_blocked=scaling.target_blocked_fraction,
+        warm_slots=scaling.warm_floor_slots,
+        scale_to_zero=scaling.scale_to_zero,
+        hold_seconds=scaling.hold_seconds,
+        scale_down_delay_seconds=scaling.scale_down_delay_seconds,
+    )
 
-    desired: int
-    limit: str
-    reasons: tuple[str, ...] = ()
 
-
-def plan_size(spec: VoiceAgentSpec, fleet: Fleet, *, now: datetime) -> Size:
+def plan_fleet_size(
+    spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, ceilings: tuple[Ceiling, ...], *, now: datetime
+) -> Size:
     """Return how many workers there should be, and why."""
     if spec.suspend:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
-        return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",))
-    return _size_by_calls(spec, fleet.calls(now))
+        return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",), keep=spec.replicas)
+    slots = spec.worker.sessions_per_worker
+    workers = [w.load(now, slots=slots) for w in fleet if not w.pod.leaving and not w.pod.ended]
+    floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
+    outlook = Outlook(floors=floors, ceilings=ceilings)
+    return plan_size(rules_of(spec), workers, lessons, outlook, now.timestamp())
 
 
-def _size_by_calls(spec: VoiceAgentSpec, calls: int) -> Size:
-    scaling, per_worker = spec.scaling, spec.worker.sessions_per_worker
-    slots = calls + scaling.warm_floor_slots
-    # 7 calls and 2 warm slots at 12 a worker: ceil(9 / 12) = 1.
-    demand = math.ceil(slots / per_worker)
-    reason = f"{calls} calls and {scaling.warm_floor_slots} warm slots at {per_worker} a worker need {demand}"
-    if demand > scaling.max:
-        return Size(scaling.max, "Max", (reason, f"scaling.max allows {scaling.max}"))
-    if demand < scaling.min:
-        return Size(scaling.min, "Min", (reason, f"scaling.min asks for {scaling.min}"))
-    return Size(demand, "Demand", (reason,))
+def ceilings_of(
+    spec: VoiceAgentSpec, pool: ProviderPool, *, used_worker_hours: float, now: datetime
+) -> tuple[Ceiling, ...]:
+    """Return what forbids more workers: the budget, and what providers let the fleet have."""
+    return (*_budget(spec, used_worker_hours, now), *_quota(spec, pool))
+
+
+def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tuple[Ceiling, ...]:
+    budget, found = spec.scaling.budget, []
+    if budget is None:
+        return ()
+    if budget.max_cost_per_hour is not None and budget.worker_cost_per_hour:
+        workers = int(float(budget.max_cost_per_hour) / float(budget.worker_cost_per_hour))
+        reason = f"{budget.max_cost_per_hour} an hour pays for {workers} workers at {budget.worker_cost_per_hour}"
+        found.append(Ceiling("Budget", workers, reason))
+    if budget.max_worker_hours_per_day is not None:
+        left = max(0.0, budget.max_worker_hours_per_day - used_worker_hours)
+        workers = int(left / _hours_left_of_day(now))
+        words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
+        found.append(Ceiling("Budget", workers, f"{words}, enough for {workers} workers"))
+    return tuple(found)
+
+
+def _hours_left_of_day(now: datetime) -> float:
+    # Towards midnight a small rest would pay for a crowd that is billed tomorrow.
+    return max(1.0, 24 - now.hour - now.minute / 60)
+
+
+# A call hears from its first word to its last; it thinks and speaks now and then, so those quotas bound no calls.
+def _quota(spec: VoiceAgentSpec, pool: ProviderPool) -> tuple[Ceiling, ...]:
+    pipeline = spec.voice.pipeline
+    chosen = pipeline.stt.providers if pipeline is not None and spec.voice.realtime is None else ()
+    role = "Stt" if spec.voice.realtime is None else "Realtime"
+    providers = [p for p in pool.spec.providers if p.role == role and p.enabled and (not chosen or p.name in chosen)]
+    quotas = [p.quota.concurrent if p.quota else None for p in providers]
+    if not quotas or None in quotas:
+        return ()
+    streams = sum(quota for quota in quotas if quota is not None)
+    slots = spec.worker.sessions_per_worker
+    workers = -(-streams // slots)
+    names = ", ".join(p.name for p in providers)
+    return (Ceiling("ProviderQuota", workers, f"{names} allow {streams} calls at once: {workers} workers of {slots}"),)

@@ -1,18 +1,27 @@
 """The decision about one VoiceAgent, whole: what to apply, what to create, what to do with its fleet."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
 
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.dialogue import DialogueProblem, plan_dialogue
-from voicefleet.fleet.gaps import name_gaps
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, Trouble
-from voicefleet.fleet.plan import FleetPlan, Wanted, plan_fleet, plan_marks
-from voicefleet.fleet.size import Size, plan_size
+from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
+from voicefleet.fleet.render import Rendered
+from voicefleet.fleet.size import ceilings_of, plan_fleet_size
+from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.children import build_children
-from voicefleet.manifests.pod import build_pod, plan_pods
-from voicefleet.names import Reason
+from voicefleet.manifests.revision import Revision, build_pod
+from voicefleet.names import ANNOTATION_PROMOTE, FINALIZER, config_map_name
+from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, plan_rollout
+
+# Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
+_TICK = timedelta(seconds=5)
+_SCHEDULE_TICK = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +30,35 @@ class AgentSeen:
 
     agent: VoiceAgent
     fleet: Fleet
+    lessons: Lessons
     pool: ProviderPool | None = None
-    pool_is_allowed: bool = True
+    rendered: Rendered | None = None
+    obstacle: Trouble | None = None
+    kept: Mapping[str, Revision] = field(default_factory=dict)
+    """Revisions that are no longer what the spec asks for, and can be made again."""
+    before: VoiceAgentStatus = field(default_factory=VoiceAgentStatus)
+    """What was said last; a rollout goes on from there."""
+    figures: Mapping[str, Figures] = field(default_factory=dict)
+    drains: Drains | None = None
+    worker_hours: float = 0.0
+    rest: timedelta = FAILED_REST
+    taken_names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSteps:
-    """What to do about a VoiceAgent, in this order: apply, create, then the rest of the fleet's plan."""
+    """What to do about a VoiceAgent, in this order: finalizer, apply, create, then the rest of the fleet's plan."""
 
     fleet: FleetPlan
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
+    remove: tuple[tuple[str, str], ...] = ()
+    """Kind and name of children that are no longer wanted."""
+    finalizer: Literal["add", "remove"] | None = None
+    resources: Mapping[str, str] = field(default_factory=dict)
+    """Cores and memory for pods that are resized."""
     revision: str | None = None
+    rollout: RolloutDecision | None = None
     size: Size | None = None
     obstacle: Trouble | None = None
     """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays as it is."""
@@ -40,50 +66,102 @@ class AgentSteps:
     """Fields that were written down and that this version does not act on."""
 
 
-def plan_agent(seen: AgentSeen, *, default_image: str, now: datetime) -> AgentSteps:
+def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     """Return the next steps about one agent."""
-    agent = seen.agent
-    if agent.metadata.deletion_timestamp is not None:
-        return AgentSteps(plan_marks(seen.fleet, now=now))
-    obstacle = _find_obstacle(seen)
-    if obstacle is not None or seen.pool is None:
-        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle)
-    dialogue = plan_dialogue(agent, seen.pool)
-    if isinstance(dialogue, DialogueProblem):
-        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=_put_in_words(dialogue, seen.pool))
-    pods = plan_pods(agent, seen.pool, default_image=default_image)
-    size = plan_size(agent.spec, seen.fleet, now=now)
-    wanted = Wanted(pods.revision, size, agent.spec.rollout.max_surge_percent)
-    plan = plan_fleet(wanted, seen.fleet, now=now)
+    if seen.agent.metadata.deletion_timestamp is not None:
+        return _plan_farewell(seen, now)
+    finalizer: Literal["add"] | None = None if FINALIZER in seen.agent.metadata.finalizers else "add"
+    if seen.obstacle is not None or seen.pool is None or seen.rendered is None:
+        return AgentSteps(plan_marks(seen.fleet, now=now), finalizer=finalizer, obstacle=seen.obstacle)
+    size = _plan_size(seen, seen.pool, now)
+    rollout = plan_agent_rollout(seen, seen.rendered.revision.name, size, now)
+    revisions = {**seen.kept, seen.rendered.revision.name: seen.rendered.revision}
+    plan = plan_fleet(_wanted(seen, size, rollout, revisions), seen.fleet, now=now)
+    # Without what was kept of it, a revision only lives on in its workers.
+    creatable = [new for new in plan.create if new.revision in revisions]
     return AgentSteps(
         fleet=plan,
-        apply=build_children(agent, seen.pool),
-        create=tuple(build_pod(agent, pods, number) for number in plan.create),
-        revision=pods.revision,
+        apply=seen.rendered.children,
+        create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
+        finalizer=finalizer,
+        resources=seen.rendered.revision.resources,
+        remove=(*seen.rendered.unwanted, *_forgotten(seen, rollout)),
+        revision=rollout.target,
+        rollout=rollout,
         size=size,
-        not_yet=(*dialogue.not_yet, *name_gaps(agent.spec)),
+        not_yet=seen.rendered.not_yet,
     )
 
 
-def _put_in_words(problem: DialogueProblem, pool: ProviderPool) -> Trouble:
-    """Say at once what workers would refuse to start with, instead of letting them crash over it."""
-    where = f"{problem.field} of ProviderPool {pool.metadata.name!r}" if problem.source == "pool" else problem.field
-    return Trouble(Reason.INVALID, f"{where}: {problem.message}.")
+def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, str], ...]:
+    """Return the files of revisions that nobody can go back to any more."""
+    forgotten = {before.name for before in seen.before.revisions} - {after.name for after in rollout.revisions}
+    return tuple(("ConfigMap", config_map_name(seen.agent.metadata.name, name)) for name in sorted(forgotten))
 
 
-def _find_obstacle(seen: AgentSeen) -> Trouble | None:
-    ref, here = seen.agent.spec.provider_pool_ref, seen.agent.metadata.namespace
-    where = ref.namespace or here
-    if seen.pool is None:
-        message = (
-            f"ProviderPool {ref.name!r} does not exist in namespace {where!r}, or its spec is not valid: "
-            "create or correct it, or correct spec.providerPoolRef."
-        )
-        return Trouble(Reason.POOL_MISSING, message)
-    if not seen.pool_is_allowed:
-        message = (
-            f"ProviderPool {ref.name!r} of namespace {where!r} does not let namespace {here!r} use it: "
-            "its owner must add the namespace to spec.allowedNamespaces."
-        )
-        return Trouble(Reason.POOL_FORBIDDEN, message)
-    return None
+def _plan_size(seen: AgentSeen, pool: ProviderPool, now: datetime) -> Size:
+    spec = seen.agent.spec
+    ceilings = ceilings_of(spec, pool, used_worker_hours=seen.worker_hours, now=now)
+    return plan_fleet_size(spec, seen.fleet, seen.lessons, ceilings, now=now)
+
+
+def plan_agent_rollout(seen: AgentSeen, rendered: str, size: Size, now: datetime) -> RolloutDecision:
+    """Return which revision new calls go to."""
+    annotations = seen.agent.metadata.annotations or {}
+    return plan_rollout(
+        RolloutSeen(
+            rules=seen.agent.spec.rollout,
+            wanted=rendered,
+            workers_wanted=size.desired,
+            live=live_revisions(seen.fleet, now),
+            before=seen.before.rollout,
+            known=seen.before.revisions,
+            figures=seen.figures,
+            promoted=annotations.get(ANNOTATION_PROMOTE, ""),
+            blind=seen.fleet.is_blind(now),
+            calls=calls_of_workers(seen.fleet, now),
+            drains=seen.drains,
+        ),
+        now=now,
+    )
+
+
+def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Mapping[str, Revision]) -> Wanted:
+    spec, rules = seen.agent.spec, seen.agent.spec.rollout
+    limit = timedelta(seconds=rules.max_drain_seconds) if rules.max_drain_seconds else None
+    sized = {seen.rendered.revision.name} if seen.rendered else set()
+    return Wanted(
+        target=rollout.target,
+        stable=rollout.stable,
+        share_percent=rollout.share_percent,
+        size=size,
+        slots=spec.worker.sessions_per_worker,
+        max_surge_percent=rules.max_surge_percent,
+        drain=Drain(limit, ends_calls=rules.on_drain_limit == "EndCalls"),
+        rest=seen.rest,
+        taken_names=seen.taken_names,
+        resources={name: tuple(sorted(revisions[name].resources.items())) for name in sized},
+        resize_in_place=rules.resize == "InPlace",
+        lessons=seen.lessons,
+    )
+
+
+def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
+    """Let the calls of an agent that is being deleted come to their end, unless haste was asked for."""
+    if FINALIZER not in seen.agent.metadata.finalizers:
+        return AgentSteps(plan_marks(seen.fleet, now=now))
+    plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
+    here = [worker for worker in seen.fleet if not worker.pod.leaving]
+    return AgentSteps(plan, finalizer=None if here else "remove")
+
+
+def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:
+    """Return when time alone may change the decision."""
+    looks = [steps.fleet.look_again_after, steps.rollout.next_look if steps.rollout else None]
+    if steps.size is not None and seen.agent.spec.scaling.mode == "Auto" and not seen.agent.spec.suspend:
+        least = seen.agent.spec.scaling.min
+        moving = seen.fleet.calls(now) > 0 or steps.size.keep > least or len(seen.fleet.workers) > least
+        looks.append(_TICK if moving else None)
+        looks.append(_SCHEDULE_TICK if seen.agent.spec.scaling.schedules else None)
+    times = [look for look in looks if look is not None]
+    return min(times, default=None)

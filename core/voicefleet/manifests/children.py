@@ -1,46 +1,20 @@
 """The objects beside the pods: configuration, identity, and the guard over pods that hold calls."""
 
 import hmac
-import json
 
-from voicefleet.api import API_VERSION, ProviderPool, VoiceAgent
+from voicefleet.api import API_VERSION, VoiceAgent
 from voicefleet.manifests import Manifest
 from voicefleet.names import (
-    AGENT_FILE,
     CONTROL_TOKEN_KEY,
     LABEL_AGENT,
     LABEL_BUSY,
     LABEL_MANAGED_BY,
     MANAGED_BY,
-    POOL_FILE,
-    config_map_name,
     control_secret_name,
     service_account_name,
 )
 
-# What says how many workers there are and not what they do; a change of it touches no worker.
-_FLEET_FIELDS = {"scaling", "rollout", "replicas", "suspend", "deletion_policy"}
-_POOL_FIELDS = {"allowed_namespaces"}
-
-
-def build_children(agent: VoiceAgent, pool: ProviderPool) -> tuple[Manifest, ...]:
-    """Return everything that is applied beside the pods."""
-    return (build_service_account(agent), build_config_map(agent, pool), build_busy_guard(agent))
-
-
-def build_config_map(agent: VoiceAgent, pool: ProviderPool) -> Manifest:
-    """Return the ConfigMap from which workers read what they are; no secret value is in it, since no spec holds one."""
-    files = {AGENT_FILE: _file(agent, _FLEET_FIELDS), POOL_FILE: _file(pool, _POOL_FIELDS)}
-    metadata = build_metadata(agent, config_map_name(agent.metadata.name))
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
-
-
-def _file(resource: VoiceAgent | ProviderPool, left_out: set[str]) -> str:
-    # What was not written down is the reader's default, which a newer worker may know better.
-    spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=left_out)
-    metadata = {"name": resource.metadata.name, "namespace": resource.metadata.namespace}
-    document = {"apiVersion": API_VERSION, "kind": type(resource).__name__, "metadata": metadata, "spec": spec}
-    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1)
+_MORE_THAN_THERE_ARE = 1_000_000
 
 
 def build_service_account(agent: VoiceAgent) -> Manifest:
@@ -60,7 +34,8 @@ def build_busy_guard(agent: VoiceAgent) -> Manifest:
         "kind": "PodDisruptionBudget",
         "metadata": build_metadata(agent, f"{agent.metadata.name}-busy"),
         "spec": {
-            "maxUnavailable": 0,
+            # Not maxUnavailable: 0, for which the controller asks our scale for replicas that need not be set.
+            "minAvailable": _MORE_THAN_THERE_ARE,
             "selector": {"matchLabels": {**select_agent(agent), LABEL_BUSY: "true"}},
             "unhealthyPodEvictionPolicy": "IfHealthyBudget",
         },

@@ -1,14 +1,11 @@
 """The pod of a worker: restricted, Guaranteed, and not to be moved while it holds calls."""
 
-import hashlib
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.worker import PodTemplate, Worker
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.children import build_config_map, build_metadata, select_agent
+from voicefleet.manifests.children import select_agent
 from voicefleet.manifests.secrets import SecretKeys, secrets_of_worker
 from voicefleet.names import (
     ANNOTATION_DO_NOT_DISRUPT,
@@ -22,52 +19,23 @@ from voicefleet.names import (
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
     WRITABLE_DIRECTORY,
-    config_map_name,
     control_secret_name,
     service_account_name,
-    worker_name,
 )
 
 CONTAINER = "worker"
+SPEC_VOLUME = "spec"
 # The user of the image; any number but 0 would do, and volumes belong to it.
 USER_ID = 65532
 SECRET_VOLUME_PREFIX = "secret-"
-_REVISION_LENGTH = 10
 _DEFAULT_SPREAD = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
-@dataclass(frozen=True, slots=True)
-class PodPlan:
-    """How every pod of one revision looks."""
-
-    revision: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    spec: Manifest
-
-
-def plan_pods(agent: VoiceAgent, pool: ProviderPool, *, default_image: str) -> PodPlan:
-    """Return how the agent's pods should look now, under the revision that names it."""
-    template = agent.spec.worker.pod_template
-    labels = {**(template.labels or {}), **select_agent(agent)}
-    annotations = dict(template.annotations or {})
-    spec = _pod_spec(agent, secrets_of_worker(agent, pool), default_image)
-    data = build_config_map(agent, pool)["data"]
-    revision = _hash({"labels": labels, "annotations": annotations, "spec": spec, "data": data})
-    return PodPlan(revision, labels, annotations, spec)
-
-
-def _hash(content: object) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:_REVISION_LENGTH]
-
-
-def build_pod(agent: VoiceAgent, plan: PodPlan, number: int) -> Manifest:
-    """Return one pod of a revision."""
-    metadata = build_metadata(agent, worker_name(agent.metadata.name, plan.revision, number))
-    metadata["labels"] = {**plan.labels, LABEL_REVISION: plan.revision, **busy_labels(busy=False)}
-    metadata["annotations"] = {**plan.annotations, **busy_annotations(busy=False)}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": plan.spec}
+def resources_of(spec: Manifest) -> dict[str, str]:
+    """Return what the worker's container of a pod asks for."""
+    containers = [container for container in spec.get("containers", []) if container.get("name") == CONTAINER]
+    requests = containers[0].get("resources", {}).get("requests", {}) if containers else {}
+    return {str(key): str(value) for key, value in requests.items()}
 
 
 def busy_labels(*, busy: bool) -> dict[str, str]:
@@ -83,8 +51,9 @@ def busy_annotations(*, busy: bool) -> dict[str, str | None]:
     }
 
 
-def _pod_spec(agent: VoiceAgent, secrets: SecretKeys, default_image: str) -> Manifest:
-    worker, name = agent.spec.worker, agent.metadata.name
+def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) -> Manifest:
+    """Return the spec of a worker's pod, but for the volume of its revision's files."""
+    worker, name, secrets = agent.spec.worker, agent.metadata.name, secrets_of_worker(agent, pool)
     spec = {
         "serviceAccountName": service_account_name(name),
         "automountServiceAccountToken": False,
@@ -150,7 +119,6 @@ def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:
 def _volumes(agent: str, secrets: SecretKeys, worker: Worker) -> list[Manifest]:
     # Bounded, so that a full disk ends this pod and not its neighbours.
     return [
-        {"name": "spec", "configMap": {"name": config_map_name(agent)}},
         {"name": "control", "secret": {"secretName": control_secret_name(agent), "defaultMode": 0o440}},
         {"name": "writable", "emptyDir": {"sizeLimit": str(worker.resources.ephemeral_storage)}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
@@ -166,7 +134,7 @@ def _secret_volume(index: int, name: str, keys: tuple[str, ...]) -> Manifest:
 
 
 def _mounts(secrets: SecretKeys) -> list[Manifest]:
-    read_only = [("spec", SPEC_DIRECTORY), ("control", CONTROL_TOKEN_DIRECTORY)]
+    read_only = [(SPEC_VOLUME, SPEC_DIRECTORY), ("control", CONTROL_TOKEN_DIRECTORY)]
     # A directory and no subPath: only so does a changed Secret reach a running worker.
     read_only += [
         (f"{SECRET_VOLUME_PREFIX}{index}", f"{SECRETS_DIRECTORY}/{name}") for index, name in enumerate(secrets)

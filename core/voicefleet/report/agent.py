@@ -1,5 +1,6 @@
 """The status of a VoiceAgent: what it does, what limits it, and what a person should do."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
 
+_LONGEST_SENTENCE = 1024
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
@@ -19,6 +21,8 @@ _NEEDS_A_PERSON = (
     Reason.IMAGE_PULL,
     Reason.POOL_MISSING,
     Reason.POOL_FORBIDDEN,
+    Reason.ROLLOUT_STALLED,
+    Reason.ROLLED_BACK,
 )
 
 
@@ -38,6 +42,10 @@ def report_agent(
         summary=_summarise(fleet, standing, now),
         revision=steps.revision or before.revision,
         scale=_scale(before, steps, now),
+        revisions=steps.rollout.revisions if steps.rollout else before.revisions,
+        rollout=steps.rollout.status if steps.rollout else before.rollout,
+        startup_seconds=math.ceil(seen.lessons.startup.q95),
+        cost_per_hour=_cost_per_hour(seen),
     )
     return said.model_copy(update=_numbers(fleet, now))
 
@@ -81,32 +89,54 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
 
 
 def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
+    """Tell the decision as it was when it last came out differently: its figures change with every call."""
     if steps.size is None:
         return before.scale
-    desired = steps.size.desired
+    desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
+    if before.scale is not None and (before.scale.desired, before.scale.limit) == (desired, limit):
+        return before.scale
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,
-        limit="Blind" if steps.fleet.held else steps.size.limit,
-        reasons=steps.size.reasons,
+        limit=limit,
+        reasons=tuple(reason[:_LONGEST_SENTENCE] for reason in steps.size.reasons),
         at=before.scale.at if unchanged and before.scale is not None else timestamp(now),
     )
 
 
+def _cost_per_hour(seen: AgentSeen) -> float | None:
+    """Return what the workers cost, if anybody said what one of them does."""
+    budget = seen.agent.spec.scaling.budget
+    if budget is None or budget.worker_cost_per_hour is None:
+        return None
+    return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
+
+
 def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
     if agent.metadata.deletion_timestamp is not None:
-        grace = agent.spec.worker.drain_grace_seconds
-        words = f"the VoiceAgent is being deleted; its workers have {grace} seconds for their calls"
-        deleting = Statement("True", Reason.DELETING, words)
+        deleting = Statement("True", Reason.DELETING, _farewell(agent, fleet, now))
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
-    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision)]
+    rollout = _rollout_trouble(steps)
+    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
     ready = _with_gaps(_ready(agent, fleet, troubles, now), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
+
+
+def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
+    grace = agent.spec.worker.drain_grace_seconds
+    if agent.spec.deletion_policy == "Now":
+        return f"the VoiceAgent is being deleted at once; its workers have {grace} seconds for their calls"
+    calls, silent = fleet.calls(now), fleet.count(Activity.SILENT, now)
+    words = f"the VoiceAgent is being deleted and waits for {_plural(calls, 'call')} to end"
+    if silent:
+        words += f" and for {_plural(silent, 'worker')} that cannot be heard"
+    hurry = "; to end them, set spec.deletionPolicy to Now" if calls or silent else ""
+    return words + hurry
 
 
 def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime) -> Statement:
@@ -142,10 +172,39 @@ def _silent_message(silent: int) -> str:
     )
 
 
-def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
+def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
+    """Say why the spec's own revision is not the one that takes the calls, if nothing but a person can change that."""
+    status = steps.rollout.status if steps.rollout else None
+    if status is None or status.phase not in _ROLLOUT_TROUBLES:
+        return None
+    return Trouble(_ROLLOUT_TROUBLES[status.phase], f"rollout of revision {status.revision}: {status.verdict}")
+
+
+_ROLLOUT_TROUBLES = {"Stalled": Reason.ROLLOUT_STALLED, "RolledBack": Reason.ROLLED_BACK}
+
+
+def _rollout_under_way(fleet: Fleet, steps: AgentSteps) -> Statement | None:
+    status = steps.rollout.status if steps.rollout else None
     old = sum(w.pod.revision != steps.revision and not w.pod.leaving for w in fleet)
-    if old:
-        return Statement("True", Reason.ROLLING_OUT, f"{_workers(old, 'run')} an older revision")
+    if status is None or (not old and status.phase not in ("Paused", "Progressing")):
+        return None
+    if status.phase == "Paused":
+        return Statement("True", Reason.ROLLOUT_PAUSED, f"rollout of revision {status.revision}: {status.verdict}")
+    share = f"; {status.share_percent} % of new calls go to the new one" if status.share_percent < 100 else ""
+    words = f"{_workers(old, 'run')} an older revision" if old else f"revision {status.revision} is being rolled out"
+    return Statement("True", Reason.ROLLING_OUT, words + share + _overdue(fleet))
+
+
+def _overdue(fleet: Fleet) -> str:
+    """Say since when calls keep workers of an older revision whose drain is limited."""
+    since = [worker.pod.cordoned_at for worker in fleet if worker.pod.cordoned_at is not None]
+    return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
+
+
+def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
+    rollout = _rollout_under_way(fleet, steps)
+    if rollout is not None:
+        return rollout
     starting = fleet.count(Activity.STARTING, now)
     if steps.fleet.create or starting:
         return Statement("True", Reason.STARTING, f"{_plural(starting + len(steps.fleet.create), 'worker')} starting")
@@ -155,8 +214,8 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     if steps.fleet.delete or fleet.count(Activity.FAILED, now):
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
     if steps.fleet.held:
-        silent = _plural(fleet.count(Activity.SILENT, now), "silent worker")
-        words = f"{steps.fleet.desired} would do for the calls that are known of, but {silent} may hold others"
+        silent = _workers(fleet.count(Activity.SILENT, now), "say")
+        words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
     return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}")
 

@@ -1,0 +1,141 @@
+"""What one fleet's past taught: fed with what is seen at every turn, and asked for lessons."""
+
+from datetime import datetime, timedelta
+
+from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.autoscaling.history import History
+from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.fleet.observed import Activity, Fleet, Heard, Worker
+from voicefleet.fleet.size import rules_of
+from voicefleet.fleet.wanted import FAILED_REST
+from voicefleet.names import SILENT_AFTER_SECONDS
+
+_LONGEST_REST = timedelta(minutes=5)
+_HOUR_SECONDS = 3600.0
+_MOST_REFUSALS = 100
+
+
+class FleetMemory:
+    """Calls and starts of one fleet as they were seen; the operator keeps it in memory, and learns anew without it."""
+
+    def __init__(self) -> None:
+        self._history: History | None = None
+        self._guesses: tuple[object, ...] = ()
+        self._heard: dict[str, Heard] = {}
+        self._calls: dict[str, dict[str, float]] = {}
+        self._came_up: set[str] = set()
+        self._seen_starting: set[str] = set()
+        self._failed: set[str] = set()
+        self._failures_in_row = 0
+        self.worker_hours = 0.0
+        """Worker hours of the running day (UTC), as far as this process saw them."""
+        self._counted_at: datetime | None = None
+
+    @property
+    def rest(self) -> timedelta:
+        """Return how long a pod that ended rests before it is replaced: longer with each that ends in a row."""
+        doublings = min(10, max(0, self._failures_in_row - 1))
+        return min(_LONGEST_REST, FAILED_REST * (1 << doublings))
+
+    @property
+    def calls_known(self) -> int:
+        """Return how many calls it keeps in mind."""
+        return sum(len(calls) for calls in self._calls.values())
+
+    def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime) -> None:
+        """Take in what is seen at one moment."""
+        history = self._history_for(spec, now)
+        self._count_hours(fleet, now)
+        uids = {worker.pod.ref.uid for worker in fleet}
+        for worker in fleet:
+            self._note_start(history, worker, now)
+            self._note_failure(worker)
+            if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
+                self._note_refusals(history, fleet, worker, worker.heard, now)
+                self._note_calls(history, worker, worker.heard)
+        for uid in [uid for uid in self._calls if uid not in uids]:
+            self._forget(history, uid, now)
+
+    def lessons(self, now: datetime) -> Lessons:
+        """Return what the past amounts to."""
+        if self._history is None:
+            raise ValueError("nothing was observed yet")
+        return self._history.lessons(now.timestamp())
+
+    def decided(self, size: Size | None, now: datetime) -> None:
+        """Remember what was decided, so that a delay before shrinking can be counted."""
+        if self._history is not None and size is not None:
+            self._history.sized(size, now.timestamp())
+
+    def _history_for(self, spec: VoiceAgentSpec, now: datetime) -> History:
+        scaling = spec.scaling
+        guesses = (scaling.target_blocked_fraction, scaling.startup_seconds, scaling.expected_call_seconds)
+        if self._history is None or guesses != self._guesses:
+            # Other first guesses: what was learned from them is learned anew, from the calls that live.
+            self._history = History(
+                rules_of(spec), float(scaling.startup_seconds), float(scaling.expected_call_seconds)
+            )
+            self._guesses = guesses
+            began = [moment for calls in self._calls.values() for moment in calls.values()]
+            self._history.seed(began, now.timestamp())
+        return self._history
+
+    def _note_calls(self, history: History, worker: Worker, heard: Heard) -> None:
+        uid, at = worker.pod.ref.uid, heard.at.timestamp()
+        known = self._calls.get(uid, {})
+        calls = {call.id: known.get(call.id, at - call.age_seconds) for call in heard.state.sessions}
+        # Calls that were under way when we began to listen are no rush of new ones.
+        oldest = at - SILENT_AFTER_SECONDS if uid not in self._calls else float("-inf")
+        new = sorted(moment for call, moment in calls.items() if call not in known)
+        history.seed([moment for moment in new if moment < oldest], at)
+        for moment in new:
+            if moment >= oldest:
+                history.began(moment)
+        for call, moment in known.items():
+            if call not in calls:
+                history.ended(moment, max(moment, at))
+        self._calls[uid], self._heard[uid] = calls, heard
+
+    def _note_refusals(self, history: History, fleet: Fleet, worker: Worker, heard: Heard, now: datetime) -> None:
+        """Take a refused call for a lost one only if no worker had room: else LiveKit asked the next."""
+        before = self._heard.get(worker.pod.ref.uid)
+        if before is None or before.state.instance != heard.state.instance:
+            return
+        refused = heard.state.refused - before.state.refused
+        if refused > 0 and not any(other.free_slots(now) for other in fleet):
+            for _ in range(min(refused, _MOST_REFUSALS)):
+                history.blocked(heard.at.timestamp())
+
+    def _note_start(self, history: History, worker: Worker, now: datetime) -> None:
+        uid = worker.pod.ref.uid
+        if uid in self._came_up:
+            return
+        if worker.takes_calls(now):
+            self._came_up.add(uid)
+            if uid in self._seen_starting and worker.pod.created_at is not None:
+                history.started(max(0.0, (now - worker.pod.created_at).total_seconds()))
+            self._failures_in_row = 0
+        elif worker.activity(now) is Activity.STARTING:
+            self._seen_starting.add(uid)
+
+    def _note_failure(self, worker: Worker) -> None:
+        uid = worker.pod.ref.uid
+        if worker.pod.ended and uid not in self._failed:
+            self._failed.add(uid)
+            # One that worked for long and then ended is an accident, not a row.
+            self._failures_in_row = 1 if uid in self._came_up else self._failures_in_row + 1
+
+    def _count_hours(self, fleet: Fleet, now: datetime) -> None:
+        before, self._counted_at = self._counted_at, now
+        if before is None or before.date() != now.date():
+            self.worker_hours = 0.0
+            return
+        alive = sum(not worker.pod.ended for worker in fleet)
+        self.worker_hours += alive * (now - before).total_seconds() / _HOUR_SECONDS
+
+    def _forget(self, history: History, uid: str, now: datetime) -> None:
+        for moment in self._calls.pop(uid).values():
+            history.ended(moment, max(moment, now.timestamp()))
+        self._heard.pop(uid, None)
+        for seen in (self._came_up, self._seen_starting, self._failed):
+            seen.discard(uid)

@@ -1,0 +1,125 @@
+"""One revision of an agent: the files that its workers read, and how its pods are made.
+
+Both are kept in one ConfigMap, so that a worker that starts again reads what its revision always read, and so that
+a revision whose template is no longer in the spec can be made again.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from voicefleet.api import API_VERSION, ProviderPool, VoiceAgent
+from voicefleet.manifests import Manifest
+from voicefleet.manifests.children import build_metadata, select_agent
+from voicefleet.manifests.pod import SPEC_VOLUME, build_pod_spec, busy_annotations, busy_labels, resources_of
+from voicefleet.names import (
+    AGENT_FILE,
+    LABEL_REVISION,
+    POOL_FILE,
+    TEMPLATE_FILE,
+    config_map_name,
+    worker_name,
+)
+
+# What says how many workers there are and not what they do; a change of it touches no worker.
+_FLEET_FIELDS = {"scaling", "rollout", "replicas", "suspend", "deletion_policy"}
+_POOL_FIELDS = {"allowed_namespaces"}
+_REVISION_LENGTH = 10
+# These can be changed in a running pod, so they make no revision.
+_RESIZABLE = ("cpu", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """How every pod of one revision looks, and what it reads."""
+
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    spec: Manifest
+    files: dict[str, str]
+
+    @property
+    def resources(self) -> dict[str, str]:
+        """Cores and memory of a worker, which may differ from those of pods that were made before."""
+        return {key: resources_of(self.spec)[key] for key in _RESIZABLE}
+
+
+def render_revision(agent: VoiceAgent, pool: ProviderPool, *, default_image: str) -> Revision:
+    """Return the revision that the agent's spec asks for now, named by what is in it."""
+    template = agent.spec.worker.pod_template
+    labels = {**(template.labels or {}), **select_agent(agent)}
+    annotations = dict(template.annotations or {})
+    spec = build_pod_spec(agent, pool, default_image)
+    files = {AGENT_FILE: _file(agent, _FLEET_FIELDS), POOL_FILE: _file(pool, _POOL_FIELDS)}
+    name = _hash({"labels": labels, "annotations": annotations, "spec": _without_size(spec), "files": files})
+    return Revision(name, labels, annotations, _reading(spec, config_map_name(agent.metadata.name, name)), files)
+
+
+def _file(resource: VoiceAgent | ProviderPool, left_out: set[str]) -> str:
+    # What was not written down is the reader's default, which a newer worker may know better.
+    spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=left_out)
+    _leave_out_size(spec)
+    metadata = {"name": resource.metadata.name, "namespace": resource.metadata.namespace}
+    document = {"apiVersion": API_VERSION, "kind": type(resource).__name__, "metadata": metadata, "spec": spec}
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1)
+
+
+def _leave_out_size(spec: Manifest) -> None:
+    worker = spec.get("worker", {})
+    resources = worker.get("resources", {})
+    for key in _RESIZABLE:
+        resources.pop(key, None)
+    # What was emptied by that is what was never written.
+    if not resources:
+        worker.pop("resources", None)
+    if not worker:
+        spec.pop("worker", None)
+
+
+def _hash(content: object) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_REVISION_LENGTH]
+
+
+def _without_size(spec: Manifest) -> Manifest:
+    containers = [{**container, "resources": _rest(container["resources"])} for container in spec["containers"]]
+    return {**spec, "containers": containers}
+
+
+def _rest(resources: Manifest) -> Manifest:
+    return {part: {k: v for k, v in sizes.items() if k not in _RESIZABLE} for part, sizes in resources.items()}
+
+
+def _reading(spec: Manifest, config_map: str) -> Manifest:
+    items = [{"key": key, "path": key} for key in (AGENT_FILE, POOL_FILE)]
+    source = {"name": SPEC_VOLUME, "configMap": {"name": config_map, "items": items}}
+    return {**spec, "volumes": [source, *spec["volumes"]]}
+
+
+def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
+    """Return one pod of a revision."""
+    metadata = build_metadata(agent, worker_name(agent.metadata.name, revision.name, number))
+    metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
+    told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
+    metadata["annotations"] = {**revision.annotations, **told}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": revision.spec}
+
+
+def build_config_map(agent: VoiceAgent, revision: Revision) -> Manifest:
+    """Return the ConfigMap of a revision; no secret value is in it, since no spec holds one."""
+    metadata = build_metadata(agent, config_map_name(agent.metadata.name, revision.name))
+    metadata["labels"] = {**metadata["labels"], LABEL_REVISION: revision.name}
+    template = {"labels": revision.labels, "annotations": revision.annotations, "spec": revision.spec}
+    files = {**revision.files, TEMPLATE_FILE: json.dumps(template, sort_keys=True, ensure_ascii=False)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+
+
+def read_revision(name: str, config_map: Manifest) -> Revision | None:
+    """Return a revision as it was kept, or None if somebody has broken what was kept."""
+    files = dict(config_map.get("data") or {})
+    try:
+        template = json.loads(files.pop(TEMPLATE_FILE, ""))
+        return Revision(name, template["labels"], template["annotations"], template["spec"], files)
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,86 @@
+"""Workers that only talk: a control port in the name of a simulated pod."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+
+CONTROL_PORT = 8081
+
+
+class FakeWorker:
+    """A worker's control port in the name of a simulated pod: it holds calls and obeys."""
+
+    def __init__(self, address: str, token: str, revision: str) -> None:
+        self.calls = 0
+        self.cordoned = False
+        self.asked_load: float | None = None
+        self.quiet = False
+        self.token = token
+        self.closed = threading.Event()
+        self._revision = revision
+        self._server = _Server(address, self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Fall silent and refuse connections."""
+        self.closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def line(self) -> bytes:
+        """Say how it is."""
+        sessions = [{"id": f"call-{number}", "ageSeconds": 600.0} for number in range(self.calls)]
+        state = {
+            "sequence": 1,
+            "revision": self._revision,
+            "slots": 12,
+            "sessions": sessions,
+            "registered": True,
+            "cordoned": self.cordoned,
+            "askedLoad": self.asked_load,
+        }
+        return json.dumps(state).encode() + b"\n"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: str, worker: FakeWorker) -> None:
+        self.worker = worker
+        super().__init__((address, CONTROL_PORT), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        worker = self._admit()
+        while worker is not None and not worker.closed.wait(0.1):
+            if worker.quiet:
+                continue
+            try:
+                self.wfile.write(worker.line())
+            except OSError:
+                return
+
+    def do_POST(self) -> None:
+        worker = self._admit()
+        if worker is None:
+            return
+        if self.path == "/v1/load":
+            worker.asked_load = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["load"]
+        else:
+            worker.cordoned = self.path == "/v1/cordon"
+
+    def _admit(self) -> FakeWorker | None:
+        worker = cast("_Server", self.server).worker
+        if self.headers.get("Authorization") != f"Bearer {worker.token}":
+            self.send_error(401)
+            return None
+        self.send_response(200)
+        self.end_headers()
+        return worker
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

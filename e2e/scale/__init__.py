@@ -1,0 +1,1 @@
+"""How fast the operator is with many agents and many workers, on a real control plane: `make bench-scale`."""

@@ -1,0 +1,150 @@
+"""Measurement 1: a thousand agents with ten workers each, against as many Deployments; then a start amid all of it."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from e2e.scale.client import all_at_once, until
+from e2e.scale.figures import Figure, Outcome
+from e2e.scale.objects import AGENTS_PATH, DEPLOYMENTS_PATH, PODS_PATH, TEMPLATE, Manifest, agent, deployment
+from e2e.scale.stage import ROOT, Stage
+from e2e.scale.swarm import Member
+
+_CREATE_SECONDS = 300.0
+_SYNC_SECONDS = 120.0
+_PER_PROCESS = 5_000
+
+
+async def measure_many(
+    stage: Stage, *, agents: int, workers: int, speaking: bool = True, quiet_seconds: float = 20.0
+) -> Outcome:
+    """Create both kinds of fleets, one after the other, and start the operator anew amid the second."""
+    namespaces, wanted = max(1, agents // 100), agents * workers
+    async with stage.namespaces("single", 1) as (name,):
+        await stage.make_fleet(name, TEMPLATE, workers=1, within_seconds=60)
+        (pod,) = (await stage.client.get(PODS_PATH.format(namespace=name)))["items"]
+    async with stage.namespaces("deployments", namespaces) as names:
+        build = partial(deployment, pod=pod, replicas=workers)
+        theirs = await _create(stage, names, agents, wanted, path=DEPLOYMENTS_PATH, build=build)
+    async with stage.namespaces("agents", namespaces) as names:
+        before = await stage.gauges()
+        ours = await _create(stage, names, agents, wanted, path=AGENTS_PATH, build=partial(agent, workers=workers))
+        after = await stage.gauges()
+        members = await _running(stage, names, wanted)
+        with _serve(members if speaking else []):
+            settling = await stage.settle(within_seconds=_SYNC_SECONDS)
+            written = await stage.gauges()
+            restart = await _restart(stage, names, agents, quiet_seconds)
+    figures = (
+        Figure("pods of Deployments", theirs, "s"),
+        Figure("pods of VoiceAgents", ours, "s"),
+        Figure("ratio to Deployments", ours / theirs, "x", at_most=1.0),
+        Figure("operator CPU meanwhile", after.cpu_seconds - before.cpu_seconds, "s"),
+        Figure("turns per agent meanwhile", (after.turns - before.turns) / agents, ""),
+        Figure("writes per pod until settled", (written.writes - before.writes) / wanted, ""),
+        Figure("until nothing is written", settling, "s"),
+        *restart,
+    )
+    sizes: dict[str, float] = {"agents": agents, "pods": wanted}
+    return Outcome("many", "Many agents, against as many Deployments; then killed and started", figures, (), sizes)
+
+
+async def _create(
+    stage: Stage,
+    names: Sequence[str],
+    count: int,
+    wanted: int,
+    *,
+    path: str,
+    build: Callable[[str, str], Manifest],
+) -> float:
+    """Create so many owners of pods at once and return the time to the last pod."""
+    bodies = [(names[number % len(names)], f"fleet-{number}") for number in range(count)]
+    posts = [partial(stage.client.post, path.format(namespace=where), build(where, name)) for where, name in bodies]
+
+    async def all_there() -> bool:
+        return await stage.client.count_pods(names) >= wanted
+
+    began = time.monotonic()
+    creating = asyncio.create_task(all_at_once(posts))
+    await until(all_there, f"{wanted} pods", within_seconds=_CREATE_SECONDS)
+    took = time.monotonic() - began
+    await creating
+    stage.tell(f"{wanted} pods by {path.rpartition('/')[2]}: {took:.1f} s")
+    return took
+
+
+async def _running(stage: Stage, names: Sequence[str], wanted: int) -> list[Member]:
+    members: list[Member] = []
+
+    async def all_run() -> bool:
+        members[:] = await stage.read_members(names)
+        return len(members) == wanted
+
+    took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS, every_seconds=2.0)
+    stage.tell(f"all run after another {took:.1f} s")
+    return members
+
+
+async def _restart(stage: Stage, names: Sequence[str], agents: int, quiet_seconds: float) -> tuple[Figure, ...]:
+    """Kill the operator, start another, and see that it comes to know everything and changes nothing."""
+    paths = [path.format(namespace=name) for path in (AGENTS_PATH, PODS_PATH) for name in names]
+    versions = [await stage.client.versions(path) for path in paths]
+    stage.operator.kill()
+    began = time.monotonic()
+    await asyncio.to_thread(stage.operator.start)
+    await until(stage.is_leading, "a new leader", within_seconds=60)
+    leading = time.monotonic() - began
+
+    async def synced() -> bool:
+        gauges = await stage.gauges()
+        return gauges.turns >= agents and gauges.queued == 0
+
+    await until(synced, "every agent looked at", within_seconds=_SYNC_SECONDS)
+    synced_at = time.monotonic() - began
+    stage.tell(f"killed and synced again after {synced_at:.1f} s")
+    first = await stage.gauges()
+    await asyncio.sleep(quiet_seconds)
+    last = await stage.gauges()
+    changed = sum(
+        before != after for before, after in zip(versions, [await stage.client.versions(p) for p in paths], strict=True)
+    )
+    return (
+        Figure("restart: until leading", leading, "s"),
+        Figure("restart: until synced", synced_at, "s", at_most=30),
+        Figure("restart: CPU until synced", first.cpu_seconds, "s"),
+        Figure("restart: memory", last.megabytes, "MB", at_most=600),
+        Figure("restart: writes", last.writes, "", at_most=0),
+        Figure("restart: collections that changed", changed, "", at_most=0),
+        Figure("restart: cores when nothing happens", (last.cpu_seconds - first.cpu_seconds) / quiet_seconds, ""),
+    )
+
+
+@contextmanager
+def _serve(members: Sequence[Member]) -> Iterator[None]:
+    """Let these speak, in processes of their own: one has not enough file descriptors for all."""
+    pieces = [members[start : start + _PER_PROCESS] for start in range(0, len(members), _PER_PROCESS)]
+    command = [sys.executable, "-m", "e2e.scale.swarm"]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in pieces
+    ]
+    try:
+        for process, piece in zip(processes, pieces, strict=True):
+            if process.stdin is None or process.stdout is None:
+                continue
+            for member in piece:
+                process.stdin.write(json.dumps([member.uid, member.name, member.address, member.revision]) + "\n")
+            process.stdin.write("\n")
+            process.stdin.flush()
+            if process.stdout.readline() != "ok\n":
+                raise RuntimeError("stand-ins for workers did not start")
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

@@ -1,0 +1,133 @@
+"""What all measurements share: a bench, an operator with the chart's rights, and namespaces with a pool each."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from e2e.bench import Bench, BenchOptions
+from e2e.operating import OperatorProcess, install_rights
+from e2e.scale.client import Client, until
+from e2e.scale.gauges import Gauges, read_gauges
+from e2e.scale.objects import AGENTS_PATH, PODS_PATH, POOLS_PATH, agent, pool
+from e2e.scale.swarm import Member
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATORS = "operators"
+_KCM_FLAGS = ("--kube-api-qps=500", "--kube-api-burst=1000")
+_GONE_SECONDS = 180.0
+_LEAD_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that a measurement works with."""
+
+    bench: Bench
+    operator: OperatorProcess
+    client: Client
+    tell: Callable[[str], None]
+
+    async def gauges(self) -> Gauges:
+        """Read the operator's metrics."""
+        return await read_gauges(self.operator)
+
+    async def is_leading(self) -> bool:
+        """Tell whether the operator leads."""
+        return (await self.gauges()).leads
+
+    @asynccontextmanager
+    async def namespaces(self, prefix: str, count: int) -> AsyncIterator[Sequence[str]]:
+        """Make namespaces with a pool each; whatever is in them goes with the block."""
+        names = [f"{prefix}-{number}" for number in range(count)]
+        for name in names:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            await self.client.post("/api/v1/namespaces", body)
+            # Pods are refused until a controller has made it.
+            await until(partial(self._has_account, name), f"a ServiceAccount in {name}", within_seconds=30)
+            await self.client.post(POOLS_PATH.format(namespace=name), pool(name))
+        try:
+            yield names
+        finally:
+            await self._clear(names)
+
+    async def settle(self, *, still_seconds: float = 5.0, within_seconds: float = 120.0) -> float:
+        """Wait until the operator wrote nothing for a while; return how long it went on writing."""
+        began = changed = time.monotonic()
+        before = (await self.gauges()).writes
+        while time.monotonic() - changed < still_seconds:
+            await asyncio.sleep(0.5)
+            now = await self.gauges()
+            if now.writes != before or now.queued:
+                before, changed = now.writes, time.monotonic()
+            if time.monotonic() - began > within_seconds:
+                raise TimeoutError(f"the operator still writes after {within_seconds:g} s")
+        return changed - began
+
+    async def make_fleet(self, namespace: str, name: str, *, workers: int, within_seconds: float) -> list[Member]:
+        """Create one agent and wait until all of its pods have an address."""
+        await self.client.post(AGENTS_PATH.format(namespace=namespace), agent(namespace, name, workers=workers))
+        members: list[Member] = []
+
+        async def all_run() -> bool:
+            if await self.client.count(PODS_PATH.format(namespace=namespace)) >= workers:
+                members[:] = await self.read_members([namespace])
+            return len(members) == workers
+
+        await until(all_run, f"{workers} running pods", within_seconds=within_seconds, every_seconds=1.0)
+        return members
+
+    async def read_members(self, namespaces: Sequence[str]) -> list[Member]:
+        """Return a member for each pod that has an address."""
+        found = []
+        for namespace in namespaces:
+            pods = await self.client.get(PODS_PATH.format(namespace=namespace))
+            for pod in pods["items"]:
+                metadata, address = pod["metadata"], pod["status"].get("podIP")
+                if address and "deletionTimestamp" not in metadata:
+                    revision = metadata["labels"].get("voicefleet.dev/revision", "")
+                    found.append(Member(metadata["uid"], metadata["name"], address, revision))
+        return found
+
+    async def _has_account(self, namespace: str) -> bool:
+        return await self.client.count(f"/api/v1/namespaces/{namespace}/serviceaccounts") > 0
+
+    async def _clear(self, names: Sequence[str]) -> None:
+        for name in names:
+            for path in (AGENTS_PATH, "/apis/apps/v1/namespaces/{namespace}/deployments", PODS_PATH):
+                await self.client.delete(path.format(namespace=name), gracePeriodSeconds="0")
+            await self.client.delete(f"/api/v1/namespaces/{name}")
+
+        async def gone() -> bool:
+            return await self.client.count_pods(names) == 0
+
+        await until(gone, "pods that leave", within_seconds=_GONE_SECONDS, every_seconds=0.5)
+
+
+@contextmanager
+def bench_for_scale() -> Iterator[Bench]:
+    """Bring up a control plane that thousands of pods fit into."""
+    options = BenchOptions(livekit=False, redis=False, kwok_nodes=4, controller_manager_flags=_KCM_FLAGS)
+    with Bench.up(options) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def set_stage(bench: Bench, tell: Callable[[str], None]) -> AsyncIterator[Stage]:
+    """Install the operator's rights and start it."""
+    bench.kubectl("create", "namespace", OPERATORS)
+    install_rights(bench, OPERATORS)
+    with tempfile.TemporaryDirectory(prefix="voicefleet-scale-") as directory:
+        operator = OperatorProcess(bench, OPERATORS, log=Path(directory) / "operator.log")
+        async with Client.open(bench) as client:
+            await asyncio.to_thread(operator.start)
+            stage = Stage(bench, operator, client, tell)
+            try:
+                await until(stage.is_leading, "an operator that leads", within_seconds=_LEAD_SECONDS)
+                yield stage
+            finally:
+                await asyncio.to_thread(operator.stop)

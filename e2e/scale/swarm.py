@@ -1,0 +1,171 @@
+"""Control ports of a thousand workers in one process: each on its simulated pod's own address.
+
+It says what a worker says, in the worker's own way: a stream in chunks, a line on each change and as a heartbeat.
+`python -m e2e.scale.swarm` reads addresses from its input and serves idle workers until the input ends.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Self
+
+from voicefleet.names import CONTROL_PORT, CORDON_PATH, HEARTBEAT_SECONDS, STATE_PATH
+
+_STEPS = 100
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Member:
+    """One worker: whose pod it speaks for, and how it is."""
+
+    uid: str
+    name: str
+    address: str
+    revision: str
+    slots: int = 12
+    cordoned: bool = False
+    calls: dict[str, float] = field(default_factory=dict)
+    """When each call began."""
+    was_busy_when_asked: bool = False
+    """It held a call when it was told to take no more."""
+    sequence: int = 0
+    listeners: set["_Connection"] = field(default_factory=set)
+
+    def line(self) -> bytes:
+        """Say how it is."""
+        self.sequence += 1
+        now = time.monotonic()
+        state = {
+            "sequence": self.sequence,
+            "revision": self.revision,
+            "podUid": self.uid,
+            "slots": self.slots,
+            "sessions": [{"id": call, "ageSeconds": round(now - began, 3)} for call, began in self.calls.items()],
+            "registered": True,
+            "cordoned": self.cordoned,
+            "draining": False,
+            "reportedLoad": 0.0,
+        }
+        return json.dumps(state, separators=(",", ":")).encode() + b"\n"
+
+    def tell(self) -> None:
+        """Say it to whoever listens."""
+        if self.listeners:
+            line = self.line()
+            for listener in self.listeners:
+                listener.send(line)
+
+    def command(self, path: str) -> None:
+        """Obey."""
+        self.cordoned = path == CORDON_PATH
+        self.was_busy_when_asked = self.was_busy_when_asked or (self.cordoned and bool(self.calls))
+        self.tell()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        method, path, _ = data.split(b"\r\n", 1)[0].decode().split(" ")
+        if self._transport is None or b"bearer " not in data.lower():
+            self.hang_up()
+        elif method == "GET" and path == STATE_PATH:
+            self._transport.write(_STREAM_HEAD)
+            self.send(self._member.line())
+            self._member.listeners.add(self)
+        else:
+            self._member.command(path)
+            line = self._member.line()
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._member.listeners.discard(self)
+
+    def send(self, line: bytes) -> None:
+        """Send one line as a chunk."""
+        if self._transport is not None:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(line), line))
+
+    def hang_up(self) -> None:
+        """End it."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Swarm:
+    """Workers by the uid of their pods; an `async with` block ends them."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Member] = {}
+        self._servers: dict[str, asyncio.Server] = {}
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+        for uid in list(self._servers):
+            self.leave(uid)
+
+    async def join(self, members: Iterable[Member]) -> None:
+        """Serve these, too."""
+        loop = asyncio.get_running_loop()
+        for member in members:
+            if member.uid in self.members:
+                continue
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((member.address, CONTROL_PORT))
+            self.members[member.uid] = member
+            self._servers[member.uid] = await loop.create_server(partial(_Connection, member), sock=listener)
+
+    def leave(self, uid: str) -> Member:
+        """End one."""
+        member = self.members.pop(uid)
+        self._servers.pop(uid).close()
+        for listener in list(member.listeners):
+            listener.hang_up()
+        return member
+
+    @property
+    def heard(self) -> int:
+        """Count those whom somebody listens to."""
+        return sum(bool(member.listeners) for member in self.members.values())
+
+    async def _beat(self) -> None:
+        step = 0
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS / _STEPS)
+            for index, member in enumerate(list(self.members.values())):
+                if index % _STEPS == step:
+                    member.tell()
+            step = (step + 1) % _STEPS
+
+
+async def _serve_input() -> None:
+    members = [Member(*json.loads(line)) for line in iter(sys.stdin.readline, "\n")]
+    async with Swarm() as swarm:
+        await swarm.join(members)
+        print("ok", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve_input())

@@ -1,0 +1,179 @@
+"""Promise 8: an operator that cannot see takes nothing away, may add, says so, and recovers.
+
+Workers' streams that are down, an apiserver that is slow, one that is gone for less and for more than a lease.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.bench import Bench
+from e2e.bench.waiting import wait_for
+from e2e.calls.wire import BehindWire, Wire, wire_to
+from e2e.fake_workers import FakeWorker
+from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+
+SAMPLES = ROOT / "manifests" / "samples"
+AGENT = "receptionist"
+SILENT_SECONDS = 30.0
+# Beyond it a leader may not write any more, and ends.
+LEASE_SECONDS = 10.0
+SLOW_SECONDS = 0.7
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def wire(bench: Bench) -> Iterator[Wire]:
+    """The operator's own way to the apiserver; the test and everybody else have theirs."""
+    with wire_to(bench) as wire:
+        yield wire
+
+
+@pytest.fixture
+def operator(bench: Bench, namespace: str, wire: Wire, tmp_path: Path) -> Iterator[OperatorProcess]:
+    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
+    log = tmp_path / "operator.log"
+    process = OperatorProcess(BehindWire(bench, wire), namespace, log=log, works_in=(namespace,))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def fleet(bench: Bench, operator: OperatorProcess, wire: Wire, namespace: str) -> Iterator[Fleet]:
+    """Four workers that are heard, of which the first holds two calls."""
+    wait_for(operator.leads, "an operator that leads")
+    for sample in ("providerpool.yaml", "voiceagent.yaml"):
+        bench.kubectl("apply", "-n", namespace, "-f", str(SAMPLES / sample))
+    with fleet_of(bench, namespace, AGENT) as fleet:
+        fleet.patch({"scaling": {"min": 4, "warmFloorSlots": 0}})
+        names = fleet.wait_for(4)
+        fleet.serve()
+        fleet.workers[names[0]].calls = 2
+        wait_for(lambda: fleet.status().get("calls") == 2, "two calls")
+        wait_for(lambda: fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
+        yield fleet
+        wire.mend()
+        wire.slow_down(0)
+        wait_for(operator.leads, "an operator that can take its fleet away", within_seconds=SILENT_SECONDS)
+        remove_agents(bench, namespace)
+
+
+def untouched(fleet: Fleet, names: list[str]) -> bool:
+    """Tell whether all these workers are there and none was told to take no more calls."""
+    return set(names) <= set(fleet.pods()) and not cordoned(fleet)
+
+
+def cordoned(fleet: Fleet) -> list[str]:
+    return [name for name, worker in fleet.workers.items() if worker.cordoned]
+
+
+def reopen(fleet: Fleet, names: list[str]) -> None:
+    for name in names:
+        old, pod = fleet.workers[name], fleet.pods()[name]
+        revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
+        fleet.workers[name] = FakeWorker(pod["status"]["podIP"], old.token, revision)
+
+
+def test_half_of_the_streams_down_takes_nothing_away_and_lets_the_fleet_grow(fleet: Fleet) -> None:
+    names = sorted(fleet.pods())
+    lost = names[2:]
+    for name in lost:
+        fleet.workers[name].close()
+    wait_for(lambda: fleet.status()["workers"]["silent"] == 2, "two silent workers", within_seconds=SILENT_SECONDS)
+
+    fleet.patch({"scaling": {"min": 1}})
+
+    wait_for(lambda: fleet.status()["scale"]["limit"] == "Blind", "a status that says why nothing leaves")
+    assert fleet.says("Reconciling") == "True LoadUnknown"
+    assert fleet.says("Ready") == "True Ready"
+    assert "2 not heard of" in fleet.message()
+    assert holds_for(lambda: untouched(fleet, names), 3)
+
+    fleet.patch({"scaling": {"min": 6}})
+    fleet.wait_for(6)
+    fleet.serve()
+    wait_for(lambda: fleet.status()["workers"]["ready"] == 4, "two more that take calls")
+    fleet.patch({"scaling": {"min": 1}})
+    assert holds_for(lambda: untouched(fleet, names) and len(fleet.pods()) == 6, 2)
+
+    reopen(fleet, lost)
+
+    wait_for(lambda: set(fleet.pods()) == {names[0]}, "all but the busy one to leave", within_seconds=SILENT_SECONDS)
+    wait_for(lambda: fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
+    assert fleet.status()["calls"] == 2
+
+
+def test_an_operator_that_begins_deaf_takes_nothing_away_and_says_so(fleet: Fleet, operator: OperatorProcess) -> None:
+    names = sorted(fleet.pods())
+    operator.stop()
+    for worker in fleet.workers.values():
+        worker.quiet = True
+    fleet.patch({"scaling": {"min": 1}})
+    operator.start()
+
+    wait_for(lambda: fleet.says("Ready") == "Unknown LoadUnknown", "words", within_seconds=2 * SILENT_SECONDS)
+    assert "hears nothing of the load and so takes none away" in fleet.message()
+    assert "network policies" in fleet.message()
+    assert holds_for(lambda: untouched(fleet, names), 3)
+
+    for worker in fleet.workers.values():
+        worker.quiet = False
+
+    wait_for(lambda: set(fleet.pods()) == {names[0]}, "all but the busy one to leave", within_seconds=SILENT_SECONDS)
+
+
+def test_a_slow_apiserver_makes_it_slow_and_not_wrong(fleet: Fleet, wire: Wire, operator: OperatorProcess) -> None:
+    names = sorted(fleet.pods())
+    fleet.workers[names[1]].calls = 1
+    wire.slow_down(SLOW_SECONDS)
+
+    fleet.patch({"scaling": {"min": 1}})
+
+    busy = set(names[:2])
+    wait_for(lambda: set(fleet.pods()) <= busy, "the idle ones to leave", within_seconds=2 * SILENT_SECONDS)
+    assert holds_for(lambda: set(fleet.pods()) == busy, 3)
+    assert operator.leads()
+
+    wire.slow_down(0)
+    fleet.workers[names[1]].calls = 0
+
+    wait_for(lambda: set(fleet.pods()) == {names[0]}, "the emptied one to leave", within_seconds=SILENT_SECONDS)
+
+
+def test_an_apiserver_that_is_gone_for_a_while_finds_calls_where_none_were(
+    fleet: Fleet, wire: Wire, operator: OperatorProcess
+) -> None:
+    names = sorted(fleet.pods())
+    wire.cut()
+    # Neither the edit nor, in time, the calls are known to what the operator has in its cache.
+    fleet.patch({"scaling": {"min": 1}})
+    assert holds_for(lambda: untouched(fleet, names), LEASE_SECONDS / 2)
+    for name in names:
+        fleet.workers[name].calls = 12
+
+    wire.mend()
+
+    wait_for(lambda: fleet.status()["calls"] == 48, "all calls in the status", within_seconds=SILENT_SECONDS)
+    assert holds_for(lambda: set(names) <= set(fleet.pods()), 2)
+    assert operator.leads()
+
+
+def test_an_operator_that_cannot_renew_ends_and_its_successor_takes_nothing_away(
+    fleet: Fleet, wire: Wire, operator: OperatorProcess
+) -> None:
+    names = sorted(fleet.pods())
+    wire.cut()
+    fleet.patch({"scaling": {"min": 1}})
+
+    assert operator.thaw() == 1
+    fleet.workers[names[3]].calls = 1
+    wire.mend()
+    operator.start()
+
+    wait_for(operator.leads, "the successor to lead", within_seconds=SILENT_SECONDS)
+    busy = {names[0], names[3]}
+    wait_for(lambda: set(fleet.pods()) == busy, "the idle ones to leave", within_seconds=SILENT_SECONDS)
+    assert holds_for(lambda: set(fleet.pods()) == busy, 2)
+    assert fleet.status()["calls"] == 3

@@ -1,0 +1,108 @@
+"""Carrying out what was decided about a VoiceAgent; each step is safe to repeat after a crash."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from itertools import islice
+
+from voicefleet.fleet import Fleet, FleetPlan, Worker
+from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.manifests.children import build_control_secret
+from voicefleet.names import ANNOTATION_CORDONED_AT, FINALIZER, Reason
+from voicefleet.report.conditions import timestamp
+from voicefleet_operator.errors import ApiError
+from voicefleet_operator.kube import VOICE_AGENTS, Body
+from voicefleet_operator.ports import Ports
+
+_AT_ONCE = 8
+
+
+async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> ApiError | None:
+    """Do what was decided, calls first and then what adds capacity.
+
+    What the cluster refuses does not keep the rest from being done: return the first refusal.
+    """
+    failure: ApiError | None = None
+    for stage in _stages(ports, body, seen, steps):
+        failure = await _refusal(stage) or failure
+    return failure
+
+
+async def run_fleet_plan(ports: Ports, namespace: str, fleet: Fleet, plan: FleetPlan) -> None:
+    """Do what was decided about a fleet to which nothing is added."""
+    for stage in (*_first(ports, namespace, plan), *_last(ports, namespace, fleet, plan, {})):
+        await stage
+
+
+async def _refusal(stage: Awaitable[None]) -> ApiError | None:
+    try:
+        await stage
+    except ApiError as error:
+        return error
+    return None
+
+
+def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:
+    namespace = seen.agent.metadata.namespace or ""
+    yield from _first(ports, namespace, steps.fleet)
+    yield _set_finalizer(ports, body, steps)
+    yield _add(ports, seen, steps)
+    yield from _last(ports, namespace, seen.fleet, steps.fleet, dict(steps.resources))
+    yield _all(ports.cluster.remove(kind, namespace, name, owner=body) for kind, name in steps.remove)
+
+
+def _first(ports: Ports, namespace: str, plan: FleetPlan) -> Iterator[Awaitable[None]]:
+    """Yield what guards calls, and what gives callers room at once."""
+    yield _all(ports.cluster.mark_pod(namespace, mark) for mark in plan.mark)
+    yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
+    yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
+
+
+def _last(
+    ports: Ports, namespace: str, fleet: Fleet, plan: FleetPlan, resources: Mapping[str, str]
+) -> Iterator[Awaitable[None]]:
+    """Yield what takes room away, which comes only after what adds it."""
+    cluster, going = ports.cluster, set(plan.delete)
+    leaving = [worker for worker in fleet if worker.pod.ref in going]
+    noted = {ANNOTATION_CORDONED_AT: timestamp(ports.now())}
+    yield _all(ports.workers.cordon(pod.uid) for pod in plan.cordon)
+    yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
+    yield _all(cluster.resize_pod(namespace, pod, resources) for pod in plan.resize)
+    yield _all(cluster.delete_pod(namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
+    yield _all(cluster.end_pod(namespace, pod) for pod in plan.end)
+
+
+async def _set_finalizer(ports: Ports, body: Body, steps: AgentSteps) -> None:
+    finalizers = [name for name in body["metadata"].get("finalizers", []) if name != FINALIZER]
+    if steps.finalizer is not None:
+        wanted = [*finalizers, FINALIZER] if steps.finalizer == "add" else finalizers
+        await ports.cluster.set_finalizers(VOICE_AGENTS, body, wanted)
+
+
+async def _add(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
+    if steps.revision is not None:
+        # Its predecessor's went with it while ours was already thought to be there.
+        again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
+        await ports.cluster.create_secret(build_control_secret(seen.agent, ports.control_key), again=again)
+    for manifest in steps.apply:
+        await ports.cluster.apply(manifest)
+    await _all(ports.cluster.create_pod(manifest) for manifest in steps.create)
+
+
+def _is_still_idle(ports: Ports, worker: Worker) -> bool:
+    """Ask again at the last moment: what was done in between took time, in which a worker may have spoken."""
+    return Worker(worker.pod, ports.workers.heard(worker.pod.ref.uid)).may_be_deleted(ports.now())
+
+
+async def _all(acts: Iterable[Awaitable[None]]) -> None:
+    """Do several things, a few at a time; after a failure no more are begun, and the next turn does the rest."""
+    for batch in batched(acts, _AT_ONCE):
+        for outcome in await asyncio.gather(*batch, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+
+def batched(acts: Iterable[Awaitable[None]], size: int) -> Iterator[list[Awaitable[None]]]:
+    """Cut a series into pieces."""
+    pending = iter(acts)
+    while piece := list(islice(pending, size)):
+        yield piece

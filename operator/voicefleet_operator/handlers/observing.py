@@ -1,0 +1,180 @@
+"""Gathering all that a decision about a VoiceAgent depends on; what costs much is worked out once for each version."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from voicefleet.access import asks_for_labels, may_use_pool
+from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.api.metadata import ObjectMeta
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.fleet import Fleet, Trouble, Worker
+from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
+from voicefleet.fleet.steps import AgentSeen
+from voicefleet.manifests.children import control_token
+from voicefleet.manifests.revision import Revision, read_revision
+from voicefleet.names import config_map_name
+from voicefleet.rollout.history import find_revision
+from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_status
+from voicefleet_operator.kube import Body
+from voicefleet_operator.memory import AgentMemory
+from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
+from voicefleet_operator.ports import Address, Ports
+from voicefleet_operator.workqueue import Key
+
+# Enough for a word about what is wrong; ten pods of a fleet rarely wait for ten things.
+_PODS_ASKED_ABOUT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was observed."""
+
+    core: AgentSeen
+    waits: bool
+    """Some pod waits for something that only events tell."""
+
+
+def memory_of(ports: Ports, key: Key, body: Body) -> AgentMemory:
+    """Return what is remembered of an agent; a new one of the same name begins with nothing."""
+    uid = body["metadata"]["uid"]
+    memory = ports.memories.get(key)
+    if memory is None or memory.uid != uid:
+        memory = ports.memories[key] = AgentMemory(uid)
+    return memory
+
+
+def parse_agent(memory: AgentMemory, body: Body) -> VoiceAgent | Refused:
+    """Return an agent as its model; its spec is read once for each generation, its metadata always."""
+    version = body["metadata"].get("generation")
+    if version is None or memory.parsed.version != version:
+        memory.parsed.version, memory.parsed.value = version, parse_resource(VoiceAgent, body)
+    agent = memory.parsed.value
+    if not isinstance(agent, VoiceAgent):
+        return cast("Refused", agent)
+    return agent.model_copy(update={"metadata": ObjectMeta.model_validate(body["metadata"])})
+
+
+async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -> Seen:
+    """Gather all that a decision about the agent depends on."""
+    memory = memory_of(ports, key, body)
+    pool, allowed = await _observe_pool(ports, memory, agent)
+    fleet, waits = await observe_fleet(ports, key)
+    memory.fleet.observe(agent.spec, fleet, ports.now())
+    if agent.spec.rollout.canary is not None:
+        memory.note_tallies(fleet)
+    before = parse_status(VoiceAgentStatus, body)
+    obstacle = find_obstacle(agent, pool, pool_is_allowed=allowed)
+    rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
+    if isinstance(rendered, Trouble):
+        obstacle, rendered = rendered, None
+    seen = AgentSeen(
+        agent=agent,
+        fleet=fleet,
+        lessons=memory.fleet.lessons(ports.now()),
+        pool=pool,
+        rendered=rendered,
+        obstacle=obstacle,
+        kept=await _read_kept(ports, agent, before, rendered),
+        before=before,
+        figures=memory.ledger.since_look(),
+        drains=memory.drains,
+        worker_hours=memory.fleet.worker_hours,
+        rest=memory.fleet.rest,
+        taken_names=_taken_names(ports, key, fleet),
+    )
+    return Seen(seen, waits)
+
+
+def _render(ports: Ports, memory: AgentMemory, agent: VoiceAgent, pool: ProviderPool) -> Rendered | Trouble:
+    version = (agent.metadata.generation, pool.metadata.uid, pool.metadata.generation)
+    if agent.metadata.generation is None or memory.rendered.version != version:
+        memory.rendered.version = version
+        memory.rendered.value = render_agent(
+            agent, pool, default_image=ports.worker_image, operator_namespace=ports.own_namespace
+        )
+    return cast("Rendered | Trouble", memory.rendered.value)
+
+
+async def _read_kept(
+    ports: Ports, agent: VoiceAgent, before: VoiceAgentStatus, rendered: Rendered | None
+) -> dict[str, Revision]:
+    """Return the revisions that calls may go to besides the one of the spec, as they were kept."""
+    if rendered is None or before.rollout is None:
+        return {}
+    wanted = {before.rollout.revision, before.rollout.stable}
+    if agent.spec.rollout.undo_to_revision is not None:
+        undone = find_revision(before.revisions, agent.spec.rollout.undo_to_revision)
+        wanted.add(undone.name if undone else None)
+    kept: dict[str, Revision] = {}
+    for name in sorted(name for name in wanted - {rendered.revision.name} if name):
+        where = config_map_name(agent.metadata.name, name)
+        body = await ports.cluster.read_config_map(agent.metadata.namespace or "", where)
+        revision = read_revision(name, body) if body else None
+        if revision is not None:
+            kept[name] = revision
+    return kept
+
+
+def _taken_names(ports: Ports, key: Key, fleet: Fleet) -> frozenset[str]:
+    """Return the names of pods with the agent's label that belong to somebody else, or to nobody any more."""
+    ours = {worker.pod.ref.name for worker in fleet}
+    labelled = ports.cache.pods.of_agent(key.namespace, key.name)
+    return frozenset(body["metadata"]["name"] for body in labelled) - ours
+
+
+async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
+    """Return an agent's fleet, and whether some of it waits for something that only events tell."""
+    bodies = follow_workers(ports, key)
+    waiting = [body for body in bodies if waits_for_volumes(body)]
+    failures = await _read_mount_failures(ports, waiting[:_PODS_ASKED_ABOUT])
+    return Fleet(tuple(_read_worker(ports, body, failures) for body in bodies)), bool(waiting)
+
+
+def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> Worker:
+    pod = read_pod(body, failures.get(body["metadata"]["uid"]))
+    if ports.nodes.is_leaving(body["spec"].get("nodeName", "")):
+        pod = replace(pod, node_is_leaving=True)
+    return Worker(pod, ports.workers.heard(pod.ref.uid))
+
+
+def follow_workers(ports: Ports, key: Key) -> list[Body]:
+    """Hear an agent's workers from now on, and return its pods; one that is owned by a namesake is not among them."""
+    agent = ports.cache.agents.get(key.namespace, key.name)
+    uid = agent["metadata"]["uid"] if agent else None
+    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
+    token = control_token(ports.control_key, key.namespace, key.name)
+    addresses = {
+        body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
+        for body in bodies
+        if (host := address_of(body))
+    }
+    ports.workers.follow(key, addresses)
+    return bodies
+
+
+def _owners(body: Body) -> set[str]:
+    return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
+
+
+async def _read_mount_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
+    found = {}
+    for body in bodies:
+        uid = body["metadata"]["uid"]
+        found[uid] = find_mount_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
+    return found
+
+
+async def _observe_pool(ports: Ports, memory: AgentMemory, agent: VoiceAgent) -> tuple[ProviderPool | None, bool]:
+    ref, here = agent.spec.provider_pool_ref, agent.metadata.namespace or ""
+    body = ports.cache.pools.get(ref.namespace or here, ref.name)
+    if body is None:
+        return None, True
+    version = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+    if memory.pool.version != version:
+        memory.pool.version, memory.pool.value = version, parse_resource(ProviderPool, body)
+    pool = cast("ProviderPool | Refused | None", memory.pool.value)
+    if pool is None or isinstance(pool, Refused):
+        return None, True
+    labels = await ports.cluster.read_namespace_labels(here) if asks_for_labels(pool, here) else {}
+    return pool, may_use_pool(pool, here, labels)

@@ -1,0 +1,145 @@
+"""A worker's stream of lines, read as it comes: HTTP/1.1 with nothing that one long answer does not need.
+
+A fleet has thousands of these open at once, and a general client keeps several times the memory for each and spends
+several times the work on each line. What a worker sends is bounded: a line, a header and a silence that are too long
+end the stream.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+LONGEST_LINE = 65_536
+_LONGEST_HEAD = 8_192
+_LONGEST_CHUNK_HEAD = 32
+
+
+class LinesError(Exception):
+    """What arrives is not a stream of lines; says what it is instead."""
+
+
+class LineStream(asyncio.Protocol):
+    """One request whose answer is lines; `ended` is done when no more come."""
+
+    def __init__(self, request: bytes, hear: Callable[[bytes], None], *, silent_after_seconds: float) -> None:
+        self._request = request
+        self._hear = hear
+        self._silent_after_seconds = silent_after_seconds
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._read: Callable[[], bool] = self._read_head
+        self._raw = b""
+        self._text = b""
+        self._chunk_left = 0
+        self._heard_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            transport.write(self._request)
+        self._timer = self._loop.call_later(self._silent_after_seconds, self._check_silence)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, and hand on each line that is whole."""
+        self._heard_at = self._loop.time()
+        self._raw += data
+        try:
+            while self._raw and self._read():
+                pass
+        except Exception as error:  # noqa: BLE001 - whoever waits for the end is told
+            self._end(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say that no more will come."""
+        self._end(exc)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self._raw = b""
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(error)
+
+    def _check_silence(self) -> None:
+        left = self._heard_at + self._silent_after_seconds - self._loop.time()
+        if left <= 0:
+            self._end(LinesError("silence"))
+        else:
+            self._timer = self._loop.call_later(left, self._check_silence)
+
+    def _read_head(self) -> bool:
+        head, found, rest = self._raw.partition(b"\r\n\r\n")
+        if not found:
+            _bound(self._raw, _LONGEST_HEAD, "head")
+            return False
+        status, *fields = head.split(b"\r\n")
+        words = status.split(b" ", 2)
+        # A worker sends nobody elsewhere, and we would not go.
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or words[1] != b"200":
+            raise LinesError(f"status {status[:32]!r}")
+        chunked = any(field.lower().replace(b" ", b"") == b"transfer-encoding:chunked" for field in fields)
+        self._raw, self._read = rest, self._read_chunk_head if chunked else self._read_plain
+        return True
+
+    def _read_plain(self) -> bool:
+        self._take(self._raw)
+        self._raw = b""
+        return False
+
+    def _read_chunk_head(self) -> bool:
+        size, found, rest = self._raw.partition(b"\r\n")
+        if not found:
+            _bound(self._raw, _LONGEST_CHUNK_HEAD, "chunk")
+            return False
+        try:
+            self._chunk_left = int(size.partition(b";")[0], 16)
+        except ValueError:
+            raise LinesError("a chunk without a size") from None
+        if self._chunk_left <= 0:
+            self._end(None)
+            return False
+        self._raw, self._read = rest, self._read_chunk
+        return True
+
+    def _read_chunk(self) -> bool:
+        part, self._raw = self._raw[: self._chunk_left], self._raw[self._chunk_left :]
+        self._chunk_left -= len(part)
+        if not self._chunk_left:
+            self._read = self._read_chunk_tail
+        self._take(part)
+        return not self._chunk_left
+
+    def _read_chunk_tail(self) -> bool:
+        if len(self._raw) < 2:
+            return False
+        if not self._raw.startswith(b"\r\n"):
+            raise LinesError("a chunk longer than its size")
+        self._raw, self._read = self._raw[2:], self._read_chunk_head
+        return True
+
+    def _take(self, part: bytes) -> None:
+        *whole, rest = (self._text + part).split(b"\n")
+        for line in whole:
+            if not self.ended.done():
+                self._hear(line)
+        _bound(rest, LONGEST_LINE, "line")
+        self._text = rest
+
+
+def _bound(text: bytes, longest: int, what: str) -> None:
+    if len(text) > longest:
+        raise LinesError(f"a {what} without end")

@@ -1,0 +1,46 @@
+"""What the operator remembers of one agent between turns; all of it can be learned again."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from voicefleet.fleet import Fleet, Heard
+from voicefleet.fleet.memory import FleetMemory
+from voicefleet.rollout import Drains, Ledger
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(slots=True)
+class Kept(Generic[ValueT]):
+    """Something that is worked out once for each version of what it depends on."""
+
+    version: object = None
+    value: ValueT | None = None
+
+
+@dataclass(slots=True)
+class AgentMemory:
+    """The past of one agent's fleet, and what was worked out for its present spec."""
+
+    uid: str
+    fleet: FleetMemory = field(default_factory=FleetMemory)
+    ledger: Ledger = field(default_factory=Ledger)
+    drains: Drains | None = None
+    noted: dict[str, Heard] = field(default_factory=dict)
+    """The word of each worker that the ledger has."""
+    parsed: Kept[object] = field(default_factory=Kept)
+    pool: Kept[object] = field(default_factory=Kept)
+    rendered: Kept[object] = field(default_factory=Kept)
+
+    def note_tallies(self, fleet: Fleet) -> None:
+        """Write down what the workers counted since they last spoke."""
+        for worker in fleet:
+            uid, heard = worker.pod.ref.uid, worker.heard
+            if worker.pod.ended:
+                self.ledger.crashed(uid)
+            elif heard is not None and self.noted.get(uid) is not heard:
+                self.noted[uid] = heard
+                self.ledger.note(uid, worker.pod.revision, heard.state)
+        uids = {worker.pod.ref.uid for worker in fleet}
+        self.ledger.retain(uids)
+        self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}

@@ -1,0 +1,172 @@
+"""What a fleet's past teaches, told as timelines."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.support import fleet as make
+from tests.support.fleet import NOW, fleet
+from tests.support.manifests import minimal
+from voicefleet.api import VoiceAgent
+from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.fleet import Fleet, Heard, Worker
+from voicefleet.fleet.memory import FleetMemory
+from voicefleet.wire import Session
+
+
+def spec(**scaling: object) -> VoiceAgentSpec:
+    manifest = minimal("VoiceAgent")
+    manifest["spec"]["scaling"] = scaling
+    return VoiceAgent.model_validate(manifest).spec
+
+
+class Telling:
+    """One worker's fleet, and the memory that listens to it."""
+
+    def __init__(self, **scaling: object) -> None:
+        self.memory = FleetMemory()
+        self.spec = spec(**scaling)
+        self.now = NOW
+
+    def at(self, seconds: float) -> datetime:
+        self.now = NOW + timedelta(seconds=seconds)
+        return self.now
+
+    def holds(self, seconds: float, *ages: float, name: str = "desk-new-0", **said: object) -> None:
+        """Let a worker say at a moment how old its calls are; a call is known by the moment when it began."""
+        now = self.at(seconds)
+        sessions = tuple(Session(id=f"call-{seconds - age:.2f}", age_seconds=age) for age in ages)
+        state = make.state(**said).model_copy(update={"sessions": sessions})
+        self.sees(Worker(make.pod(name), Heard(state, now)))
+
+    def sees(self, *workers: Worker) -> None:
+        self.memory.observe(self.spec, Fleet(workers), self.now)
+
+
+def test_calls_that_come_while_we_listen_are_counted() -> None:
+    telling = Telling()
+    telling.holds(0)
+    before = telling.memory.lessons(telling.now).arrivals.calls
+
+    telling.holds(10, 1, 2, 3)
+
+    assert telling.memory.lessons(telling.now).arrivals.calls == pytest.approx(before + 3, abs=0.5)
+
+
+def test_calls_that_were_under_way_when_we_came_are_no_rush() -> None:
+    telling = Telling()
+    telling.holds(0, *(100.0 + age for age in range(12)))
+
+    assert telling.memory.lessons(telling.now).burst_until < NOW.timestamp()
+    assert telling.memory.lessons(telling.now).arrivals.per_second < 0.05
+
+
+def test_a_worker_that_is_heard_late_after_a_restart_brings_no_rush_either() -> None:
+    telling = Telling()
+    telling.holds(0)
+    telling.holds(4, *(100.0 + age for age in range(12)), name="desk-new-1")
+
+    assert telling.memory.lessons(telling.now).burst_until < NOW.timestamp()
+
+
+def test_many_calls_at_once_are_a_rush() -> None:
+    telling = Telling()
+    telling.holds(0)
+    telling.holds(200)
+    telling.holds(201, *(0.1 * number for number in range(12)))
+
+    assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
+
+
+def test_how_long_a_worker_takes_to_come_up_is_measured() -> None:
+    telling = Telling(startupSeconds=45)
+    starting = make.starting("desk-new-0")
+    telling.sees(replace(starting, pod=replace(starting.pod, created_at=NOW)))
+    telling.at(80)
+    up = make.heard("desk-new-0", make.state(), seconds_ago=-80)
+    telling.sees(replace(up, pod=replace(up.pod, created_at=NOW)))
+
+    assert telling.memory.lessons(telling.now).startup.q95 >= 80
+
+
+def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
+    telling = Telling(startupSeconds=45)
+    up = make.idle("desk-new-0")
+    telling.sees(replace(up, pod=replace(up.pod, created_at=NOW - timedelta(days=3))))
+
+    assert telling.memory.lessons(telling.now).startup.q95 < 100
+
+
+def test_a_refusal_while_nobody_had_room_is_a_lost_call() -> None:
+    telling = Telling()
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+
+    assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
+
+
+def test_a_refusal_while_somebody_had_room_is_none() -> None:
+    telling = Telling()
+    telling.holds(0, 500.0, refused=0)
+    telling.holds(1, 501.0, refused=2)
+
+    assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
+
+
+def test_a_counter_that_begins_anew_refused_nobody() -> None:
+    telling = Telling()
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, instance="a")
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, instance="b")
+
+    assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
+
+
+def test_pods_that_end_one_after_another_rest_longer_and_longer() -> None:
+    telling = Telling()
+    rests = []
+    for number in range(8):
+        telling.sees(make.failed(f"desk-new-{number}"))
+        rests.append(int(telling.memory.rest.total_seconds()))
+
+    assert rests == [5, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_a_worker_that_takes_calls_ends_the_row() -> None:
+    telling = Telling()
+    for number in range(4):
+        telling.sees(make.failed(f"desk-new-{number}"))
+    telling.sees(make.idle("desk-new-9"))
+
+    assert telling.memory.rest == timedelta(seconds=5)
+
+
+def test_worker_hours_are_counted_for_the_day() -> None:
+    telling = Telling()
+    for minutes in range(0, 61, 10):
+        telling.at(60 * minutes)
+        telling.sees(make.idle("desk-new-0"), make.idle("desk-new-1"))
+
+    assert telling.memory.worker_hours == pytest.approx(2)
+    telling.at(13 * 3600)
+    telling.sees(make.idle("desk-new-0"))
+    assert telling.memory.worker_hours == 0
+
+
+def test_other_guesses_are_learned_from_anew() -> None:
+    telling = Telling(startupSeconds=45)
+    telling.holds(0)
+    telling.spec = spec(startupSeconds=200)
+    telling.holds(5)
+
+    assert telling.memory.lessons(telling.now).startup.mean == 200
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    telling = Telling()
+    telling.holds(0, 20.0)
+    telling.at(10)
+    telling.sees()
+
+    assert fleet() == Fleet()
+    assert telling.memory.calls_known == 0

@@ -1,0 +1,253 @@
+"""What a rollout, a canary, a node that goes and a limit do to the workers of a fleet."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.support import fleet as make
+from tests.support.fleet import NOW, fleet, names, want
+from voicefleet.autoscaling.load import Size
+from voicefleet.fleet import Drain, Fleet, FleetPlan, Wanted, Worker, plan_fleet
+from voicefleet.fleet.loads import LoadOrder
+from voicefleet.fleet.plan import plan_farewell
+
+
+def plan(wanted: Wanted, seen: Fleet) -> FleetPlan:
+    return plan_fleet(wanted, seen, now=NOW)
+
+
+def created(decided: FleetPlan) -> list[str]:
+    return [f"{new.revision}-{new.number}" for new in decided.create]
+
+
+def canary(desired: int, share: int) -> Wanted:
+    return replace(want(desired), stable="old", share_percent=share)
+
+
+def on_leaving_node(worker: Worker) -> Worker:
+    return replace(worker, pod=replace(worker.pod, node_is_leaving=True))
+
+
+def cordoned_for(worker: Worker, minutes: int) -> Worker:
+    return replace(worker, pod=replace(worker.pod, cordoned_at=NOW - timedelta(minutes=minutes)))
+
+
+def sized(worker: Worker, cpu: str, *, refused: bool = False) -> Worker:
+    return replace(worker, pod=replace(worker.pod, resources=(("cpu", cpu),), resize_refused=refused))
+
+
+def test_calls_that_old_workers_finish_need_no_new_slot() -> None:
+    """36 calls end on three old workers, so of five workers two are new."""
+    seen = fleet(*(make.cordoned(f"desk-old-{number}", calls=12) for number in range(3)))
+
+    assert created(plan(want(5, surge=100), seen)) == ["new-0", "new-1"]
+
+
+def test_a_full_old_worker_goes_on_until_others_have_the_room_that_is_wanted() -> None:
+    full = [make.busy(f"desk-old-{number}", calls=12) for number in range(2)]
+    wanted = want(3)
+
+    assert plan(wanted, fleet(*full)).cordon == ()
+    proven = plan(wanted, fleet(*full, make.idle("desk-new-0")))
+    assert names(proven.cordon) == ["desk-old-0", "desk-old-1"]
+
+
+def test_a_rollout_that_callers_outgrow_exceeds_its_surge() -> None:
+    """Four old workers linger with a call each; the only new one is full, and five were the surge."""
+    lingering = [make.cordoned(f"desk-old-{number}", calls=1) for number in range(4)]
+    seen = fleet(*lingering, make.busy("desk-new-0", calls=12))
+
+    assert created(plan(want(4), seen)) == ["new-1", "new-2", "new-3"]
+
+
+def test_a_silent_worker_holds_a_rollout_where_it_is() -> None:
+    seen = fleet(make.idle("desk-old-0"), make.idle("desk-new-0"), make.idle("desk-new-1"), make.silent("desk-new-2"))
+
+    decided = plan(want(1), seen)
+
+    assert decided.cordon == ()
+    assert decided.held
+
+
+def test_a_canary_gets_workers_for_its_share_and_the_stable_revision_keeps_the_rest() -> None:
+    seen = fleet(*(make.idle(f"desk-old-{number}") for number in range(4)))
+
+    decided = plan(canary(4, 25), seen)
+
+    assert created(decided) == ["new-0"]
+    assert decided.cordon == ()
+
+
+def test_the_stable_revision_gives_way_only_once_the_canary_takes_calls() -> None:
+    old = [make.idle(f"desk-old-{number}") for number in range(4)]
+    starting = plan(canary(4, 50), fleet(*old, make.starting("desk-new-0"), make.starting("desk-new-1")))
+    taking = plan(canary(4, 50), fleet(*old, make.idle("desk-new-0"), make.idle("desk-new-1")))
+
+    assert starting.cordon == ()
+    assert names(taking.cordon) == ["desk-old-2", "desk-old-3"]
+
+
+def test_going_back_opens_the_old_workers_before_anything_is_created() -> None:
+    seen = fleet(make.cordoned("desk-old-0", calls=2), make.idle("desk-new-0"))
+
+    decided = plan(want(1, "old"), seen)
+
+    assert names(decided.uncordon) == ["desk-old-0"]
+    assert decided.create == ()
+
+
+def test_the_workers_of_a_leaving_node_are_closed_and_replaced_at_once() -> None:
+    seen = fleet(on_leaving_node(make.busy("desk-new-0", calls=3)), on_leaving_node(make.idle("desk-new-1")))
+
+    decided = plan(want(2), seen)
+
+    assert names(decided.cordon) == ["desk-new-0", "desk-new-1"]
+    assert created(decided) == ["new-2", "new-3"]
+    assert decided.delete == ()
+
+
+def test_an_empty_closed_worker_of_a_leaving_node_goes() -> None:
+    seen = fleet(on_leaving_node(make.cordoned("desk-new-0")), make.idle("desk-new-1"))
+
+    assert names(plan(want(1), seen).delete) == ["desk-new-0"]
+
+
+def test_a_node_goes_even_while_another_worker_is_silent() -> None:
+    seen = fleet(on_leaving_node(make.idle("desk-new-0")), make.idle("desk-new-1"), make.silent("desk-new-2"))
+
+    assert names(plan(want(2), seen).cordon) == ["desk-new-0"]
+
+
+LIMITED = Drain(timedelta(minutes=30), ends_calls=True)
+
+
+def test_a_limited_drain_notes_when_it_began() -> None:
+    seen = fleet(make.cordoned("desk-old-0", calls=1), make.idle("desk-new-0"))
+
+    assert names(plan(replace(want(1), drain=LIMITED), seen).stamp) == ["desk-old-0"]
+    assert plan(want(1), seen).stamp == ()
+
+
+@pytest.mark.parametrize(("minutes", "ended"), [(29, []), (30, ["desk-old-0"])])
+def test_at_the_limit_calls_are_ended_and_not_before(minutes: int, ended: list[str]) -> None:
+    seen = fleet(cordoned_for(make.cordoned("desk-old-0", calls=1), minutes), make.idle("desk-new-0"))
+
+    assert names(plan(replace(want(1), drain=LIMITED), seen).end) == ended
+
+
+def test_whoever_wants_to_wait_waits_beyond_the_limit() -> None:
+    seen = fleet(cordoned_for(make.cordoned("desk-old-0", calls=1), 99), make.idle("desk-new-0"))
+
+    assert plan(replace(want(1), drain=Drain(timedelta(minutes=30))), seen).end == ()
+
+
+LARGER = replace(want(1), resources={"new": (("cpu", "4"),)})
+
+
+def test_another_size_is_given_to_running_workers() -> None:
+    decided = plan(LARGER, fleet(sized(make.busy("desk-new-0"), "2")))
+
+    assert names(decided.resize) == ["desk-new-0"]
+    assert (decided.cordon, decided.create) == ((), ())
+
+
+def test_a_size_that_the_node_refuses_is_had_by_another_worker() -> None:
+    seen = fleet(sized(make.busy("desk-new-0"), "2", refused=True))
+
+    assert created(plan(LARGER, seen)) == ["new-1"]
+    proven = plan(LARGER, fleet(*seen, sized(make.idle("desk-new-1"), "4")))
+    assert names(proven.cordon) == ["desk-new-0"]
+    assert proven.resize == ()
+
+
+def test_whoever_wants_no_resize_gets_other_workers() -> None:
+    decided = plan(replace(LARGER, resize_in_place=False), fleet(sized(make.idle("desk-new-0"), "2")))
+
+    assert created(decided) == ["new-1"]
+    assert decided.resize == ()
+
+
+def test_while_workers_of_a_revision_fail_no_more_of_them_are_tried() -> None:
+    assert plan(want(5), fleet(make.stuck("desk-new-0"))).create == ()
+    beside = fleet(make.stuck("desk-new-0"), make.idle("desk-new-1"), make.idle("desk-new-2"))
+    assert len(plan(want(9), beside).create) == 1
+
+
+def test_a_name_that_somebody_else_holds_is_left_alone() -> None:
+    assert created(plan(replace(want(1), taken_names=frozenset({"desk-new-0"})), fleet())) == ["new-1"]
+
+
+def test_an_agent_that_goes_closes_its_workers_and_waits() -> None:
+    seen = fleet(
+        make.busy("desk-new-0"), make.idle("desk-new-1"), make.cordoned("desk-new-2"), make.silent("desk-old-0")
+    )
+
+    decided = plan_farewell(seen, at_once=False, now=NOW)
+
+    assert names(decided.cordon) == ["desk-new-0", "desk-new-1"]
+    assert names(decided.delete) == ["desk-new-2"]
+    assert decided.end == ()
+
+
+def test_an_agent_that_goes_at_once_takes_its_calls_along() -> None:
+    decided = plan_farewell(fleet(make.busy("desk-new-0"), make.cordoned("desk-new-1")), at_once=True, now=NOW)
+
+    assert names(decided.end) == ["desk-new-0"]
+    assert names(decided.delete) == ["desk-new-1"]
+
+
+def packed(wanted: Wanted, seen: Fleet) -> dict[str, float]:
+    orders: tuple[LoadOrder, ...] = plan(replace(wanted, lessons=make.lessons()), seen).loads
+    return {order.pod.name: order.load for order in orders}
+
+
+def weight(loads: dict[str, float], revision: str) -> float:
+    return sum(1 - load for name, load in loads.items() if f"-{revision}-" in name)
+
+
+def test_the_fullest_worker_with_room_is_filled_first() -> None:
+    seen = fleet(make.busy("desk-new-0", calls=2), make.busy("desk-new-1", calls=9), make.busy("desk-new-2", calls=12))
+
+    loads = packed(want(3), seen)
+
+    assert loads["desk-new-1"] < loads["desk-new-0"] < 0
+
+
+def test_a_worker_that_retires_gets_a_call_only_if_nobody_else_has_room() -> None:
+    loads = packed(want(2), fleet(make.busy("desk-old-0", calls=3), make.idle("desk-new-0")))
+
+    assert loads["desk-old-0"] == 0
+    assert loads["desk-new-0"] < -1000
+
+
+@pytest.mark.parametrize("share", [1, 5, 25, 50, 99])
+def test_a_canary_weighs_as_much_as_its_share(share: int) -> None:
+    old = [make.busy(f"desk-old-{number}", calls=number) for number in range(4)]
+
+    loads = packed(canary(5, share), fleet(*old, make.busy("desk-new-0", calls=1)))
+
+    both = weight(loads, "new") + weight(loads, "old")
+    assert weight(loads, "new") / both == pytest.approx(share / 100, rel=1e-6)
+    assert max(loads.values()) <= 0
+
+
+def test_a_load_that_a_worker_was_told_before_is_not_told_again() -> None:
+    seen = [make.busy("desk-new-0", calls=2), make.busy("desk-new-1", calls=9)]
+    told = packed(want(2), fleet(*seen))
+    obeying = [
+        make.heard(w.pod.ref.name, make.state(calls=calls, asked_load=told[w.pod.ref.name]), marked_busy=True)
+        for w, calls in zip(seen, (2, 9), strict=True)
+    ]
+
+    assert packed(want(2), fleet(*obeying)) == {}
+
+
+def test_a_worker_that_is_alone_needs_no_order() -> None:
+    assert packed(want(1), fleet(make.busy("desk-new-0"))) == {}
+
+
+def test_more_may_stay_than_must_be_there() -> None:
+    wanted = replace(want(1), size=Size(1, "Demand", keep=2))
+
+    assert plan(wanted, fleet(make.idle("desk-new-0"), make.idle("desk-new-1"))).is_empty
