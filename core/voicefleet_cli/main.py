@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from voicefleet_cli import simulate, validate
+from voicefleet_cli import explain, simulate, validate
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,6 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"voicefleet {version('voicefleet')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     validate.add_parser(commands)
+    explain.add_parser(commands)
     simulate.add_parser(commands)
     return parser
 

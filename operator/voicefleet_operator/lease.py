@@ -53,6 +53,10 @@ class Lease:
         """Tell whether this process may still change anything."""
         return self._renewed_at is not None and self._clock() - self._renewed_at < _RENEW_WITHIN_SECONDS
 
+    def age_seconds(self) -> float | None:
+        """Return how long ago this process last renewed its lead, if it leads."""
+        return self._clock() - self._renewed_at if self.is_valid() and self._renewed_at is not None else None
+
     async def acquire(self) -> None:
         """Wait until this process leads."""
         while not await self._try():  # noqa: ASYNC110 - the event would have to come from the server

@@ -48,12 +48,7 @@ class Metrics:
             ["kind", "outcome"],
             registry=self.registry,
         )
-        self.reconcile_seconds = Histogram(
-            "voicefleet_operator_reconcile_seconds",
-            "Time that one reconciliation takes.",
-            ["kind"],
-            registry=self.registry,
-        )
+        self.reconcile_seconds = _reconcile_seconds(self.registry)
         self.requests = Counter(
             "voicefleet_operator_api_requests",
             "Requests to the apiserver by method, kind of object and status; 0 is no answer.",
@@ -75,11 +70,11 @@ class Metrics:
         self.streams = Gauge(
             "voicefleet_operator_worker_streams", "Workers whose state is being heard.", registry=self.registry
         )
+        self.loop_lag = _delay(self.registry, "loop_lag", "How late the event loop's beat came.")
         self.leader = Gauge("voicefleet_operator_leader", "1 while this process leads.", registry=self.registry)
-        decision_delay_seconds = Histogram(
-            "voicefleet_operator_decision_delay_seconds",
-            "Time from a worker's word that changed something to the decision that knows of it.",
-            buckets=_DELAY_BUCKETS,
-            registry=self.registry,
-        )
-        self.delays = DecisionDelays(decision_delay_seconds)
+        words = "Time from a worker's word that changed something to the decision that knows of it."
+        self.delays = DecisionDelays(_delay(self.registry, "decision_delay", words))
+
+
+def _delay(registry: CollectorRegistry, name: str, words: str) -> Histogram:
+    return Histogram(f"voicefleet_operator_{name}_seconds", words, buckets=_DELAY_BUCKETS, registry=registry)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from voicefleet_operator.lease import Lease
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.nodes import Nodes, NodeWatch
 from voicefleet_operator.ports import Ports
+from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.serving import build_app, serve
 from voicefleet_operator.settings import Settings
@@ -46,26 +47,42 @@ HANDLERS = {"VoiceAgent": reconcile_voice_agent, "ProviderPool": reconcile_provi
 class _State:
     """What the probes tell."""
 
+    pulse: Pulse
     resync: Resync | None = None
+    lease: Lease | None = None
+    watched: LastWord = field(default_factory=LastWord)
     not_ready: str | None = "starting"
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def why_dead(self) -> str | None:
         """Say why a new process would do better; that this one answers is half the proof that it lives."""
-        return self.resync.why_stale() if self.resync else None
+        return self.pulse.why_dead() or (self.resync.why_stale() if self.resync else None)
+
+    def tell(self) -> Iterator[str]:
+        """Say how it is, for whoever looks."""
+        yield f"event loop {self.pulse.lag_seconds:.3f} s late"
+        ages = {
+            "lease renewed": self.lease.age_seconds() if self.lease else None,
+            "everything listed": self.resync.age_seconds() if self.resync else None,
+            "last word of a watch": self.watched.age_seconds(),
+        }
+        yield from (f"{what} {age:.1f} s ago" for what, age in ages.items() if age is not None)
 
 
 async def run(settings: Settings) -> int:
     """Run until a signal or a failure; return the exit code."""
-    metrics, state = Metrics(), _State()
-    app = build_app(metrics, why_dead=state.why_dead, why_not_ready=lambda: state.not_ready)
+    metrics = Metrics()
+    state = _State(Pulse(metrics))
+    app = build_app(metrics, why_dead=state.why_dead, why_not_ready=lambda: state.not_ready, tell=state.tell)
     _stop_on_signals(state.stop)
     runner = await serve(app, settings.http_host, settings.http_port)
     configuration = await load_configuration(settings.kubeconfig)
     kube = Kube(configuration, metrics)
+    beating = asyncio.create_task(state.pulse.run(), name="pulse")
     try:
         return await _run_with(settings, configuration, kube, metrics, state)
     finally:
+        beating.cancel()
         await kube.close()
         await runner.cleanup()
 
@@ -74,6 +91,7 @@ async def _run_with(
     settings: Settings, configuration: client.Configuration, kube: Kube, metrics: Metrics, state: _State
 ) -> int:
     lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
+    state.lease = lease
     key = await _control_key(settings, kube)
     # A standby is ready: it could lead at any moment, and a rolling update may go on.
     state.not_ready = None
@@ -83,7 +101,7 @@ async def _run_with(
     state.not_ready = "listing"
     async with _leading(settings, kube, lease, key, metrics) as leading:
         state.resync, state.not_ready = leading.resync, None
-        registry = build_registry(leading.cache, leading.queue, leading.nodes, configuration)
+        registry = build_registry(leading.cache, leading.queue, leading.nodes, state.watched, configuration)
         await _watch(settings, registry, leading, state.stop)
     await lease.release()
     return 0

@@ -53,6 +53,10 @@ class Resync:
             return None
         return f"nothing could be listed for {_STALE_SECONDS:.0f} seconds"
 
+    def age_seconds(self) -> float | None:
+        """Return how long ago everything was last listed."""
+        return None if self._succeeded_at is None else time.monotonic() - self._succeeded_at
+
     async def compare_all(self) -> None:
         """List every kind once and take in what differs."""
         for resource in CACHED:

@@ -1,6 +1,6 @@
 """The operator's own port: whether it lives, whether it is ready, and what it counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,11 +11,13 @@ from voicefleet_operator.metrics import Metrics
 Problem = Callable[[], str | None]
 
 
-def build_app(metrics: Metrics, *, why_dead: Problem, why_not_ready: Problem) -> web.Application:
-    """Return the application; a problem is told in words, None is none."""
+def build_app(
+    metrics: Metrics, *, why_dead: Problem, why_not_ready: Problem, tell: Callable[[], Iterable[str]] = tuple
+) -> web.Application:
+    """Return the application; a problem is told in words, None is none, and /livez adds what there is to tell."""
 
     async def livez(_request: web.Request) -> web.Response:
-        return _plain(why_dead())
+        return _plain(why_dead(), *tell())
 
     async def readyz(_request: web.Request) -> web.Response:
         return _plain(why_not_ready())
@@ -42,5 +44,5 @@ async def serve(app: web.Application, host: str, port: int) -> web.AppRunner:
     return runner
 
 
-def _plain(problem: str | None) -> web.Response:
-    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
+def _plain(problem: str | None, *more: str) -> web.Response:
+    return web.Response(status=503 if problem else 200, text="".join(f"{line}\n" for line in (problem or "ok", *more)))

@@ -12,6 +12,7 @@ from voicefleet.names import DOMAIN, LABEL_MANAGED_BY, MANAGED_BY
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import NODES, PODS, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
 from voicefleet_operator.nodes import NodeWatch
+from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.workqueue import WorkQueue
 
 # kopf signs in anew after this time, since tokens of pods are replaced within the hour.
@@ -19,7 +20,7 @@ _LOGIN_FOR = timedelta(minutes=10)
 
 
 def build_registry(
-    cache: Cache, queue: WorkQueue, nodes: NodeWatch | None, configuration: client.Configuration
+    cache: Cache, queue: WorkQueue, nodes: NodeWatch | None, watched: LastWord, configuration: client.Configuration
 ) -> kopf.OperatorRegistry:
     """Return what kopf is to watch: the two kinds, the pods that are ours, and nodes if we may."""
     registry = kopf.OperatorRegistry()
@@ -31,10 +32,10 @@ def build_registry(
     ):
         labels = {LABEL_MANAGED_BY: MANAGED_BY} if resource is PODS else None
         kopf.on.event(*where, id=f"observe-{resource.plural}", labels=labels, registry=registry)(
-            _observe(resource, cache, queue)
+            _observe(resource, cache, queue, watched)
         )
     if nodes is not None:
-        kopf.on.event("", "v1", NODES.plural, id="observe-nodes", registry=registry)(_observe_node(nodes))
+        kopf.on.event("", "v1", NODES.plural, id="observe-nodes", registry=registry)(_observe_node(nodes, watched))
     return registry
 
 
@@ -96,16 +97,18 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def _observe(resource: ResourceType, cache: Cache, queue: WorkQueue) -> Callable[..., Any]:
+def _observe(resource: ResourceType, cache: Cache, queue: WorkQueue, watched: LastWord) -> Callable[..., Any]:
     async def observe(event: dict[str, Any], **_: object) -> None:
+        watched.note()
         for key in cache.observe(resource, event["object"], gone=event["type"] == "DELETED"):
             queue.add(key)
 
     return observe
 
 
-def _observe_node(nodes: NodeWatch) -> Callable[..., Any]:
+def _observe_node(nodes: NodeWatch, watched: LastWord) -> Callable[..., Any]:
     async def observe(event: dict[str, Any], **_: object) -> None:
+        watched.note()
         nodes.observe(event["object"], gone=event["type"] == "DELETED")
 
     return observe

@@ -3,12 +3,13 @@
 from kubernetes.aio import client
 
 from voicefleet_operator.cache import Cache
+from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.watching import build_registry, build_settings
 from voicefleet_operator.workqueue import WorkQueue
 
 
 def test_kopf_has_nothing_but_handlers_that_watch() -> None:
-    registry = build_registry(Cache(), WorkQueue(), None, client.Configuration())
+    registry = build_registry(Cache(), WorkQueue(), None, LastWord(), client.Configuration())
 
     assert len(registry._watching._handlers) == 3
     assert not registry._changing._handlers

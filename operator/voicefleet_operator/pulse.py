@@ -1,0 +1,58 @@
+"""How late the event loop is: whatever holds it up holds up everything, the lease first."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from voicefleet_operator.metrics import Metrics
+
+_BEAT_SECONDS = 0.5
+# Half of what the lease allows: a process that is held up for so long again and again had better be a new one.
+_TOO_LATE_SECONDS = 5.0
+_TOO_OFTEN = 3
+
+
+class Pulse:
+    """A beat twice a second, and how late each one came."""
+
+    def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._late_in_row = 0
+        self.lag_seconds = 0.0
+        """Of the last beat."""
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        while True:
+            due = self._clock() + _BEAT_SECONDS
+            await asyncio.sleep(_BEAT_SECONDS)
+            self.beat(self._clock() - due)
+
+    def beat(self, lag_seconds: float) -> None:
+        """Take down one beat."""
+        self.lag_seconds = max(0.0, lag_seconds)
+        self._late_in_row = self._late_in_row + 1 if self.lag_seconds > _TOO_LATE_SECONDS else 0
+        self._metrics.loop_lag.observe(self.lag_seconds)
+
+    def why_dead(self) -> str | None:
+        """Say that the loop is held up for good, if so."""
+        if self._late_in_row < _TOO_OFTEN:
+            return None
+        return f"the event loop was more than {_TOO_LATE_SECONDS:g} seconds late {self._late_in_row} times in a row"
+
+
+class LastWord:
+    """When something was last heard."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at: float | None = None
+
+    def note(self) -> None:
+        """Take down that it was heard now."""
+        self._at = self._clock()
+
+    def age_seconds(self) -> float | None:
+        """Return how long ago that was, if ever."""
+        return None if self._at is None else self._clock() - self._at
