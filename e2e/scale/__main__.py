@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -68,6 +69,7 @@ async def run(stage: Stage, sizes: Sizes, only: list[str]) -> list[Outcome]:
 def main() -> int:
     """Measure, and say what was found."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = Sizes(options.scale, not options.silent)
     try:
         outcomes = asyncio.run(_on_a_bench(sizes, options.only))

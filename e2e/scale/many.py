@@ -21,7 +21,7 @@ _PER_PROCESS = 5_000
 
 
 async def measure_many(
-    stage: Stage, *, agents: int, workers: int, speaking: bool = True, quiet_seconds: float = 20.0
+    stage: Stage, *, agents: int, workers: int, speaking: bool = True, crash: bool = True, quiet_seconds: float = 20.0
 ) -> Outcome:
     """Create both kinds of fleets, one after the other, and start the operator anew amid the second."""
     namespaces, wanted = max(1, agents // 100), agents * workers
@@ -39,7 +39,9 @@ async def measure_many(
         with _serve(members if speaking else []):
             settling = await stage.settle(within_seconds=_SYNC_SECONDS)
             written = await stage.gauges()
-            restart = await _restart(stage, names, agents, quiet_seconds)
+            began = time.monotonic()
+            await asyncio.to_thread(stage.operator.kill if crash else stage.operator.stop)
+            restart = await _restart(stage, names, agents, began=began, quiet_seconds=quiet_seconds)
     figures = (
         Figure("pods of Deployments", theirs, "s"),
         Figure("pods of VoiceAgents", ours, "s"),
@@ -91,12 +93,12 @@ async def _running(stage: Stage, names: Sequence[str], wanted: int) -> list[Memb
     return members
 
 
-async def _restart(stage: Stage, names: Sequence[str], agents: int, quiet_seconds: float) -> tuple[Figure, ...]:
-    """Kill the operator, start another, and see that it comes to know everything and changes nothing."""
+async def _restart(
+    stage: Stage, names: Sequence[str], agents: int, *, began: float, quiet_seconds: float
+) -> tuple[Figure, ...]:
+    """Start an operator where one has just ended, and see that it comes to know everything and changes nothing."""
     paths = [path.format(namespace=name) for path in (AGENTS_PATH, PODS_PATH) for name in names]
     versions = [await stage.client.versions(path) for path in paths]
-    stage.operator.kill()
-    began = time.monotonic()
     await asyncio.to_thread(stage.operator.start)
     await until(stage.is_leading, "a new leader", within_seconds=60)
     leading = time.monotonic() - began
@@ -107,7 +109,7 @@ async def _restart(stage: Stage, names: Sequence[str], agents: int, quiet_second
 
     await until(synced, "every agent looked at", within_seconds=_SYNC_SECONDS)
     synced_at = time.monotonic() - began
-    stage.tell(f"killed and synced again after {synced_at:.1f} s")
+    stage.tell(f"ended and synced again after {synced_at:.1f} s")
     first = await stage.gauges()
     await asyncio.sleep(quiet_seconds)
     last = await stage.gauges()

@@ -107,7 +107,7 @@ async def _speaking_fleet(stage: Stage, swarm: Swarm, namespace: str, workers: i
         return swarm.heard == workers
 
     await until(all_heard, f"{workers} workers that are heard", within_seconds=60)
-    await stage.settle(still_seconds=3.0, within_seconds=_FLEET_SECONDS)
+    await stage.settle(within_seconds=_FLEET_SECONDS)
     stage.tell(f"{workers} workers of one agent are heard")
     return members
 

@@ -31,6 +31,8 @@ class Stage:
     operator: OperatorProcess
     client: Client
     tell: Callable[[str], None]
+    still_seconds: float = 5.0
+    """An operator that writes nothing for so long has settled."""
 
     async def gauges(self) -> Gauges:
         """Read the operator's metrics."""
@@ -55,11 +57,11 @@ class Stage:
         finally:
             await self._clear(names)
 
-    async def settle(self, *, still_seconds: float = 5.0, within_seconds: float = 120.0) -> float:
+    async def settle(self, *, within_seconds: float = 120.0) -> float:
         """Wait until the operator wrote nothing for a while; return how long it went on writing."""
         began = changed = time.monotonic()
         before = (await self.gauges()).writes
-        while time.monotonic() - changed < still_seconds:
+        while time.monotonic() - changed < self.still_seconds:
             await asyncio.sleep(0.5)
             now = await self.gauges()
             if now.writes != before or now.queued:
@@ -117,16 +119,16 @@ def bench_for_scale() -> Iterator[Bench]:
 
 
 @asynccontextmanager
-async def set_stage(bench: Bench, tell: Callable[[str], None]) -> AsyncIterator[Stage]:
+async def set_stage(bench: Bench, tell: Callable[[str], None], *, still_seconds: float = 5.0) -> AsyncIterator[Stage]:
     """Install the operator's rights and start it."""
     bench.kubectl("create", "namespace", OPERATORS)
     install_rights(bench, OPERATORS)
     with tempfile.TemporaryDirectory(prefix="voicefleet-scale-") as directory:
         operator = OperatorProcess(bench, OPERATORS, log=Path(directory) / "operator.log")
         async with Client.open(bench) as client:
-            await asyncio.to_thread(operator.start)
-            stage = Stage(bench, operator, client, tell)
+            stage = Stage(bench, operator, client, tell, still_seconds)
             try:
+                await asyncio.to_thread(operator.start)
                 await until(stage.is_leading, "an operator that leads", within_seconds=_LEAD_SECONDS)
                 yield stage
             finally:

@@ -48,7 +48,12 @@ class Metrics:
             ["kind", "outcome"],
             registry=self.registry,
         )
-        self.reconcile_seconds = _reconcile_seconds(self.registry)
+        self.reconcile_seconds = Histogram(
+            "voicefleet_operator_reconcile_seconds",
+            "Time that one reconciliation takes.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.requests = Counter(
             "voicefleet_operator_api_requests",
             "Requests to the apiserver by method, kind of object and status; 0 is no answer.",
