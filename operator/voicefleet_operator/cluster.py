@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -63,13 +64,22 @@ class KubeCluster:
     async def apply(self, manifest: Manifest) -> None:
         """Bring a child to its manifest, unless that was done lately."""
         path, known = _path(manifest), self._applied[_owner(manifest)]
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        digest = _digest(manifest)
         before, at = known.get(path, ("", 0.0))
         if before == digest and self._clock() - at < _APPLY_AGAIN_SECONDS:
             return
         self._check_lead()
         await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
         known[path] = (digest, self._clock())
+
+    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
+        """Believe that an object's children were applied by whoever led before, unless we know better."""
+        if uid in self._applied:
+            return
+        # Spread, so that those of a thousand agents are not put right all at once.
+        at = self._clock() - random.uniform(0, _APPLY_AGAIN_SECONDS)  # noqa: S311 - a spread
+        self._applied[uid] = {_path(manifest): (_digest(manifest), at) for manifest in manifests}
+        self._created[uid] = at
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""
@@ -246,6 +256,10 @@ class Telling:
     since: datetime
     count: int = 0
     at: float = 0.0
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _owner(manifest: Manifest) -> str:

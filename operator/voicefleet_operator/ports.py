@@ -1,6 +1,6 @@
 """What handlers need of the outside, as protocols of our own; adapters and fakes fill them in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -58,6 +58,9 @@ class Cluster(Protocol):
     async def tell(self, note: Note, about: Body) -> None:
         """Write an Event about an object, unless the same was told a moment ago."""
 
+    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
+        """Believe that an object's children were applied by whoever led before, unless we know better."""
+
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
 
@@ -111,6 +114,8 @@ class Ports:
     worker_image: str
     now: Callable[[], datetime]
     own_namespace: str = "voicefleet"
+    decided: Callable[[Key], None] = lambda _key: None
+    """Told when a turn has decided, before it acts."""
     nodes: Nodes = field(default_factory=Nodes)
     pacer: Pacer = field(default_factory=Pacer)
     memories: dict[Key, AgentMemory] = field(default_factory=dict)

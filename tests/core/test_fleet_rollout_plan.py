@@ -217,8 +217,15 @@ def test_the_fullest_worker_with_room_is_filled_first() -> None:
 def test_a_worker_that_retires_gets_a_call_only_if_nobody_else_has_room() -> None:
     loads = packed(want(2), fleet(make.busy("desk-old-0", calls=3), make.idle("desk-new-0")))
 
-    assert loads["desk-old-0"] == 0
+    # By its own formula it weighs two at the most.
+    assert "desk-old-0" not in loads
     assert loads["desk-new-0"] < -1000
+
+
+def test_a_worker_that_was_preferred_is_told_when_it_retires() -> None:
+    preferred = make.heard("desk-old-0", make.state(calls=3, asked_load=-1e6), marked_busy=True)
+
+    assert packed(want(2), fleet(preferred, make.idle("desk-new-0")))["desk-old-0"] == 0
 
 
 @pytest.mark.parametrize("share", [1, 5, 25, 50, 99])

@@ -1,7 +1,7 @@
 """The outside of a handler, in memory: a cluster that keeps what it is given, and workers that obey."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.support.fleet import NOW
@@ -129,6 +129,12 @@ class FakeCluster:
         """Note it; it is no write of an object that anybody reads."""
         assert about
         self.told.append(note)
+
+    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
+        """Believe it."""
+        assert uid
+        for manifest in manifests:
+            self.applied.setdefault(f"{manifest['kind']}/{manifest['metadata']['name']}", manifest)
 
     def forget(self, uid: str) -> None:
         """Note it."""

@@ -161,7 +161,7 @@ async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) 
 
 
 async def test_an_agent_that_is_being_deleted_waits_for_its_calls(world: World) -> None:
-    await world.run()
+    await world.run(scaling={"max": 1})
     world.everybody_says(calls=1)
     await world.turn()
     world.delete()
@@ -180,7 +180,7 @@ async def test_an_agent_that_is_being_deleted_waits_for_its_calls(world: World) 
 
 
 async def test_whoever_deletes_in_haste_does_not_wait(world: World) -> None:
-    await world.run(deletionPolicy="Now")
+    await world.run(deletionPolicy="Now", scaling={"max": 1})
     world.everybody_says(calls=1)
     await world.turn()
     world.delete()

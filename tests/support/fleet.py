@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from voicefleet.api.voiceagent.scaling import Scaling
-from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Rules, Size
 from voicefleet.fleet import Fleet, FleetPlan, Heard, Pod, PodRef, Trouble, Wanted, Worker
@@ -109,8 +108,8 @@ def lessons(**fields: Any) -> Lessons:
     """Return what a fleet knows that was watched for long and got no new call lately."""
     scaling = Scaling()
     history = History(Rules(SLOTS), float(scaling.startup_seconds), float(scaling.expected_call_seconds))
-    quiet = ArrivalRate(calls=0, seconds=129, silent_seconds=10_000)
-    return replace(history.lessons(NOW.timestamp()), **{"arrivals": quiet, **fields})
+    history.lessons(NOW.timestamp() - 10_000)
+    return replace(history.lessons(NOW.timestamp()), **fields)
 
 
 def want(desired: int, revision: str = "new", *, surge: int = 25) -> Wanted:

@@ -13,6 +13,7 @@ from voicefleet.fleet.parts import Parts
 from voicefleet.fleet.wanted import Wanted
 
 _LAST_RESORT = 0.0
+_OWN_FORMULA = -1.0
 _SAME_WEIGHT = 0.1
 
 
@@ -76,6 +77,9 @@ def _scaled(loads: dict[str, float], factor: float) -> dict[str, float]:
 
 def _is_news(worker: Worker, load: float, now: datetime) -> bool:
     state = worker.state(now)
-    if state is None or state.asked_load is None:
-        return True
+    if state is None:
+        return False
+    if state.asked_load is None:
+        # By its own formula it weighs one or two, which among thousands is as good as one.
+        return load < _OWN_FORMULA
     return abs((1 - load) / (1 - state.asked_load) - 1) > _SAME_WEIGHT

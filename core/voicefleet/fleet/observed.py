@@ -4,10 +4,10 @@ Doubt about a pod's calls counts as a call: only a worker that said so within th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, cast
 
 from voicefleet.autoscaling.load import Standing, WorkerLoad
 from voicefleet.names import SILENT_AFTER_SECONDS, Reason
@@ -115,9 +115,17 @@ class Worker:
 
     pod: Pod
     heard: Heard | None = None
+    _known: dict[str, tuple[datetime, Any]] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """What was found out about one moment: a turn asks dozens of times, and of thousands of workers."""
 
     def state(self, now: datetime) -> WorkerState | None:
         """Return what the worker last said, as long as that still counts."""
+        known = self._known.get("state")
+        if known is None or known[0] is not now:
+            known = self._known["state"] = (now, self._state(now))
+        return cast("WorkerState | None", known[1])
+
+    def _state(self, now: datetime) -> WorkerState | None:
         if self.heard is None or self.pod.ended or now - self.heard.at > SILENT_AFTER:
             return None
         if self.pod.stuck and not self.heard.live:
@@ -130,6 +138,12 @@ class Worker:
 
     def activity(self, now: datetime) -> Activity:
         """Name the one thing that the worker is doing."""
+        known = self._known.get("activity")
+        if known is None or known[0] is not now:
+            known = self._known["activity"] = (now, self._activity(now))
+        return cast("Activity", known[1])
+
+    def _activity(self, now: datetime) -> Activity:
         if self.pod.leaving:
             return Activity.LEAVING
         if self.pod.ended or self.is_stuck(now):

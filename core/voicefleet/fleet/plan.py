@@ -15,6 +15,9 @@ from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Wor
 from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
 from voicefleet.fleet.wanted import Wanted
 
+# Each is a write; a turn that had hundreds to make would decide about callers who hung up long ago.
+_MARKS_AT_ONCE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -197,6 +200,8 @@ def _created(
     coming = sum(w.activity(now) is Activity.STARTING for workers in parts.serving.values() for w in workers)
     coming += sum(len(pick.opened) for pick in chosen.values())
     lacking = wanted_free(wanted, parts, now) - _open_slots(parts, now) - coming * wanted.slots
+    if not coming:
+        lacking += _next_to_replace(parts, now)
     left = max(room, math.ceil(lacking / wanted.slots), 0)
     created: list[NewWorker] = []
     resting = len([w for w in parts.ended if not _has_rested(w, wanted.rest, now)])
@@ -206,6 +211,16 @@ def _created(
         resting = max(0, resting - pick.create)
         created += [NewWorker(revision, number) for number in _free_numbers(wanted, fleet, revision, count)]
     return tuple(created)
+
+
+def _next_to_replace(parts: Parts, now: datetime) -> int:
+    """Return the free slots that must be spare for the next retiring worker to close, unless one is on its way out.
+
+    With 2 x 16 slots wanted, 2 old workers of 12 and a new one of 16 leave 8 to spare, too few for either of the old.
+    """
+    if not all(worker.takes_calls(now) for worker in parts.retiring):
+        return 0
+    return min((worker.free_slots(now) for worker in parts.retiring), default=0)
 
 
 def _trusted(workers: list[Worker], now: datetime) -> int:
@@ -252,8 +267,10 @@ def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
 
 
 def _marks(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
+    """Return the marks to set, guards before their removal; the next turn goes on where there are many."""
     marks = (Mark(w.pod.ref, _should_be_marked_busy(w, now)) for w in live)
-    return tuple(mark for mark, worker in zip(marks, live, strict=True) if mark.busy is not worker.pod.marked_busy)
+    wrong = [mark for mark, worker in zip(marks, live, strict=True) if mark.busy is not worker.pod.marked_busy]
+    return tuple(sorted(wrong, key=lambda mark: not mark.busy)[:_MARKS_AT_ONCE])
 
 
 def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:

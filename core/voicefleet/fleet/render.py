@@ -1,5 +1,7 @@
 """What an agent's spec asks for, worked out once for each version of agent and pool; or why it cannot be had."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from voicefleet.api import ProviderPool, VoiceAgent
@@ -10,6 +12,8 @@ from voicefleet.manifests.children import build_busy_guard, build_service_accoun
 from voicefleet.manifests.network import build_network_policy, network_policy_name
 from voicefleet.manifests.revision import Revision, build_config_map, render_revision
 from voicefleet.names import Reason
+
+_DIGEST_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Rendered:
     unwanted: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that an earlier spec asked for and this one does not."""
     not_yet: tuple[str, ...] = ()
+    digest: str = ""
+    """What all children together look like, by which a new operator knows that they are applied."""
     """Fields that were written down and that this version does not act on."""
 
 
@@ -41,7 +47,8 @@ def render_agent(
         *([policy] if policy else []),
     )
     unwanted = () if policy else (("NetworkPolicy", network_policy_name(agent.metadata.name)),)
-    return Rendered(revision, children, unwanted, dialogue.not_yet)
+    digest = hashlib.sha256(json.dumps([children, unwanted], sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
+    return Rendered(revision, children, unwanted, dialogue.not_yet, digest)
 
 
 def find_obstacle(agent: VoiceAgent, pool: ProviderPool | None, *, pool_is_allowed: bool) -> Trouble | None:

@@ -52,6 +52,8 @@ class AgentSteps:
     fleet: FleetPlan
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
+    children: str | None = None
+    """Digest of what is applied."""
     remove: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that are no longer wanted."""
     finalizer: Literal["add", "remove"] | None = None
@@ -70,7 +72,7 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     """Return the next steps about one agent."""
     if seen.agent.metadata.deletion_timestamp is not None:
         return _plan_farewell(seen, now)
-    finalizer: Literal["add"] | None = None if FINALIZER in seen.agent.metadata.finalizers else "add"
+    finalizer = _finalizer(seen)
     if seen.obstacle is not None or seen.pool is None or seen.rendered is None:
         return AgentSteps(plan_marks(seen.fleet, now=now), finalizer=finalizer, obstacle=seen.obstacle)
     size = _plan_size(seen, seen.pool, now)
@@ -82,6 +84,7 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     return AgentSteps(
         fleet=plan,
         apply=seen.rendered.children,
+        children=seen.rendered.digest,
         create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
         finalizer=finalizer,
         resources=seen.rendered.revision.resources,
@@ -91,6 +94,12 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
         size=size,
         not_yet=seen.rendered.not_yet,
     )
+
+
+def _finalizer(seen: AgentSeen) -> Literal["add"] | None:
+    """Hold the agent back as soon as one of its workers may come up; before that there is no call to wait for."""
+    may_come_up = any(worker.pod.phase != "Pending" for worker in seen.fleet)
+    return "add" if may_come_up and FINALIZER not in seen.agent.metadata.finalizers else None
 
 
 def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, str], ...]:

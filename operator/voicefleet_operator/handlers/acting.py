@@ -13,7 +13,7 @@ from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import VOICE_AGENTS, Body
 from voicefleet_operator.ports import Ports
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 
 async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> ApiError | None:
@@ -44,8 +44,8 @@ async def _refusal(stage: Awaitable[None]) -> ApiError | None:
 def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:
     namespace = seen.agent.metadata.namespace or ""
     yield from _first(ports, namespace, steps.fleet)
-    yield _set_finalizer(ports, body, steps)
     yield _add(ports, seen, steps)
+    yield _set_finalizer(ports, body, steps)
     yield from _last(ports, namespace, seen.fleet, steps.fleet, dict(steps.resources))
     yield _all(ports.cluster.remove(kind, namespace, name, owner=body) for kind, name in steps.remove)
 
@@ -79,13 +79,20 @@ async def _set_finalizer(ports: Ports, body: Body, steps: AgentSteps) -> None:
 
 
 async def _add(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
-    if steps.revision is not None:
-        # Its predecessor's went with it while ours was already thought to be there.
-        again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
-        await ports.cluster.create_secret(build_control_secret(seen.agent, ports.control_key), again=again)
-    for manifest in steps.apply:
-        await ports.cluster.apply(manifest)
+    if steps.children is not None:
+        await _apply_children(ports, seen, steps)
     await _all(ports.cluster.create_pod(manifest) for manifest in steps.create)
+
+
+async def _apply_children(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
+    """Apply what stands beside the pods, unless the status says that an operator before us did."""
+    uid, cluster = seen.agent.metadata.uid or "", ports.cluster
+    if seen.before.children_digest == steps.children:
+        cluster.trust(uid, steps.apply)
+    # Its predecessor's went with it while ours was already thought to be there.
+    again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
+    secret = cluster.create_secret(build_control_secret(seen.agent, ports.control_key), again=again)
+    await _all(iter([secret, *(cluster.apply(manifest) for manifest in steps.apply)]))
 
 
 def _is_still_idle(ports: Ports, worker: Worker) -> bool:

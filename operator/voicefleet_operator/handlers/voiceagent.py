@@ -49,6 +49,7 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     now, before = ports.now(), seen.core.before
     steps = plan_agent(seen.core, now=now)
     memory.fleet.decided(steps.size, now)
+    ports.decided(key)
     failure = await apply_steps(ports, body, seen.core, steps)
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.

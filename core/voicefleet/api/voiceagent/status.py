@@ -174,3 +174,5 @@ class VoiceAgentStatus(CommonStatus):
     """Measured 95th percentile of a worker's start-up."""
     cost_per_hour: Price | None = None
     """What the fleet costs at this moment."""
+    children_digest: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """Short form of the objects beside the workers as they were last applied."""
