@@ -124,6 +124,8 @@ def live_a_life(bench: Bench, fleet: Fleet, operator: OperatorProcess) -> None:
     serve(fleet)
     wait_for(lambda: fleet.status()["workers"]["ready"] == 1, "a worker heard")
     calls_come_and_go(fleet, first)
+    # A crowd of one is no reason for a second worker in what follows.
+    fleet.patch({"scaling": {"max": 1}})
     fleet.patch({"worker": {"resources": {"cpu": "2", "memory": "4Gi"}}})
     settle(fleet)
     roll_out(fleet, "de", history=1)
@@ -133,9 +135,17 @@ def live_a_life(bench: Bench, fleet: Fleet, operator: OperatorProcess) -> None:
     operator.start()
     wait_for(operator.leads, "it to lead again", within_seconds=30)
     roll_out(fleet, "es", history=1)
+    fleet.patch({"worker": {"egress": {"mode": "Unmanaged"}}})
+    wait_for(lambda: not policies(fleet), "no network policy that nobody wants")
     wait_for_a_secret(bench)
     bench.kubectl("delete", "va", "--all", "-n", fleet.namespace, "--timeout=60s")
     wait_for(lambda: not fleet.pods(), "no worker left")
+
+
+def policies(fleet: Fleet) -> str:
+    """Return the names of the agent's network policies."""
+    labels = ("-l", f"voicefleet.dev/agent={fleet.agent}", "-n", fleet.namespace)
+    return fleet.bench.kubectl("get", "networkpolicies", *labels, "-o", "name").stdout
 
 
 def serve(fleet: Fleet) -> None:

@@ -54,8 +54,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_world(parser: argparse.ArgumentParser) -> None:
     default = World()
-    whole = _whole(least=1, most=NO_LIMIT)
-    seconds = _number(above=0, most=3600)
     parser.add_argument(
         "--slots",
         type=_whole(least=1, most=1000),
@@ -64,7 +62,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--startup-seconds",
-        type=seconds,
+        type=_number(above=0, most=3600),
         default=default.startup_seconds,
         help="mean time from a worker's creation to its first call (default: 45)",
     )
@@ -76,7 +74,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hold-seconds",
-        type=_number(above=-1, most=120),
+        type=_number(least=0, most=120),
         default=default.hold_seconds,
         help="how long a call that finds no slot is tried again (default: 0, lost at once)",
     )
@@ -88,7 +86,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-workers",
-        type=whole,
+        type=_whole(least=1, most=NO_LIMIT),
         default=default.max_workers,
         help="workers that no policy may exceed (default: no limit)",
     )
@@ -221,11 +219,13 @@ def _play(contenders: Sequence[Contender], trace: Trace, world: World, jobs: int
     return played
 
 
-def _number(*, above: float, most: float) -> Callable[[str], float]:
+def _number(*, most: float, above: float = -math.inf, least: float = -math.inf) -> Callable[[str], float]:
+    bound = f"at least {least:g}" if math.isfinite(least) else f"above {above:g}"
+
     def number(text: str) -> float:
         value = float(text)
-        if not (math.isfinite(value) and above < value <= most):
-            raise argparse.ArgumentTypeError(f"{text}: must be above {above:g} and at most {most:g}")
+        if not (math.isfinite(value) and value > above and least <= value <= most):
+            raise argparse.ArgumentTypeError(f"{text}: must be {bound} and at most {most:g}")
         return value
 
     return number

@@ -159,7 +159,7 @@ def test_a_file_that_is_missing_or_too_large_ends_with_2(
         ["--scenario", "smooth", "--startup-seconds", "nan"],
         ["--scenario", "smooth", "--peak", "-1"],
         ["--scenario", "smooth", "--target-blocked", "2"],
-        ["--scenario", "smooth", "--hold-seconds", "-1"],
+        ["--scenario", "smooth", "--hold-seconds", "-0.5"],
         ["--scenario", "smooth", "--output", "xml"],
         ["--scenario", "smooth", "--campaigns-known", "--campaigns-unknown"],
     ],

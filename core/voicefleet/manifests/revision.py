@@ -59,14 +59,16 @@ def render_revision(agent: VoiceAgent, pool: ProviderPool, *, default_image: str
 def _file(resource: VoiceAgent | ProviderPool, left_out: set[str]) -> str:
     # What was not written down is the reader's default, which a newer worker may know better.
     spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=left_out)
-    _leave_out_size(spec)
+    _leave_out_what_is_round_workers(spec)
     metadata = {"name": resource.metadata.name, "namespace": resource.metadata.namespace}
     document = {"apiVersion": API_VERSION, "kind": type(resource).__name__, "metadata": metadata, "spec": spec}
     return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1)
 
 
-def _leave_out_size(spec: Manifest) -> None:
+def _leave_out_what_is_round_workers(spec: Manifest) -> None:
+    """Leave out what is changed about running workers, or beside them."""
     worker = spec.get("worker", {})
+    worker.pop("egress", None)
     resources = worker.get("resources", {})
     for key in _RESIZABLE:
         resources.pop(key, None)
