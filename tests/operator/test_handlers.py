@@ -2,7 +2,8 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -13,6 +14,7 @@ from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
+from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.workqueue import Key
 
@@ -336,3 +338,25 @@ async def test_a_pool_counts_who_uses_it_and_is_written_once(world: World) -> No
     pool = world.ports.cache.pools.get("voice", "pool")
     assert pool is not None
     assert pool["status"]["agents"] == 1
+
+
+async def test_a_second_word_within_two_seconds_waits_and_is_not_lost(world: World) -> None:
+    clock = iter([0.0, 0.0, 1.5, 2.1, 2.1])
+    ports = replace(world.ports, pacer=Pacer(clock=clock.__next__))
+    world.apply_pool()
+    key = Key("ProviderPool", "voice", "pool")
+
+    await reconcile_provider_pool(key, ports)
+    world.apply()
+    early = await reconcile_provider_pool(key, ports)
+
+    assert early == timedelta(seconds=0.5)
+    assert agents_of(world) == 0
+    assert await reconcile_provider_pool(key, ports) is None
+    assert agents_of(world) == 1
+
+
+def agents_of(world: World) -> int:
+    pool = world.ports.cache.pools.get("voice", "pool")
+    assert pool is not None
+    return int(pool["status"]["agents"])

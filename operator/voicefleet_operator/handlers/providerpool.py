@@ -24,5 +24,4 @@ async def reconcile_provider_pool(key: Key, ports: Ports) -> timedelta | None:
     else:
         agents = len(ports.cache.users_of(key.namespace, key.name))
         status = report_pool(pool, before, agents=agents, now=now)
-    await write_if_changed(ports, PROVIDER_POOLS, body, before, status)
-    return None
+    return await write_if_changed(ports, PROVIDER_POOLS, body, before, status)
