@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 from pytest_socket import socket_allow_hosts
+
+# How long an example takes says more about the machine than about us.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 OURS = ["voicefleet", "voicefleet_operator", "voicefleet_worker", "tests.support"]
 

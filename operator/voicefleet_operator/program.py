@@ -135,17 +135,8 @@ async def _leading(
     streams = WorkerStreams(queue, metrics, now=_now)
     cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid)
     leaving = nodes.nodes if nodes is not None else Nodes()
-    ports = Ports(
-        cache,
-        cluster,
-        streams,
-        key,
-        settings.worker_image,
-        _now,
-        own_namespace=settings.own_namespace,
-        decided=metrics.delays.decided,
-        nodes=leaving,
-    )
+    where, decided = settings.own_namespace, metrics.delays.decided
+    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving)
     for body in cache.agents:
         follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
     await streams.settle(_SETTLE_SECONDS)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from voicefleet.autoscaling.arrivals import HALF_LIFE_SECONDS
+from voicefleet.autoscaling.arrivals import Rate
 from voicefleet.autoscaling.erlang import negative_binomial_quantile, normal_chance
 from voicefleet.autoscaling.load import KnownCalls, Lessons
-from voicefleet.autoscaling.survival import BINS
+from voicefleet.autoscaling.survival import BINS, Survival
 
 SMALL = 20.0
 """Below so many expected calls whole calls are counted instead of standard deviations."""
@@ -31,10 +31,11 @@ class Demand:
         """Return the calls that are exceeded as rarely as a normal quantity exceeds so many standard deviations."""
         if self.mean >= SMALL:
             return math.ceil(self.mean + headroom * math.sqrt(self.variance) - 0.5)
-        # Calls that almost surely go on are a constant; the rest are counted: 15 calls of which 1.5 may end are
-        # 13 and a Poisson number of mean 2.0.
-        sure = max(0, math.floor(self.mean - self.variance))
-        return sure + negative_binomial_quantile(self.mean - sure, self.variance, normal_chance(headroom))
+        # What spreads less than Poisson is a constant and a Poisson number: a mean of 11.4 with a variance of 0.9 is
+        # 10.5 and a Poisson number of mean 0.9.
+        sure = max(0.0, self.mean - self.variance)
+        rest = negative_binomial_quantile(self.mean - sure, self.variance, normal_chance(headroom))
+        return math.ceil(sure + rest - 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Crowd:
     counts: Sequence[int]
     """How many calls there are of each age."""
     waiting: int
-    rate: float
+    rate: Rate
     lessons: Lessons
     known: tuple[KnownCalls, ...]
     now: float
@@ -58,9 +59,10 @@ class Crowd:
         mean = sum(map(mul, self.counts, map(table.stays.__getitem__, self.ages)))
         variance = sum(map(mul, self.counts, map(table.spread.__getitem__, self.ages)))
         arrived = curve.integral(seconds) * self.lessons.seasonal
-        mean += self.waiting * table.stays[0] + self.rate * arrived
-        variance += self.rate * arrived + self.rate / self.lessons.arrivals.weight_seconds * arrived**2
-        due = sum(due_calls(known, self.now, seconds) for known in self.known)
+        rate = self.rate.per_second
+        mean += self.waiting * table.stays[0] + rate * arrived
+        variance += rate * arrived + rate / self.rate.weight_seconds * arrived**2
+        due = sum(_known_ahead(known, curve, self.now, seconds) for known in self.known)
         return Demand(mean + due, variance + due * (1 + KNOWN_SPREAD**2 * due))
 
 
@@ -75,24 +77,19 @@ def count_ages(began: Iterable[float], now: float, step_seconds: float) -> dict[
 
 
 def due_calls(known: KnownCalls, now: float, seconds: float) -> float:
-    """Return how many of the known calls come between now and so many seconds later."""
-    overlap = min(known.begins_at + known.seconds, now + seconds) - max(known.begins_at, now)
+    """Return how many of the known calls begin between now and so many seconds later."""
     if known.seconds <= 0:
         return known.calls if now < known.begins_at <= now + seconds else 0.0
+    overlap = min(known.begins_at + known.seconds, now + seconds) - max(known.begins_at, now)
     return known.calls * max(0.0, overlap) / known.seconds
 
 
-def known_rate(known: KnownCalls, now: float) -> float:
-    """Return how much of the measured arrival rate is owed to known calls, which must not be counted twice."""
+def _known_ahead(known: KnownCalls, curve: Survival, now: float, seconds: float) -> float:
+    """Return how many of the known calls that begin from now on are live so many seconds later."""
+    first, last = max(0.0, known.begins_at - now), min(seconds, known.begins_at + known.seconds - now)
     if known.seconds <= 0:
+        return known.calls * curve.at(seconds - first) if now < known.begins_at <= now + seconds else 0.0
+    if last <= first:
         return 0.0
-    since_begin = now - known.begins_at
-    if since_begin <= 0:
-        return 0.0
-    since_end = max(0.0, since_begin - known.seconds)
-    weight = _faded(since_end) - _faded(since_begin)
-    return known.calls / known.seconds * weight
-
-
-def _faded(seconds: float) -> float:
-    return math.exp2(-seconds / HALF_LIFE_SECONDS)
+    # Calls that begin at u are live at h with S(h - u): the integral from h - last to h - first.
+    return known.calls / known.seconds * (curve.integral(seconds - first) - curve.integral(seconds - last))

@@ -9,14 +9,13 @@ from collections.abc import Iterable
 
 from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.erlang import normal_quantile
+from voicefleet.autoscaling.expectation import BURST_SECONDS, BURST_WINDOW_SECONDS, is_burst
 from voicefleet.autoscaling.load import Lessons, Rules, Size, Startup
 from voicefleet.autoscaling.survival import Lifetimes, Survival
 
-BURST_WINDOW_SECONDS = 20.0
-BURST_SECONDS = 60.0
-"""How long a burst counts as under way after its last sign."""
-MOST_HEADROOM = 4.5
-CORRECTION = 0.2
+MOST_CORRECTION = 1.0
+"""Standard deviations that losses may add: what a flash crowd taught should not cost for days."""
+CORRECTION = 0.02
 """Standard deviations of headroom that one blocked call adds."""
 _MOST_STARTS = 64
 _STARTS_TRUSTED = 20
@@ -32,10 +31,10 @@ _FORGOTTEN_AFTER = 2.0
 def least_headroom(target_blocked: float) -> float:
     """Return the standard deviations that hold the target in smooth traffic.
 
-    The chance to run out at one moment one lead ahead may be ten times the target: workers are whole, so most moments
-    have more room than was asked for. One in a thousand becomes 2.33, one in ten thousand 3.09.
+    The chance to run out at one moment one lead ahead may be four times the target: workers are whole, so most moments
+    have more room than was asked for. One in a thousand becomes 2.65, one in ten thousand 3.35.
     """
-    return normal_quantile(1 - min(0.3, 10 * target_blocked))
+    return normal_quantile(1 - min(0.3, 4 * target_blocked))
 
 
 class History:
@@ -70,7 +69,7 @@ class History:
         window = 2 * BURST_WINDOW_SECONDS
         young = sum(1 for moment in began if now - moment <= window)
         # Of the calls that came within the window some are over: G(40 s) = 38 means that 1 in 20 is not seen.
-        self._rate = ArrivalRate(calls=float(young), seconds=self._survival.integral(window))
+        self._rate = ArrivalRate.guess(float(young), self._survival.integral(window))
         self._rate_at = now
 
     def began(self, at: float) -> None:
@@ -90,7 +89,7 @@ class History:
     def blocked(self, at: float) -> None:
         """Count a call that found no slot: more headroom from now on, and a burst for a minute."""
         self._arrived(at)
-        self._headroom = min(MOST_HEADROOM, self._headroom + CORRECTION * (1 - self._target))
+        self._headroom = min(self._floor + MOST_CORRECTION, self._headroom + CORRECTION * (1 - self._target))
         self._mark_burst(at)
 
     def started(self, seconds: float) -> None:
@@ -130,10 +129,10 @@ class History:
 
     def _arrived(self, at: float) -> None:
         self._pass_time(at)
-        usual = self._rate.per_second * BURST_WINDOW_SECONDS
+        usual = self._rate.per_second
         self._rate = self._rate.after(1, 0.0)
         self._recent.append(at)
-        if len(self._recent) > usual + 4 * math.sqrt(usual) + 3:
+        if is_burst(len(self._recent), usual):
             self._mark_burst(at)
 
     def _mark_burst(self, at: float) -> None:

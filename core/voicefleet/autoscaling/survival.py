@@ -20,7 +20,7 @@ TRUSTED_CALLS = 500
 _BINS_PER_GUESS = 60
 _LEAST_STEP_SECONDS = 1.0
 _TAIL_BINS = BINS // 4
-_MOST_TABLES = 16
+_MOST_TABLES = 48
 
 
 @dataclass(frozen=True, slots=True)

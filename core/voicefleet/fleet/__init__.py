@@ -1,7 +1,8 @@
 """The fleet of workers behind one VoiceAgent: what is seen of it, how large it should be, and what to do next."""
 
+from voicefleet.fleet.guards import Mark
 from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Trouble, Worker
-from voicefleet.fleet.plan import FleetPlan, Mark, NewWorker, plan_fleet
+from voicefleet.fleet.plan import FleetPlan, NewWorker, plan_fleet
 from voicefleet.fleet.wanted import Drain, Wanted
 
 __all__ = [

@@ -10,21 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from voicefleet.autoscaling.choosing import Choice, choose
+from voicefleet.fleet.guards import Mark, plan_guards
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
 from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
 from voicefleet.fleet.wanted import Wanted
-
-# Each is a write; a turn that had hundreds to make would decide about callers who hung up long ago.
-_MARKS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A pod's label that tells the cluster whether it may be evicted."""
-
-    pod: PodRef
-    busy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +73,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         cordon=_refs(cordoned),
         uncordon=_refs(w for w in opened if _can_be_told(w, now) and _closed(w, now)),
         delete=_refs(deleted),
-        mark=_marks(staying, now),
+        mark=plan_guards(staying, now),
         stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
@@ -96,7 +86,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
 def plan_marks(fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the steps that are right even while nobody knows what the fleet should look like."""
     live = [w for w in fleet if not w.pod.leaving and not w.pod.ended]
-    return FleetPlan(desired=len(live), mark=_marks(live, now), look_again_after=_next_word(live, now))
+    return FleetPlan(desired=len(live), mark=plan_guards(live, now), look_again_after=_next_word(live, now))
 
 
 def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
@@ -112,7 +102,7 @@ def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
     return FleetPlan(
         cordon=_refs(w for w in staying if _can_be_told(w, now) and not _closed(w, now)),
         delete=_refs(deleted),
-        mark=_marks(staying, now),
+        mark=plan_guards(staying, now),
         look_again_after=_next_word(staying, now),
     )
 
@@ -264,22 +254,6 @@ def _closed(worker: Worker, now: datetime) -> bool:
 def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
     ended_at = worker.pod.ended_at
     return ended_at is None or now - ended_at >= rest
-
-
-def _marks(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
-    """Return the marks to set, guards before their removal; the next turn goes on where there are many."""
-    marks = (Mark(w.pod.ref, _should_be_marked_busy(w, now)) for w in live)
-    wrong = [mark for mark, worker in zip(marks, live, strict=True) if mark.busy is not worker.pod.marked_busy]
-    return tuple(sorted(wrong, key=lambda mark: not mark.busy)[:_MARKS_AT_ONCE])
-
-
-def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:
-    """Tell whether to guard it: one that never came up holds nothing yet, one that fell silent may hold all.
-
-    One that LiveKit lost counts as starting, and may hold calls all the same: its own word goes first.
-    """
-    never_came_up = worker.state(now) is None and worker.activity(now) is Activity.STARTING
-    return not never_came_up and worker.may_hold_calls(now)
 
 
 def _next_look(wanted: Wanted, parts: Parts, resting: list[Worker], now: datetime) -> timedelta | None:

@@ -1,0 +1,33 @@
+"""Which pods the cluster is told to guard, because they hold calls or may."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from voicefleet.fleet.observed import Activity, PodRef, Worker
+
+# Each is a write; a turn that had hundreds to make would decide about callers who hung up long ago.
+_MARKS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A pod's label that tells the cluster whether it may be evicted."""
+
+    pod: PodRef
+    busy: bool
+
+
+def plan_guards(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
+    """Return the marks to set, guards before their removal; the next turn goes on where there are many."""
+    marks = (Mark(w.pod.ref, _should_be_marked_busy(w, now)) for w in live)
+    wrong = [mark for mark, worker in zip(marks, live, strict=True) if mark.busy is not worker.pod.marked_busy]
+    return tuple(sorted(wrong, key=lambda mark: not mark.busy)[:_MARKS_AT_ONCE])
+
+
+def _should_be_marked_busy(worker: Worker, now: datetime) -> bool:
+    """Tell whether to guard it: one that never came up holds nothing yet, one that fell silent may hold all.
+
+    One that LiveKit lost counts as starting, and may hold calls all the same: its own word goes first.
+    """
+    never_came_up = worker.state(now) is None and worker.activity(now) is Activity.STARTING
+    return not never_came_up and worker.may_hold_calls(now)
