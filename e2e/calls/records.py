@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
@@ -30,6 +31,8 @@ class Record:
     """More than one means that its container was started again, and that its calls were lost."""
     held: set[str] = field(default_factory=set)
     """Every call that it ever held."""
+    leaving: bool = False
+    """Its pod is being deleted."""
     emptied_with_calls: bool = False
     """It was told to take no more calls while it held some."""
 
@@ -103,13 +106,18 @@ class Records:
             # No answer is no news: an apiserver that is away takes nobody off the line.
             pods = answer.body["items"] if answer.status == 200 else []
             for pod in pods:
-                uid, address = pod["metadata"]["uid"], pod["status"].get("podIP")
-                follower = self._followers.get(uid)
-                if address and pod["status"]["phase"] == "Running" and (follower is None or follower.done()):
-                    labels = pod["metadata"]["labels"]
-                    self.by_uid.setdefault(uid, Record(pod["metadata"]["name"], labels[LABEL_REVISION]))
-                    self._followers[uid] = asyncio.create_task(self._follow(uid, address))
+                self._note(pod)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _note(self, pod: dict[str, Any]) -> None:
+        metadata, status = pod["metadata"], pod["status"]
+        uid, address = metadata["uid"], status.get("podIP")
+        if not address or status["phase"] != "Running":
+            return
+        record = self.by_uid.setdefault(uid, Record(metadata["name"], metadata["labels"][LABEL_REVISION]))
+        record.leaving = "deletionTimestamp" in metadata
+        if uid not in self._followers or self._followers[uid].done():
+            self._followers[uid] = asyncio.create_task(self._follow(uid, address))
 
     async def _follow(self, uid: str, address: str) -> None:
         headers = {"Authorization": f"Bearer {await asyncio.to_thread(self._token)}"}

@@ -30,12 +30,20 @@ SLOTS = 12
 REAL_NODE = {"voicefleet.dev/node": "real"}
 # As small as the machine; a fleet with all its successors must find room on one node of two cores.
 WORKER_SIZE = {"cpu": "100m", "memory": "2Gi", "ephemeralStorage": "512Mi"}
+START_SECONDS = 120.0
 _KEEP_SECONDS = 0.5
 _SECRETS = ("deepgram", "openai", "cartesia")
 
 
 class KeptOperator(OperatorProcess):
     """An operator that somebody starts again when it has ended, as a Deployment does."""
+
+    def start(self) -> None:
+        """Start it, and wait until it leads or stands by; beside twenty calls that may take a while."""
+        self._launch()
+        wait_for(
+            lambda: self.get("/readyz").startswith("ok"), "an operator that is ready", within_seconds=START_SECONDS
+        )
 
     def is_over(self) -> bool:
         """Tell whether it has ended by itself; one that a test has ended is the test's to start."""
@@ -158,6 +166,8 @@ def _agent(image: str, workers: int) -> dict[str, Any]:
         "imagePullPolicy": "Never",
         "sessionsPerWorker": SLOTS,
         "idleProcesses": 1,
+        # The shortest there is: calls of a worker that is deleted are cut while the test looks on.
+        "drainGraceSeconds": 30,
         "resources": WORKER_SIZE,
         "podTemplate": {"nodeSelector": REAL_NODE},
     }

@@ -226,7 +226,8 @@ def test_a_session_that_closes_is_a_call_that_ended(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "failed"),
-    [("caller left", 0), ("room disconnected", 0), ("job crashed", 1), ("parent process shutdown", 1)],
+    # LiveKit ends a job whose room somebody deleted, and the SDK calls that what it calls our own leaving.
+    [("caller left", 0), ("room disconnected", 0), ("job crashed", 1), ("parent process shutdown", 0)],
 )
 async def test_the_last_word_says_whether_the_call_failed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str, failed: int

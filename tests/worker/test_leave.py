@@ -9,7 +9,7 @@ from livekit.agents import AgentServer
 
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders
-from voicefleet_worker.reports import ReportBox
+from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
 
 LIMIT_SECONDS = 600
@@ -40,7 +40,11 @@ class Server:
 
 
 async def leave(server: Server, orders: Orders, *, limit_seconds: int = LIMIT_SECONDS) -> Desk:
+    """Leave with one call, whose process says a polite farewell when it goes."""
     desk = Desk(slots=1, identity=Identity("r1"), clock=lambda: 0.0)
+    desk.answer("AJ_1")
+    desk.mark_launched("AJ_1")
+    desk.hear(CallReport(job_id="AJ_1", farewell=True))
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
     async with asyncio.timeout(5):
         await _leave(Parts(cast("AgentServer", server), desk, box), orders, limit_seconds=limit_seconds)
@@ -63,6 +67,7 @@ async def test_whoever_is_told_twice_ends_the_calls() -> None:
 
     assert server.closed.is_set()
     assert desk.draining
+    assert (desk.next_state().tally.calls_ended, desk.next_state().tally.calls_failed) == (1, 1)
 
 
 async def test_a_signal_ends_the_calls_at_the_limit() -> None:
@@ -85,8 +90,9 @@ async def test_whoever_asks_over_the_control_port_waits_for_the_last_call_howeve
     assert not server.closing.is_set()
 
     server.emptied.set()
-    await leaving
+    tally = (await leaving).next_state().tally
     assert server.closed.is_set()
+    assert (tally.calls_ended, tally.calls_failed) == (1, 0)
 
 
 async def test_a_signal_after_that_sets_the_limit() -> None:

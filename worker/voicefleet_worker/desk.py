@@ -113,6 +113,11 @@ class Desk:
         if report.job_id in self.slots:
             self.tallies.hear(report)
 
+    def cut_calls(self) -> None:
+        """Note that the calls on this worker are about to be cut, which counts as failing."""
+        for job_id, _ in self.slots.ages(now_seconds=self._clock()):
+            self.tallies.hear(CallReport(job_id=job_id, failed=True))
+
     def ask_load(self, load: float) -> None:
         """Report this load from now on, as long as the worker is open."""
         self._asked_load = load

@@ -58,6 +58,7 @@ async def drain(server: AgentServer, desk: Desk, orders: Orders, *, limit_second
             emptying.result()
         else:
             logger.warning("out of time, ending calls", extra={"sessions": desk.slots.used})
+            desk.cut_calls()
     finally:
         for task in (emptying, hurrying):
             task.cancel()

@@ -33,8 +33,8 @@ RETURN_SECONDS = 10.0
 HANG_UP_SECONDS = 10.0
 _GOODBYE_SECONDS = 20.0
 _EARLY_SECONDS = 10.0
-# As the SDK names the ends that are not ours: an error that nobody caught, and a worker that may wait no longer.
-_BAD_ENDS = ("job crashed", "parent process shutdown")
+# As the SDK says that nobody caught an error.
+_CRASHED = "job crashed"
 _CALL_STATUS = "sip.callStatus"
 _ANSWERED = ("active", "")
 _LOST_ON_THE_WAY = frozenset({
@@ -94,7 +94,7 @@ async def entrypoint(ctx: JobContext) -> None:
 
 def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter) -> None:
     async def say_farewell(reason: str) -> None:
-        if reason in _BAD_ENDS:
+        if reason == _CRASHED:
             reporter.note_failure()
         await reporter.say_farewell()
 

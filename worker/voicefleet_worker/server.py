@@ -23,6 +23,9 @@ logger = logging.getLogger("voicefleet.worker")
 WATCH_SECONDS = 0.2
 # LiveKit that is away is waited for: giving up would end the calls that its other nodes still carry.
 _RETRIES_FOR_EVER = 1_000_000_000
+# The worker joins LiveKit when the first process waits for a call, or else after this time: on a node that starts
+# many pods at once it takes far longer than the SDK's ten seconds, and callers would wait in silence.
+_FIRST_PROCESS_SECONDS = 120.0
 _DEAF_FORK_SERVER = "voicefleet_worker.deaf"
 # What clients import on their first request, in the middle of a call.
 _FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
@@ -38,6 +41,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", reports: Path
         load_fnc=lambda: desk.load,
         load_threshold=LOAD_THRESHOLD,
         num_idle_processes=settings.idle_processes,
+        initialize_process_timeout=_FIRST_PROCESS_SECONDS,
         job_memory_limit_mb=settings.job_memory_limit_mebibytes,
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
