@@ -200,7 +200,7 @@ def test_a_rollout_replaces_workers_and_cuts_no_call(fleet: Fleet) -> None:
     assert not fleet.workers[old].cordoned
     fleet.serve()
     wait_for(lambda: fleet.workers[old].cordoned, "the old worker told to empty")
-    assert fleet.says("Reconciling") == "True RollingOut"
+    wait_for(lambda: fleet.says("Reconciling") == "True RollingOut", "a rollout that is told")
     assert holds_for(lambda: set(fleet.pods()) == {old, new}, 2)
 
     fleet.workers[old].calls = 0

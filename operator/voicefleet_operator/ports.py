@@ -93,6 +93,9 @@ class Workers(Protocol):
     def heard(self, uid: str) -> Heard | None:
         """Return the last thing that a worker said."""
 
+    def problem(self, uid: str) -> str | None:
+        """Say what is wrong with what a worker says, if anything."""
+
     async def cordon(self, uid: str) -> None:
         """Tell a worker to take no more calls."""
 

@@ -48,6 +48,8 @@ class _Line:
     connected: bool = False
     sequence: int = 0
     """Number of the last state on this connection; what is older was overtaken."""
+    problem: str | None = None
+    """What is wrong with what it says, in words for the status."""
     complaints: int = 0
     """Warnings about it so far, so that a worker that talks nonsense does not fill the log."""
 
@@ -94,6 +96,11 @@ class WorkerStreams:
         line = self._lines.get(uid)
         return line.heard if line else None
 
+    def problem(self, uid: str) -> str | None:
+        """Say what is wrong with what a worker says, if anything."""
+        line = self._lines.get(uid)
+        return line.problem if line else None
+
     async def cordon(self, uid: str) -> None:
         """Tell a worker to take no more calls."""
         await self._tell(uid, CORDON_PATH)
@@ -139,6 +146,7 @@ class WorkerStreams:
             try:
                 await self._read(line)
             except _WrongWorkerError:
+                line.problem = "another pod answers in its place"
                 _complain(line, "another pod answers in place of a worker")
             except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
@@ -171,11 +179,13 @@ class WorkerStreams:
             state = WorkerState.model_validate_json(text)
         except ValidationError as error:
             # Without the input: what a broken worker writes is none of the log's business.
+            line.problem = "what it says about itself cannot be read"
             _complain(line, "a worker's state cannot be read", errors=error.error_count())
             return
         if state.pod_uid and state.pod_uid != line.uid:
             # Addresses are given to the next pod as soon as they are free.
             raise _WrongWorkerError
+        line.problem = None
         self._take_in(line, state)
 
     def _take_in(self, line: _Line, state: WorkerState) -> None:

@@ -61,6 +61,12 @@ def test_a_rollout_that_callers_outgrow_exceeds_its_surge() -> None:
     assert created(plan(want(4), seen)) == ["new-1", "new-2", "new-3"]
 
 
+def test_the_next_rollout_does_not_wait_for_the_calls_of_the_last() -> None:
+    lingering = [make.cordoned("desk-one-0", calls=12), make.cordoned("desk-one-1", calls=8)]
+
+    assert created(plan(want(2, "three"), fleet(*lingering, make.idle("desk-two-0")))) == ["three-0"]
+
+
 def test_a_silent_worker_holds_a_rollout_where_it_is() -> None:
     seen = fleet(make.idle("desk-old-0"), make.idle("desk-new-0"), make.idle("desk-new-1"), make.silent("desk-new-2"))
 

@@ -70,7 +70,7 @@ def test_a_new_agent_is_not_ready_and_says_that_workers_start() -> None:
     status = report(fleet(), on=pool())
 
     assert said(status) == {
-        "Ready": "False NoWorkers",
+        "Ready": "False WorkersStarting",
         "Reconciling": "True WorkersStarting",
         "Stalled": "False AsWanted",
     }

@@ -160,6 +160,7 @@ class FakeWorkers:
     def __init__(self) -> None:
         self.followed: dict[Key, Mapping[str, Address]] = {}
         self.states: dict[str, WorkerState] = {}
+        self.problems: dict[str, str] = {}
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Note who is heard."""
@@ -168,6 +169,10 @@ class FakeWorkers:
     def heard(self, uid: str) -> Heard | None:
         """Return what it says now."""
         return Heard(self.states[uid], NOW) if uid in self.states else None
+
+    def problem(self, uid: str) -> str | None:
+        """Return what a test put there."""
+        return self.problems.get(uid)
 
     async def cordon(self, uid: str) -> None:
         """Obey."""

@@ -35,8 +35,10 @@ def state(*, calls: int = 0, **fields: object) -> WorkerState:
 
 
 def heard(name: str, said: WorkerState, *, seconds_ago: float = 1, **fields: Any) -> Worker:
-    """Return a worker that said something."""
-    return Worker(pod(name, **fields), Heard(said, NOW - timedelta(seconds=seconds_ago)))
+    """Return a worker that said something, under its pod's revision unless it lies."""
+    base = pod(name, **fields)
+    honest = said.model_copy(update={"revision": base.revision}) if said.revision == "r" else said
+    return Worker(base, Heard(honest, NOW - timedelta(seconds=seconds_ago)))
 
 
 def idle(name: str) -> Worker:

@@ -115,6 +115,8 @@ class Worker:
 
     pod: Pod
     heard: Heard | None = None
+    problem: str | None = None
+    """What is wrong with what it says, if anything."""
     _known: dict[str, tuple[datetime, Any]] = field(init=False, default_factory=dict, compare=False, repr=False)
     """What was found out about one moment: a turn asks dozens of times, and of thousands of workers."""
 

@@ -186,7 +186,9 @@ def _created(
 ) -> tuple[NewWorker, ...]:
     """Return the new workers: within the surge, unless callers lack slots that nobody else has."""
     surge = math.ceil(wanted.size.desired * wanted.max_surge_percent / 100)
-    room = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing)
+    # Workers that finish their calls may do so for hours; what takes their place doesn't wait for that.
+    emptying = sum(w.activity(now) is Activity.CORDONED and w.may_hold_calls(now) for w in parts.retiring)
+    room = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing) + emptying
     coming = sum(w.activity(now) is Activity.STARTING for workers in parts.serving.values() for w in workers)
     coming += sum(len(pick.opened) for pick in chosen.values())
     lacking = wanted_free(wanted, parts, now) - _open_slots(parts, now) - coming * wanted.slots

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
-from voicefleet.fleet import Activity, Fleet, Trouble
+from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
@@ -122,7 +122,7 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     rollout = _rollout_trouble(steps)
     troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
-    ready = _with_gaps(_ready(agent, fleet, troubles, now), steps.not_yet)
+    ready = _with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
@@ -140,19 +140,36 @@ def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
     return words + hurry
 
 
-def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime) -> Statement:
+def _doubts(fleet: Fleet, now: datetime) -> str:
+    """Name the first worker whose word makes no sense, and how many more there are."""
+    said = [f"{w.pod.ref.name}: {problem}" for w in fleet if (problem := _problem_of(w, now))]
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return f"; {said[0]}{more}" if said else ""
+
+
+def _problem_of(worker: Worker, now: datetime) -> str | None:
+    if worker.pod.leaving or worker.pod.ended:
+        return None
+    state = worker.state(now)
+    if worker.problem is None and state is not None and state.revision != worker.pod.revision:
+        return "it says that it is of another revision than its pod"
+    return worker.problem
+
+
+def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime, *, creating: bool) -> Statement:
+    doubts = _doubts(fleet, now)
     taking = sum(worker.takes_calls(now) for worker in fleet)
     silent = fleet.count(Activity.SILENT, now)
     if agent.spec.suspend:
         return Statement("False", Reason.SUSPENDED, "suspend is set: no new calls are taken. Set it to false to go on.")
     if taking:
         words = f"{_workers(taking, 'take')} calls"
-        return Statement("True", Reason.READY, words + (f", {silent} not heard of" if silent else ""))
+        return Statement("True", Reason.READY, words + (f", {silent} not heard of" if silent else "") + doubts)
     if troubles:
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
-        return Statement("Unknown", Reason.BLIND, _silent_message(silent))
-    if fleet.count(Activity.STARTING, now):
+        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + doubts)
+    if creating or fleet.count(Activity.STARTING, now):
         return Statement("False", Reason.STARTING, "no worker takes calls yet; the first ones are starting")
     if agent.spec.scaling.scale_to_zero:
         return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
@@ -169,7 +186,7 @@ def _with_gaps(ready: Statement, not_yet: tuple[str, ...]) -> Statement:
 def _silent_message(silent: int) -> str:
     return (
         f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away. "
-        "Check that network policies let the operator reach the workers' control port."
+        "Check that network policies let the operator reach the workers' control port"
     )
 
 

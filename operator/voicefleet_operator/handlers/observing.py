@@ -135,7 +135,7 @@ def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> W
     pod = read_pod(body, failures.get(body["metadata"]["uid"]))
     if ports.nodes.is_leaving(body["spec"].get("nodeName", "")):
         pod = replace(pod, node_is_leaving=True)
-    return Worker(pod, ports.workers.heard(pod.ref.uid))
+    return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
 
 
 def follow_workers(ports: Ports, key: Key) -> list[Body]:

@@ -62,7 +62,7 @@ class Rollout(ApiModel):
     """How a changed template reaches the fleet."""
 
     max_surge_percent: Annotated[int, Field(ge=1, le=100)] = 25
-    """Workers above the wanted number that may exist during a rollout."""
+    """Workers above the wanted number that may exist during a rollout, besides those that finish their calls."""
     max_drain_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0
     """How long an old worker may hold its calls; 0 waits for ever."""
     on_drain_limit: Literal["Wait", "EndCalls"] = "Wait"
