@@ -1,0 +1,385 @@
+"""A world for a fleet, on virtual time: the cluster's pods, the workers in them, and LiveKit, which sends calls.
+
+What is true stands here; what an operator believes of it stands in `tests.support.fake_operator`. The world itself
+watches over promise 1: whoever deletes a pod that holds a call, or that could get one, fails the test on the spot.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.fleet import Pod, PodRef, Trouble
+from voicefleet.names import Reason
+from voicefleet.wire import Session, WorkerState
+
+START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+NODES = ("node-0", "node-1")
+GRACE_SECONDS = 600.0
+# A container that answers no probe for a minute is started anew.
+_LIVENESS_SECONDS = 60.0
+_RESTART_SECONDS = 3.0
+_REGISTER_SECONDS = 2.0
+
+
+class RefusalError(Exception):
+    """The API server does not do what it was asked."""
+
+
+@dataclass(slots=True)
+class Process:
+    """What runs in a worker's container."""
+
+    instance: str
+    registers_at: float
+    cordoned: bool = False
+    draining: bool = False
+    hung_since: float | None = None
+    sessions: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When each call began, and when its caller will hang up."""
+    asked_load: float | None = None
+    refused: int = 0
+    sequence: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether it would take a call that it has a slot for."""
+        return not self.cordoned and not self.draining
+
+
+@dataclass(slots=True)
+class FakePod:
+    """One pod as it truly is."""
+
+    seen: Pod
+    """As the API server would show it now."""
+    slots: int
+    created_at: float
+    node: str = ""
+    starts_at: float | None = None
+    process: Process | None = None
+    leaving_since: float | None = None
+    reachable: bool = True
+    """Whether the operator can reach its control port."""
+    lie: str = ""
+
+    @property
+    def calls(self) -> int:
+        """Calls that it holds."""
+        return len(self.process.sessions) if self.process else 0
+
+
+@dataclass(frozen=True, slots=True)
+class PodEvent:
+    """A pod as it was at one version; None if it was gone."""
+
+    uid: str
+    version: int
+    seen: Pod | None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FakeAgent:
+    """The VoiceAgent as the API server keeps it."""
+
+    uid: str
+    version: int
+    generation: int
+    spec: str
+    """The spec as JSON, so that it can be looked up by it."""
+    status: VoiceAgentStatus = field(default_factory=VoiceAgentStatus)
+    finalizers: tuple[str, ...] = ()
+    promote: str = ""
+    deleting: bool = False
+
+
+class FakeWorld:
+    """Everything outside of the operator."""
+
+    def __init__(self, spec: str) -> None:
+        self.seconds = 0.0
+        self.version = 1
+        self.pods: dict[str, FakePod] = {}
+        self.agent: FakeAgent | None = FakeAgent("agent-0", 1, 1, spec)
+        self.config_maps: dict[str, object] = {}
+        self.watchers: list[Callable[[PodEvent], None]] = []
+        self.leaving_nodes: set[str] = set()
+        self.broken_images: set[str] = set()
+        self.is_full = False
+        """Whether no node has room for another pod."""
+        self.start_seconds = 5.0
+        self.calls_last_for_ever = False
+        self.cut_by_us = 0
+        self.blocked = 0
+        self.agents = 1
+
+    @property
+    def now(self) -> datetime:
+        """The moment."""
+        return START + timedelta(seconds=self.seconds)
+
+    # What the operator may ask of the API server.
+
+    def create_pod(self, name: str, owner: str, pod: Pod, slots: int) -> PodEvent | None:
+        """Create a pod; None if one of that name exists already."""
+        if any(each.seen.ref.name == name for each in self.pods.values()):
+            return None
+        if self.agent is None or self.agent.uid != owner:
+            # The garbage collector takes it before it runs.
+            return None
+        self.version += 1
+        uid = f"{name}-{self.version}"
+        seen = replace(pod, ref=PodRef(name, uid, str(self.version)), created_at=self.now)
+        self.pods[uid] = FakePod(seen, slots, self.seconds)
+        return self._tell(self.pods[uid])
+
+    def change_pod(self, ref: PodRef, **fields: object) -> PodEvent:
+        """Change what is written on a pod, whatever its version."""
+        pod = self.pods.get(ref.uid)
+        if pod is None:
+            raise RefusalError("not found")
+        return self._show(pod, **fields)
+
+    def delete_pod(self, ref: PodRef) -> PodEvent | None:
+        """Delete exactly what was read, or nothing; None if it is gone."""
+        pod = self.pods.get(ref.uid)
+        if pod is None:
+            return None
+        if pod.seen.ref.resource_version != ref.resource_version:
+            raise RefusalError("conflict")
+        if pod.leaving_since is None:
+            assert not pod.calls, f"{ref.name} was deleted with {pod.calls} calls"
+            might = pod.process is not None and pod.process.open and pod.seen.phase == "Running"
+            assert not might, f"{ref.name} was deleted while it was open for calls"
+        return self._begin_to_leave(pod)
+
+    def end_pod(self, ref: PodRef) -> PodEvent | None:
+        """Delete a pod with its calls, as was asked for."""
+        event = self.change_pod(ref, ends_calls=True)
+        pod = self.pods[ref.uid]
+        if pod.leaving_since is None:
+            self.cut_by_us += pod.calls
+            return self._begin_to_leave(pod)
+        return event
+
+    def set_finalizers(self, agent: FakeAgent, finalizers: tuple[str, ...]) -> FakeAgent | None:
+        """Say who must agree before the agent goes; the last one gone, its workers go with it."""
+        if self.agent is None or (self.agent.uid, self.agent.version) != (agent.uid, agent.version):
+            raise RefusalError("conflict")
+        if self.agent.deleting and not finalizers:
+            self._collect_garbage()
+            return None
+        return self.change_agent(finalizers=finalizers)
+
+    def change_agent(self, **fields: object) -> FakeAgent:
+        """Change the agent; a new spec is a new generation."""
+        assert self.agent is not None
+        self.version += 1
+        generation = self.agent.generation + ("spec" in fields and fields["spec"] != self.agent.spec)
+        self.agent = replace(self.agent, version=self.version, generation=generation, **fields)  # type: ignore[arg-type]
+        return self.agent
+
+    def delete_agent(self) -> None:
+        """Delete the agent, as a person does."""
+        assert self.agent is not None
+        if self.agent.finalizers:
+            self.change_agent(deleting=True)
+        else:
+            self._collect_garbage()
+
+    def create_agent(self, spec: str) -> None:
+        """Create the agent anew."""
+        self.version += 1
+        self.agents += 1
+        self.agent = FakeAgent(f"agent-{self.agents}", self.version, 1, spec)
+
+    def _collect_garbage(self) -> None:
+        self.agent = None
+        self.config_maps.clear()
+        for pod in list(self.pods.values()):
+            if pod.leaving_since is None:
+                assert not pod.calls, f"the agent went and {pod.seen.ref.name} with it, with {pod.calls} calls"
+                self._begin_to_leave(pod)
+
+    # What workers are told, and what they say.
+
+    def state_of(self, uid: str) -> WorkerState | None:
+        """Return what a worker says now, if it says anything that can be heard."""
+        pod = self.pods.get(uid)
+        if pod is None or pod.process is None or pod.process.hung_since is not None or not pod.reachable:
+            return None
+        process = pod.process
+        process.sequence += 1
+        sessions = tuple(
+            Session(id=call, age_seconds=self.seconds - began) for call, (began, _) in process.sessions.items()
+        )
+        return WorkerState(
+            sequence=process.sequence,
+            revision="nonsense" if pod.lie == "revision" else pod.seen.revision,
+            pod_uid=uid,
+            instance=process.instance,
+            # One that lies says fewer slots than it has calls.
+            slots=max(0, len(sessions) - 1) if pod.lie == "slots" else pod.slots,
+            sessions=sessions,
+            registered=process.registers_at <= self.seconds,
+            cordoned=process.cordoned,
+            draining=process.draining,
+            asked_load=process.asked_load,
+            refused=process.refused,
+        )
+
+    def order(self, uid: str, *, cordoned: bool | None = None, load: float | None = None) -> bool:
+        """Tell a worker something; False if it cannot be reached."""
+        pod = self.pods.get(uid)
+        if pod is None or pod.process is None or pod.process.hung_since is not None or not pod.reachable:
+            return False
+        if cordoned is not None and (cordoned or not pod.process.draining):
+            pod.process.cordoned = cordoned
+        if load is not None:
+            pod.process.asked_load = load
+        return True
+
+    # What callers and LiveKit do.
+
+    def call(self, name: str, *, lasts_seconds: float, draw: float) -> bool:
+        """Let a call come in; LiveKit draws a worker by weights of 1 - load, and asks another if one refuses."""
+        offered = [p for p in self.pods.values() if p.process and self._is_offered_calls(p.process)]
+        for pod in offered:
+            assert pod.process is not None
+            pod.process.refused += not pod.process.open or pod.calls >= pod.slots
+        taking = [p for p in offered if p.process and p.process.open and p.calls < p.slots]
+        if not taking:
+            self.blocked += 1
+            return False
+        weights = [1 - self._load(pod) for pod in taking]
+        left, index = draw * sum(weights), 0
+        while index < len(taking) - 1 and left >= weights[index]:
+            left, index = left - weights[index], index + 1
+        process = taking[index].process
+        assert process is not None
+        process.sessions[name] = (self.seconds, self.seconds + lasts_seconds)
+        return True
+
+    def _is_offered_calls(self, process: Process) -> bool:
+        return process.registers_at <= self.seconds and process.hung_since is None
+
+    def _load(self, pod: FakePod) -> float:
+        asked = pod.process.asked_load if pod.process else None
+        return pod.calls / pod.slots - 1 if asked is None else asked
+
+    def hang_up(self, index: int) -> None:
+        """Let one call come to its end."""
+        calls = [(process, call) for pod in self.pods.values() if (process := pod.process) for call in process.sessions]
+        if calls:
+            process, call = calls[index % len(calls)]
+            del process.sessions[call]
+
+    # What nodes, kubelets and accidents do.
+
+    def crash(self, pod: FakePod) -> None:
+        """End a worker's process; the kubelet starts another in the same pod."""
+        if pod.process is not None:
+            pod.process = None
+            pod.starts_at = self.seconds + _RESTART_SECONDS
+            self._show(pod, ready=False, ready_since=None, process_stopped=True)
+
+    def fail(self, pod: FakePod) -> None:
+        """End a pod for good, as a node without memory does."""
+        if not pod.seen.ended:
+            pod.process, pod.starts_at = None, None
+            trouble = Trouble(Reason.POD_FAILED, "a worker ended: Evicted")
+            self._show(pod, phase="Failed", ready=False, ready_since=None, ended_at=self.now, trouble=trouble)
+
+    def lose(self, pod: FakePod) -> None:
+        """Take a pod away with its node."""
+        self.version += 1
+        del self.pods[pod.seen.ref.uid]
+        self._announce(PodEvent(pod.seen.ref.uid, self.version, None))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and let happen what it brings."""
+        end = self.seconds + seconds
+        while self.seconds < end:
+            self.seconds = min(end, max(self._next_moment(), self.seconds + 0.5))
+            for pod in list(self.pods.values()):
+                self._live_on(pod)
+
+    def _next_moment(self) -> float:
+        moments = [self.seconds + 30.0]
+        for pod in self.pods.values():
+            moments += [m for m in (pod.starts_at, None if pod.node else pod.created_at + 1) if m is not None]
+            if pod.process is not None:
+                moments.append(pod.process.registers_at)
+                moments += [ends for _, ends in pod.process.sessions.values()]
+        return min((moment for moment in moments if moment > self.seconds), default=self.seconds)
+
+    def _live_on(self, pod: FakePod) -> None:
+        if pod.leaving_since is not None and self._is_over(pod):
+            self.lose(pod)
+        elif not pod.seen.ended:
+            self._start(pod)
+            if pod.process is not None:
+                self._run(pod, pod.process)
+
+    def _is_over(self, pod: FakePod) -> bool:
+        assert pod.leaving_since is not None
+        waited = self.seconds - pod.leaving_since
+        return waited >= GRACE_SECONDS or (waited >= 1 and not pod.calls)
+
+    def _start(self, pod: FakePod) -> None:
+        if not pod.node:
+            if not self.is_full and self.seconds >= pod.created_at + 1 and pod.leaving_since is None:
+                free = [node for node in NODES if node not in self.leaving_nodes]
+                if free:
+                    pod.node, pod.starts_at = (
+                        free[int(pod.created_at + len(self.pods)) % len(free)],
+                        self.seconds + self.start_seconds,
+                    )
+                    self._show(pod, scheduled=True, trouble=None)
+            return
+        if pod.process is not None or pod.starts_at is None or self.seconds < pod.starts_at:
+            return
+        if pod.seen.revision in self.broken_images and pod.seen.phase == "Pending":
+            if pod.seen.trouble is None:
+                trouble = Trouble(Reason.IMAGE_PULL, "image 'x' cannot be pulled")
+                self._show(pod, process_stopped=True, trouble=trouble)
+            return
+        if pod.leaving_since is None:
+            self.version += 1
+            pod.process = Process(f"process-{self.version}", self.seconds + _REGISTER_SECONDS)
+            self._show(pod, phase="Running", process_stopped=False, trouble=None)
+
+    def _run(self, pod: FakePod, process: Process) -> None:
+        if not pod.seen.ready and process.registers_at <= self.seconds and process.hung_since is None:
+            self._show(pod, ready=True, ready_since=self.now)
+        if not self.calls_last_for_ever:
+            over = [call for call, (_, ends) in process.sessions.items() if ends <= self.seconds]
+            for call in over:
+                del process.sessions[call]
+        if (process.hung_since is not None and self.seconds - process.hung_since >= _LIVENESS_SECONDS) or (
+            process.draining and not process.sessions and pod.leaving_since is None
+        ):
+            self.crash(pod)
+
+    def _begin_to_leave(self, pod: FakePod) -> PodEvent:
+        if pod.leaving_since is None:
+            pod.leaving_since = self.seconds
+            if pod.process is not None:
+                pod.process.draining = True
+        return self._show(pod, leaving=True)
+
+    def _show(self, pod: FakePod, **fields: object) -> PodEvent:
+        self.version += 1
+        ref = replace(pod.seen.ref, resource_version=str(self.version))
+        pod.seen = replace(pod.seen, ref=ref, **fields)  # type: ignore[arg-type]
+        return self._tell(pod)
+
+    def _tell(self, pod: FakePod) -> PodEvent:
+        event = PodEvent(pod.seen.ref.uid, int(pod.seen.ref.resource_version), pod.seen, pod.node)
+        self._announce(event)
+        return event
+
+    def _announce(self, event: PodEvent) -> None:
+        for watcher in self.watchers:
+            watcher(event)

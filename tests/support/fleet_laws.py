@@ -1,0 +1,85 @@
+"""What must hold of every plan for a fleet, whatever was seen; said in other words than the product's own."""
+
+from datetime import datetime, timedelta
+
+from voicefleet.fleet import Activity, PodRef, Worker
+from voicefleet.fleet.steps import AgentSeen, AgentSteps
+
+
+def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
+    """Fail if a plan takes a call, takes room that is wanted, or writes more than it needs to."""
+    by_ref = {worker.pod.ref: worker for worker in seen.fleet}
+    for ref in steps.fleet.delete:
+        assert _is_known_to_be_empty(by_ref[ref], now), by_ref[ref]
+    for ref in steps.fleet.end:
+        assert _may_end(seen, by_ref[ref], now), by_ref[ref]
+    _check_writes(seen, steps)
+    if seen.agent.metadata.deletion_timestamp is not None:
+        return
+    closed = [by_ref[ref] for ref in steps.fleet.cordon if not by_ref[ref].pod.node_is_leaving]
+    if any(worker.activity(now) is Activity.SILENT for worker in seen.fleet):
+        _check_blindness(steps, by_ref, closed, now)
+    if closed and steps.fleet.desired:
+        _check_room(seen, closed, steps.fleet.desired, now)
+
+
+def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
+    pod, heard = worker.pod, worker.heard
+    if pod.ended:
+        return True
+    on_the_line = heard is not None and heard.live and now - heard.at <= timedelta(seconds=15)
+    if heard is not None and on_the_line:
+        return heard.state.cordoned and not heard.state.sessions
+    return not pod.scheduled or (pod.process_stopped and pod.trouble is not None)
+
+
+def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
+    spec = seen.agent.spec
+    if seen.agent.metadata.deletion_timestamp is not None:
+        return spec.deletion_policy == "Now"
+    limit, since = timedelta(seconds=spec.rollout.max_drain_seconds), worker.pod.cordoned_at
+    return spec.rollout.on_drain_limit == "EndCalls" and bool(limit) and since is not None and now - since >= limit
+
+
+def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
+    """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
+    plan = steps.fleet
+    assert not set(plan.delete) & {mark.pod for mark in plan.mark}
+    assert not set(plan.cordon) & set(plan.uncordon)
+    for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.resize):
+        assert len(set(refs)) == len(refs)
+    names = [manifest["metadata"]["name"] for manifest in steps.create]
+    assert len(set(names)) == len(names)
+    has_canary = steps.rollout is not None and steps.rollout.stable is not None
+    assert len(plan.create) <= plan.desired + len(seen.fleet.workers) + has_canary
+
+
+def _check_blindness(steps: AgentSteps, by_ref: dict[PodRef, Worker], closed: list[Worker], now: datetime) -> None:
+    """A blind operator closes nobody, and deletes nobody who could be opened again."""
+    assert not closed, "a blind operator takes capacity away"
+    active = {steps.revision, steps.rollout.stable if steps.rollout else None}
+    for worker in (by_ref[ref] for ref in steps.fleet.delete):
+        state = worker.state(now)
+        is_over = worker.pod.ended or worker.is_stuck(now) or (state is not None and state.draining)
+        assert is_over or worker.pod.revision not in active or worker.pod.node_is_leaving, worker
+
+
+def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: datetime) -> None:
+    """Whoever stays open has the free slots that the wanted size leaves beside the calls that are held.
+
+    3 workers of 12 wanted and 10 calls held: 26 slots must be free on others when one is closed.
+    """
+    slots = seen.agent.spec.worker.sessions_per_worker
+    staying = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
+    free = sum(w.free_slots(now) for w in staying if not w.pod.node_is_leaving and w not in closed)
+    held = sum(_held(worker, slots, now) for worker in staying)
+    assert free >= desired * slots - held, f"{free} free, {desired} x {slots} wanted, {held} held"
+
+
+def _held(worker: Worker, slots: int, now: datetime) -> int:
+    state = worker.state(now)
+    if state is not None:
+        return len(state.sessions)
+    if worker.activity(now) is Activity.SILENT:
+        return worker.heard.state.slots if worker.heard else slots
+    return 0
