@@ -11,7 +11,7 @@ UV := .tools/bin/uv
 UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider
 
-.PHONY: help setup check lint types layers unit test verify gen charts e2e demo bench bench-scale fmt clean lock
+.PHONY: help setup check lint types layers unit test verify gen charts e2e proof demo bench bench-scale fmt clean lock
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(STAMP): locks/dev.txt pyproject.toml
 	@tools/setup.sh $(UV_VERSION)
 	@touch $@
 
-check: lint types layers unit ## lint, types, layers and unit tests; under a minute when warm
+check: lint types layers unit ## lint, types, layers and unit tests; two minutes when warm
 
 lint: $(STAMP) ## ruff: lint and format
 	@$(BIN)/ruff check --quiet .
@@ -55,7 +55,10 @@ charts: setup ## lint the chart, and compare the rendered manifest
 	@$(PYTHON) -m tools.chart --check
 
 e2e: setup ## the promises, on a real control plane
-	@$(PYTEST) e2e --durations=15
+	@$(PYTEST) e2e -m "not proof" --durations=15
+
+proof: setup ## promise 1 with twenty live calls, in every order; minutes of two quiet cores
+	@$(PYTEST) e2e -m proof -s
 
 demo: setup ## the one command that runs the main job: a fleet, a call, and what to try next
 	@$(PYTHON) -m e2e.demo
