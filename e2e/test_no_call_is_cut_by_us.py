@@ -33,6 +33,7 @@ LEAD_SECONDS = 60.0
 START_SECONDS = 240.0
 pytestmark = [
     pytest.mark.node,
+    pytest.mark.proof,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="a real node needs root"),
 ]
@@ -206,7 +207,6 @@ QUICK_ACTS = tuple(AT_ONCE.get(act, act) for act in ACTS)
 ORDERS = (ACTS, *(random.Random(seed).sample(QUICK_ACTS, len(QUICK_ACTS)) for seed in (4, 11)))
 
 
-@pytest.mark.proof
 async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene) -> None:
     await asyncio.to_thread(wait_until_ready, scene)
     records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
