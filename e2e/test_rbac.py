@@ -243,6 +243,8 @@ def wait_for_a_secret(bench: Bench) -> None:
         bench.kubectl("delete", "va", "waiting", "-n", fleet.namespace, "--wait=false")
         wait_for(lambda: not fleet.pods() or _is_leaving(bench, fleet.namespace, name), "it to be taken back")
         bench.kubectl("delete", "pod", name, "-n", fleet.namespace, "--force", "--grace-period=0", check=False)
+    # Nobody runs pods there: whatever the scheduler sent to it next would wait for ever.
+    bench.kubectl("delete", "node", STILL_NODE)
 
 
 def tell_of_a_mount_that_fails(bench: Bench, fleet: Fleet, name: str) -> None:

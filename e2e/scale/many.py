@@ -37,6 +37,8 @@ async def measure_many(
         after = await stage.gauges()
         members = await _running(stage, names, wanted)
         with _serve(members if speaking else []):
+            if speaking:
+                await _all_ready(stage, names, agents)
             settling = await stage.settle(within_seconds=_SYNC_SECONDS)
             written = await stage.gauges()
             began = time.monotonic()
@@ -91,6 +93,22 @@ async def _running(stage: Stage, names: Sequence[str], wanted: int) -> list[Memb
     took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS, every_seconds=2.0)
     stage.tell(f"all run after another {took:.1f} s")
     return members
+
+
+async def _all_ready(stage: Stage, names: Sequence[str], agents: int) -> None:
+    """Wait until the statuses say that the workers were heard: what comes of that is not the next operator's doing."""
+
+    async def all_say_so() -> bool:
+        lists = [(await stage.client.get(AGENTS_PATH.format(namespace=name)))["items"] for name in names]
+        return sum(_is_ready(item) for items in lists for item in items) == agents
+
+    await until(all_say_so, f"{agents} agents that are ready", within_seconds=_SYNC_SECONDS, every_seconds=1.0)
+
+
+def _is_ready(item: Manifest) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    said = {condition["type"]: condition["status"] for condition in conditions}
+    return (said.get("Ready"), said.get("Reconciling")) == ("True", "False")
 
 
 async def _restart(

@@ -6,6 +6,7 @@ It says what a worker says, in the worker's own way: a stream in chunks, a line 
 
 import asyncio
 import json
+import re
 import socket
 import sys
 import time
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
-from voicefleet.names import CONTROL_PORT, CORDON_PATH, HEARTBEAT_SECONDS, STATE_PATH
+from voicefleet.names import CONTROL_PORT, CORDON_PATH, HEARTBEAT_SECONDS, LOAD_PATH, STATE_PATH
+from voicefleet.wire import LoadOrder
 
 _STEPS = 100
+_LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -31,6 +34,7 @@ class Member:
     revision: str
     slots: int = 12
     cordoned: bool = False
+    load: float = 0.0
     calls: dict[str, float] = field(default_factory=dict)
     """When each call began."""
     was_busy_when_asked: bool = False
@@ -51,7 +55,7 @@ class Member:
             "registered": True,
             "cordoned": self.cordoned,
             "draining": False,
-            "reportedLoad": 0.0,
+            "reportedLoad": self.load,
         }
         return json.dumps(state, separators=(",", ":")).encode() + b"\n"
 
@@ -62,9 +66,12 @@ class Member:
             for listener in self.listeners:
                 listener.send(line)
 
-    def command(self, path: str) -> None:
+    def command(self, path: str, body: bytes) -> None:
         """Obey."""
-        self.cordoned = path == CORDON_PATH
+        if path == LOAD_PATH:
+            self.load = LoadOrder.model_validate_json(body).load
+        else:
+            self.cordoned = path == CORDON_PATH
         self.was_busy_when_asked = self.was_busy_when_asked or (self.cordoned and bool(self.calls))
         self.tell()
 
@@ -73,21 +80,30 @@ class _Connection(asyncio.Protocol):
     def __init__(self, member: Member) -> None:
         self._member = member
         self._transport: asyncio.WriteTransport | None = None
+        self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        method, path, _ = data.split(b"\r\n", 1)[0].decode().split(" ")
-        if self._transport is None or b"bearer " not in data.lower():
+        self._read += data
+        head, end, body = self._read.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            self._read = b""
+            self._answer(head, body)
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+        if self._transport is None or b"bearer " not in head.lower():
             self.hang_up()
         elif method == "GET" and path == STATE_PATH:
             self._transport.write(_STREAM_HEAD)
             self.send(self._member.line())
             self._member.listeners.add(self)
         else:
-            self._member.command(path)
+            self._member.command(path, body)
             line = self._member.line()
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
 

@@ -74,7 +74,9 @@ class WorkerStreams:
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self._closed = False
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), trust_env=False)
+        # A connection that is kept would lead to whoever had the address before.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Hear these workers of an agent, and no others."""
@@ -224,7 +226,9 @@ class WorkerStreams:
         """Take in the state that a worker answers a command with, which what is still on its way does not undo."""
         with suppress(ValidationError):
             state = WorkerState.model_validate_json(answer)
-            if line.connected and state.pod_uid in ("", line.uid):
+            if state.pod_uid not in ("", line.uid):
+                _complain(line, "another pod took a worker's command")
+            elif line.connected:
                 self._take_in(line, state)
 
 

@@ -290,6 +290,14 @@ def test_a_surplus_waits_for_the_delay(fell_at: float | None, kept: int) -> None
     assert planned.desired < 5
 
 
+def test_a_lowered_ceiling_waits_for_no_delay_and_no_burst() -> None:
+    patient = replace(RULES, scale_down_delay_seconds=300, max_workers=6)
+    bursting = replace(lessons(0.02), burst_until=NOW + 30)
+    planned = size([worker("a", 5), *(worker(f"spare{n}") for n in range(29))], patient, bursting)
+
+    assert planned.keep == 6
+
+
 def test_workers_of_another_size_are_counted_by_their_own_slots() -> None:
     large = [replace(worker(f"l{n}", 10), slots=24) for n in range(4)]
 

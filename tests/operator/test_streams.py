@@ -23,6 +23,7 @@ class Worker:
     def __init__(self) -> None:
         self.lines: asyncio.Queue[bytes] = asyncio.Queue()
         self.commands: list[str] = []
+        self.callers: set[tuple[str, int]] = set()
         self.connections = 0
         self.answer = b""
         self.elsewhere = ""
@@ -41,6 +42,8 @@ class Worker:
 
     async def command(self, request: web.Request) -> web.Response:
         self.commands.append(request.path)
+        if request.transport is not None:
+            self.callers.add(request.transport.get_extra_info("peername"))
         return web.Response(body=self.answer)
 
     def says(self, *, calls: int, **fields: object) -> None:
@@ -154,6 +157,16 @@ async def test_a_command_reaches_the_worker(worker: Worker, streams: WorkerStrea
     await streams.cordon("uid")
 
     assert worker.commands == ["/v1/cordon"]
+
+
+async def test_a_command_goes_to_whoever_has_the_address_now(worker: Worker, streams: WorkerStreams) -> None:
+    """A kept connection may lead to a worker that left its address to another."""
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.cordon("uid")
+    await streams.uncordon("uid")
+
+    assert len(worker.callers) == 2
 
 
 async def test_a_command_to_a_dead_worker_fails_quietly(

@@ -71,9 +71,14 @@ def _explain(need: Need, by_slots: int, census: Census, rules: Rules) -> Sequenc
     return yield_
 
 
-def _below_ceilings(size: Size, rules: Rules, census: Census, outlook: Outlook, load: float) -> Size:
+def lowest_ceiling(rules: Rules, outlook: Outlook) -> Ceiling:
+    """Return the ceiling that would bind first."""
     ceilings = (Ceiling("Max", rules.max_workers, f"scaling.max allows {rules.max_workers}"), *outlook.ceilings)
-    lowest = min(ceilings, key=lambda ceiling: ceiling.workers)
+    return min(ceilings, key=lambda ceiling: ceiling.workers)
+
+
+def _below_ceilings(size: Size, rules: Rules, census: Census, outlook: Outlook, load: float) -> Size:
+    lowest = lowest_ceiling(rules, outlook)
     # Workers that hold calls stay, whatever the ceiling.
     allowed = max(lowest.workers, min(size.desired, census.busy))
     if allowed >= size.desired:

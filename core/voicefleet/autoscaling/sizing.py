@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from voicefleet.autoscaling.bounds import MOST_REASONS, Need, bound
+from voicefleet.autoscaling.bounds import MOST_REASONS, Need, bound, lowest_ceiling
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
@@ -128,7 +128,10 @@ def _rest(scene: _Scene) -> Size:
 
 
 def _with_patience(size: Size, scene: _Scene) -> Size:
-    """Keep what there is while a burst is under way or the demand has not been low for long enough."""
+    """Keep what there is while a burst is under way or the demand has not been low for long enough.
+
+    A ceiling knows no patience: who lowers it wants fewer now.
+    """
     if not size.surplus:
         return size
     delay, fell_at = scene.rules.scale_down_delay_seconds, scene.lessons.fell_at
@@ -142,7 +145,7 @@ def _with_patience(size: Size, scene: _Scene) -> Size:
         desired=size.desired,
         limit=size.limit,
         reasons=reasons[:MOST_REASONS],
-        keep=max(size.keep, scene.census.total),
+        keep=max(size.keep, min(scene.census.total, lowest_ceiling(scene.rules, scene.outlook).workers)),
         slots=size.slots,
         surplus=True,
     )

@@ -235,7 +235,9 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         silent = _workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
-    return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}")
+    more = sum(not w.pod.leaving and not w.pod.ended for w in fleet) - steps.fleet.desired
+    stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
+    return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}{stay}")
 
 
 def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:
