@@ -5,7 +5,7 @@ import logging
 import random
 from http import HTTPStatus
 
-from voicefleet.leaving_nodes import Taint, why_leaving
+from voicefleet.leaving_nodes import Taint, Toleration, must_go, reasons_to_leave
 from voicefleet.names import LABEL_AGENT
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
@@ -21,22 +21,26 @@ class Nodes:
     """What was last read of each node that is leaving, by name."""
 
     def __init__(self) -> None:
-        self._leaving: dict[str, str] = {}
+        self._leaving: dict[str, tuple[Taint, ...]] = {}
 
     def observe(self, body: Body, *, gone: bool = False) -> bool:
         """Take in a node, and tell whether that changes what becomes of its pods."""
         name, spec = body["metadata"]["name"], body.get("spec", {})
-        taints = [Taint(taint["key"], taint.get("effect", "")) for taint in spec.get("taints", [])]
+        taints = [Taint(each["key"], each.get("effect", ""), each.get("value", "")) for each in spec.get("taints", [])]
         going = "deletionTimestamp" in body["metadata"]
-        why = None if gone else why_leaving(cordoned=spec.get("unschedulable", False), taints=taints, deleted=going)
-        before = self._leaving.pop(name, None)
-        if why is not None:
+        cordoned = spec.get("unschedulable", False)
+        why = () if gone else reasons_to_leave(cordoned=cordoned, taints=taints, deleted=going)
+        before = self._leaving.pop(name, ())
+        if why:
             self._leaving[name] = why
         return why != before
 
-    def is_leaving(self, name: str) -> bool:
-        """Tell whether a node is about to go."""
-        return name in self._leaving
+    def must_go(self, pod: Body) -> bool:
+        """Tell whether a pod's node is about to go, for a reason that the pod minds."""
+        reasons = self._leaving.get(pod["spec"].get("nodeName", ""))
+        if reasons is None:
+            return False
+        return must_go(reasons, [_read_toleration(each) for each in pod["spec"].get("tolerations", [])])
 
     def keep_only(self, names: set[str]) -> None:
         """Forget nodes that no longer exist."""
@@ -81,3 +85,9 @@ class NodeWatch:
     def _agents_on(self, node: str) -> set[Key]:
         pods = [body["metadata"] for body in self._cache.pods if body["spec"].get("nodeName") == node]
         return {Key("VoiceAgent", pod["namespace"], pod.get("labels", {}).get(LABEL_AGENT, "")) for pod in pods}
+
+
+def _read_toleration(body: Body) -> Toleration:
+    return Toleration(
+        body.get("key", ""), body.get("operator", "Equal"), body.get("value", ""), body.get("effect", "")
+    )

@@ -178,9 +178,10 @@ class FleetMachine(RuleBasedStateMachine):
         if pod is not None:
             pod.lie = lie
 
-    @rule(node=st.sampled_from(NODES), leaving=st.booleans())
-    def a_node_is_cordoned_or_comes_back(self, node: str, leaving: bool) -> None:
+    @rule(node=st.sampled_from(NODES), leaving=st.booleans(), unnoticed=st.booleans())
+    def a_node_is_cordoned_or_comes_back(self, node: str, leaving: bool, unnoticed: bool) -> None:
         (self.world.leaving_nodes.add if leaving else self.world.leaving_nodes.discard)(node)
+        self.world.scheduler_is_behind = unnoticed
 
     # Between the operator and the world.
 
@@ -339,6 +340,7 @@ class FleetMachine(RuleBasedStateMachine):
     def heal(self) -> None:
         """Let all faults stop."""
         self.world.leaving_nodes.clear()
+        self.world.scheduler_is_behind = False
         self.world.broken_images.clear()
         self.world.is_full, self.world.start_seconds = False, 5.0
         self.watch_is_late = self.operator.lines_are_slow = False

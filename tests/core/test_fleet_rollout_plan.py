@@ -113,6 +113,15 @@ def test_the_workers_of_a_leaving_node_are_closed_and_replaced_at_once() -> None
     assert decided.delete == ()
 
 
+def test_a_worker_that_starts_on_a_leaving_node_is_waited_for_and_not_replaced_again_and_again() -> None:
+    """A scheduler that is behind, or a template that tolerates everything, would put the next one there as well."""
+    late = on_leaving_node(make.starting("desk-new-2"))
+    seen = fleet(on_leaving_node(make.cordoned("desk-new-0", calls=3)), on_leaving_node(make.busy("desk-new-1")), late)
+
+    assert created(plan(want(2), seen)) == ["new-3"]
+    assert created(plan(want(1), seen)) == []
+
+
 def test_an_empty_closed_worker_of_a_leaving_node_goes() -> None:
     seen = fleet(on_leaving_node(make.cordoned("desk-new-0")), make.idle("desk-new-1"))
 

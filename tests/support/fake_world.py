@@ -105,6 +105,8 @@ class FakeWorld:
         self.config_maps: dict[str, object] = {}
         self.watchers: list[Callable[[PodEvent], None]] = []
         self.leaving_nodes: set[str] = set()
+        self.scheduler_is_behind = False
+        """It does not know yet which nodes are leaving."""
         self.broken_images: set[str] = set()
         self.is_full = False
         """Whether no node has room for another pod."""
@@ -330,7 +332,7 @@ class FakeWorld:
     def _start(self, pod: FakePod) -> None:
         if not pod.node:
             if not self.is_full and self.seconds >= pod.created_at + 1 and pod.leaving_since is None:
-                free = [node for node in NODES if node not in self.leaving_nodes]
+                free = [node for node in NODES if self.scheduler_is_behind or node not in self.leaving_nodes]
                 if free:
                     pod.node, pod.starts_at = (
                         free[int(pod.created_at + len(self.pods)) % len(free)],

@@ -14,6 +14,7 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
     for ref in steps.fleet.end:
         assert _may_end(seen, by_ref[ref], now), by_ref[ref]
     _check_writes(seen, steps)
+    _check_starts(seen, steps, now)
     if seen.agent.metadata.deletion_timestamp is not None:
         return
     closed = [by_ref[ref] for ref in steps.fleet.cordon if not by_ref[ref].pod.node_is_leaving]
@@ -52,6 +53,15 @@ def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     assert len(set(names)) == len(names)
     has_canary = steps.rollout is not None and steps.rollout.stable is not None
     assert len(plan.create) <= plan.desired + len(seen.fleet.workers) + has_canary
+
+
+def _check_starts(seen: AgentSeen, steps: AgentSteps, now: datetime) -> None:
+    """New workers are waited for, wherever they start: nobody makes one after the other without end."""
+    if not steps.create:
+        return
+    has_canary = steps.rollout is not None and steps.rollout.stable is not None
+    starting = sum(w.activity(now) is Activity.STARTING and w.pod.revision == steps.revision for w in seen.fleet)
+    assert starting + len(steps.create) <= 2 * (steps.fleet.desired + 1) + has_canary, f"{starting} start already"
 
 
 def _check_blindness(steps: AgentSteps, by_ref: dict[PodRef, Worker], closed: list[Worker], now: datetime) -> None:

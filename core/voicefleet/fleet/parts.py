@@ -43,7 +43,8 @@ def sort_out(wanted: Wanted, fleet: Fleet, now: datetime) -> Parts:
 def _part_of(parts: Parts, wanted: Wanted, worker: Worker, now: datetime) -> list[Worker]:
     if worker.pod.ended:
         return parts.ended
-    if worker.pod.node_is_leaving:
+    # One that starts there is waited for: were it replaced, its successor might land there too, and the next as well.
+    if worker.pod.node_is_leaving and worker.activity(now) is not Activity.STARTING:
         return parts.fleeing
     if worker.pod.revision not in parts.serving or _cannot_stay(wanted, worker, now):
         return parts.retiring

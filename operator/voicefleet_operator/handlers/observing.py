@@ -133,7 +133,7 @@ async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
 
 def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> Worker:
     pod = read_pod(body, failures.get(body["metadata"]["uid"]))
-    if ports.nodes.is_leaving(body["spec"].get("nodeName", "")):
+    if ports.nodes.must_go(body):
         pod = replace(pod, node_is_leaving=True)
     return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
 
