@@ -69,7 +69,7 @@ class Scaling(ApiModel):
     target_blocked_fraction: Annotated[float, Between(0.000001, 0.2)] = 0.001
     """Share of calls that may find no free slot; 0.001 is one in a thousand."""
     warm_floor_slots: Count = 2
-    """Free slots kept at any time on top of what load demands."""
+    """Free slots beside the calls of the moment that are kept at any time, if the forecast asks for fewer."""
     scale_to_zero: bool = False
     """Whether all workers may leave when no call is expected within a worker's start-up time."""
     hold_seconds: Annotated[int, Field(ge=0, le=120)] = 3
