@@ -63,13 +63,20 @@ class Lease:
             await asyncio.sleep(_RETRY_SECONDS)
         logger.info("leading", extra={"identity": self._identity})
 
-    async def keep(self) -> None:
-        """Renew for as long as that works; returns the moment the lead is lost, even from within a request."""
+    async def keep(self, on_return: Callable[[], None] = lambda: None) -> None:
+        """Renew for as long as that works; returns the moment the lead is lost, even from within a request.
+
+        Whoever asks is told when the apiserver answers again that was out of reach.
+        """
+        held = True
         while self.is_valid():
             await asyncio.sleep(_RETRY_SECONDS)
+            before, held = held, False
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._remaining_seconds()):
-                    await self._try()
+                    held = await self._try()
+            if held and not before:
+                on_return()
 
     async def release(self) -> None:
         """Give the lead away, so that the next one need not wait."""

@@ -1,8 +1,6 @@
 """The nodes that are about to go, as far as anybody has said so."""
 
-import asyncio
 import logging
-import random
 from http import HTTPStatus
 
 from voicefleet.leaving_nodes import Taint, Toleration, must_go, reasons_to_leave
@@ -10,11 +8,10 @@ from voicefleet.names import LABEL_AGENT
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import NODES, Body, Kube
+from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
-
-_EVERY_SECONDS = 300.0
 
 
 class Nodes:
@@ -62,10 +59,10 @@ class NodeWatch:
             for key in self._agents_on(body["metadata"]["name"]):
                 self._queue.add(key)
 
-    async def run(self) -> None:
+    async def run(self, rounds: Rounds) -> None:
         """List all nodes now and then, since watches lose what happens between them."""
         while True:
-            await asyncio.sleep(_EVERY_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+            await rounds.pause()
             await self.list_all()
 
     async def list_all(self) -> None:

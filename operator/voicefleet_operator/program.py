@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from voicefleet_operator.nodes import Nodes, NodeWatch
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
+from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.serving import build_app, serve
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.streams import WorkerStreams
@@ -127,7 +128,8 @@ async def _leading(
     metrics.queue_depth.set_function(lambda: len(queue))
     for resource in CACHED:
         metrics.cached.labels(resource.plural).set_function(partial(len, cache.store(resource)))
-    renewal = asyncio.create_task(_exit_when_lost(lease), name="lease")
+    rounds = [Rounds(), Rounds()]
+    renewal = asyncio.create_task(_exit_when_lost(lease, rounds), name="lease")
     resync = Resync(kube, cache, queue, settings.namespaces, metrics)
     # Whoever works in some namespaces only has no rights on nodes.
     nodes = None if settings.namespaces else NodeWatch(Nodes(), cache, queue, kube)
@@ -143,7 +145,8 @@ async def _leading(
     controller = Controller(queue, ports, HANDLERS, metrics)
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
-    comparing = [asyncio.create_task(watch.run(), name="compare") for watch in (resync, nodes) if watch is not None]
+    watches = zip((resync, nodes), rounds, strict=True)
+    comparing = [asyncio.create_task(watch.run(its), name="compare") for watch, its in watches if watch is not None]
     try:
         yield _Leading(cache, queue, streams, resync, nodes)
     finally:
@@ -214,14 +217,19 @@ async def _control_key(settings: Settings, kube: Kube) -> bytes:
         raise ConfigError(f"the Secret {where} with the control key: {error}") from error
 
 
-async def _exit_when_lost(lease: Lease) -> None:
+async def _exit_when_lost(lease: Lease, rounds: Sequence[Rounds]) -> None:
     """End the process at once when another one may lead: no clean-up may write another word."""
     try:
-        await lease.keep()
+        await lease.keep(partial(_hurry, rounds))
     except Exception:
         logger.exception("renewing the lease failed")
     logger.critical("the lead is lost")
     os._exit(1)
+
+
+def _hurry(rounds: Sequence[Rounds]) -> None:
+    for each in rounds:
+        each.hurry()
 
 
 async def _or_stop(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:

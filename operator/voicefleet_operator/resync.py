@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Sequence
 
@@ -11,15 +10,15 @@ from voicefleet_operator.cache import CACHED, Cache
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body, Kube, ResourceType
 from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.rounds import EVERY_SECONDS, Rounds
 from voicefleet_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-_EVERY_SECONDS = 300.0
 _AFTER_FAILURE_SECONDS = 10.0
 # Three rounds that failed: whatever is wrong with this process or its connections, a new one may not have it.
-_STALE_SECONDS = 3 * _EVERY_SECONDS * 1.2
+_STALE_SECONDS = 3 * EVERY_SECONDS * 1.2
 
 
 class Resync:
@@ -33,10 +32,10 @@ class Resync:
         self._metrics = metrics
         self._succeeded_at: float | None = None
 
-    async def run(self, *, every_seconds: float = _EVERY_SECONDS) -> None:
+    async def run(self, rounds: Rounds) -> None:
         """Compare for ever."""
         while True:
-            await asyncio.sleep(every_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+            await rounds.pause()
             try:
                 await self.compare_all()
             except ApiError as error:

@@ -1,5 +1,6 @@
 """The election, with a record that behaves as the server's: a stale version is refused."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -164,6 +165,32 @@ async def test_keeping_ends_when_renewing_failed_for_ten_seconds(world: World, m
     await first.keep()
 
     assert 10 <= world.seconds <= 12
+    assert not first.is_valid()
+
+
+async def test_whoever_asks_is_told_when_the_apiserver_answers_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    first = world.candidate("first")
+    await first._try()
+    world.cut_off, world.seconds_per_refusal = {"first"}, 3.0
+    returns: list[float] = []
+
+    async def mend() -> None:
+        while world.seconds < 6:
+            await asyncio.sleep(0)
+        world.cut_off = set()
+
+    def note() -> None:
+        returns.append(world.seconds)
+        world.cut_off = {"first"}
+
+    mending = asyncio.create_task(mend())
+    await first.keep(note)
+    await mending
+
+    assert len(returns) == 1
     assert not first.is_valid()
 
 

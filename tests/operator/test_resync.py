@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from voicefleet_operator import resync as module
+from voicefleet_operator import rounds as rounds_module
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.resync import Resync
+from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.workqueue import WorkQueue
 
 
@@ -32,7 +34,7 @@ async def test_a_list_that_nobody_expected_does_not_end_the_comparing(monkeypatc
     monkeypatch.setattr(module, "_AFTER_FAILURE_SECONDS", 0)
     kube = Kube()
     resync = Resync(kube, Cache(), WorkQueue(), (), Metrics())  # type: ignore[arg-type]
-    running = asyncio.create_task(resync.run(every_seconds=0))
+    running = asyncio.create_task(resync.run(Rounds(every_seconds=0)))
 
     async with asyncio.timeout(5):
         while kube.lists < 4 and not running.done():  # noqa: ASYNC110 - nobody tells
@@ -40,3 +42,26 @@ async def test_a_list_that_nobody_expected_does_not_end_the_comparing(monkeypatc
     running.cancel()
 
     assert kube.lists >= 4
+
+
+async def test_after_a_disturbance_the_next_looks_come_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds_module, "_SOON_SECONDS", (0.0, 0.0))
+    rounds, looks = Rounds(every_seconds=3600), 0
+
+    async def look() -> None:
+        nonlocal looks
+        while True:
+            await rounds.pause()
+            looks += 1
+
+    looking = asyncio.create_task(look())
+    await asyncio.sleep(0.01)
+    assert looks == 0
+    rounds.hurry()
+    async with asyncio.timeout(5):
+        while looks < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    looking.cancel()
+
+    assert looks == 2
