@@ -30,8 +30,11 @@ WORKER_IMAGE = "worker:e2e"
 class OperatorProcess:
     """One operator; a `with` block ends it."""
 
-    def __init__(self, bench: Bench, namespace: str, *, log: Path, works_in: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, bench: Bench, namespace: str, *, log: Path, works_in: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+    ) -> None:
         self.bench = bench
+        self._flags = flags
         self.namespace = namespace
         self.log = log
         self._scope = [f"--namespace={name}" for name in works_in] or ["--all-namespaces"]
@@ -53,7 +56,7 @@ class OperatorProcess:
         self.port = _free_port()
         kubeconfig = self.bench.kubeconfig_for(self.namespace, SERVICE_ACCOUNT)
         command = [sys.executable, "-m", "voicefleet_operator.main", *self._scope]
-        command += ["--own-namespace", self.namespace, "--worker-image", WORKER_IMAGE]
+        command += ["--own-namespace", self.namespace, "--worker-image", WORKER_IMAGE, *self._flags]
         command += ["--kubeconfig", str(kubeconfig), "--http-host", "127.0.0.1", "--http-port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, stdout=log, cwd=ROOT)

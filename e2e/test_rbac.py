@@ -87,7 +87,12 @@ def installed(request: pytest.FixtureRequest, audited: Bench, audit_folder: Path
 @pytest.mark.timeout(300)
 def test_the_operator_asks_for_what_it_was_granted_and_nothing_else(installed: Installed, tmp_path: Path) -> None:
     operator = OperatorProcess(
-        installed.bench, installed.namespace, log=tmp_path / "operator.log", works_in=installed.works_in
+        installed.bench,
+        installed.namespace,
+        log=tmp_path / "operator.log",
+        works_in=installed.works_in,
+        # Or what it reads every ten minutes would look as if it were never read.
+        flags=("--repair-seconds=5",),
     )
     operator.start()
     try:

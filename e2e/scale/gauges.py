@@ -35,6 +35,8 @@ class Gauges:
             if sample == f"{_PREFIX}api_requests_total"
             and labels["method"] in _WRITES
             and labels["resource"] != "leases"
+            # A Secret that is there already is not written again.
+            and labels["status"] != "409"
         )
 
     @property

@@ -35,8 +35,8 @@ async def measure_many(
         before = await stage.gauges()
         ours = await _create(stage, names, agents, wanted, path=AGENTS_PATH, build=partial(agent, workers=workers))
         after = await stage.gauges()
-        members = await _running(stage, names, wanted)
-        with _serve(members if speaking else []):
+        with _stand_ins(wanted if speaking else 0) as stand_ins:
+            await _running(stage, names, wanted, stand_ins)
             if speaking:
                 await _all_ready(stage, names, agents)
             settling = await stage.settle(within_seconds=_SYNC_SECONDS)
@@ -83,16 +83,16 @@ async def _create(
     return took
 
 
-async def _running(stage: Stage, names: Sequence[str], wanted: int) -> list[Member]:
-    members: list[Member] = []
+async def _running(stage: Stage, names: Sequence[str], wanted: int, stand_ins: "StandIns") -> None:
+    """Wait until all pods run, and let each have a worker as soon as it has an address."""
 
     async def all_run() -> bool:
-        members[:] = await stage.read_members(names)
+        members = await stage.read_members(names)
+        await asyncio.to_thread(stand_ins.serve, members)
         return len(members) == wanted
 
     took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS, every_seconds=2.0)
     stage.tell(f"all run after another {took:.1f} s")
-    return members
 
 
 async def _all_ready(stage: Stage, names: Sequence[str], agents: int) -> None:
@@ -145,26 +145,46 @@ async def _restart(
     )
 
 
-@contextmanager
-def _serve(members: Sequence[Member]) -> Iterator[None]:
-    """Let these speak, in processes of their own: one has not enough file descriptors for all."""
-    pieces = [members[start : start + _PER_PROCESS] for start in range(0, len(members), _PER_PROCESS)]
-    command = [sys.executable, "-m", "e2e.scale.swarm"]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in pieces
-    ]
-    try:
-        for process, piece in zip(processes, pieces, strict=True):
-            if process.stdin is None or process.stdout is None:
-                continue
-            for member in piece:
-                process.stdin.write(json.dumps([member.uid, member.name, member.address, member.revision]) + "\n")
-            process.stdin.write("\n")
-            process.stdin.flush()
-            if process.stdout.readline() != "ok\n":
-                raise RuntimeError("stand-ins for workers did not start")
-        yield
-    finally:
-        for process in processes:
+class StandIns:
+    """Idle workers in processes of their own: one has not enough file descriptors for all."""
+
+    def __init__(self, count: int) -> None:
+        command = [sys.executable, "-m", "e2e.scale.swarm"]
+        self._processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            for _ in range(-(-count // _PER_PROCESS))
+        ]
+        self._served: set[str] = set()
+
+    def serve(self, members: Sequence[Member]) -> None:
+        """Let those speak that do not yet."""
+        for member in members if self._processes else ():
+            if member.uid not in self._served:
+                self._served.add(member.uid)
+                line = json.dumps([member.uid, member.name, member.address, member.revision])
+                self._say(self._processes[len(self._served) % len(self._processes)], line)
+        for process in self._processes:
+            self._say(process, "")
+            if process.stdout is None or process.stdout.readline() != "ok\n":
+                raise RuntimeError("a stand-in for workers does not serve")
+
+    def end(self) -> None:
+        """Let none of them speak."""
+        for process in self._processes:
             process.kill()
             process.communicate()
+
+    @staticmethod
+    def _say(process: "subprocess.Popen[str]", line: str) -> None:
+        if process.stdin is not None:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+
+
+@contextmanager
+def _stand_ins(count: int) -> Iterator[StandIns]:
+    stand_ins = StandIns(count)
+    try:
+        yield stand_ins
+    finally:
+        stand_ins.end()

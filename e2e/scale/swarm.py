@@ -1,7 +1,7 @@
 """Control ports of a thousand workers in one process: each on its simulated pod's own address.
 
 It says what a worker says, in the worker's own way: a stream in chunks, a line on each change and as a heartbeat.
-`python -m e2e.scale.swarm` reads addresses from its input and serves idle workers until the input ends.
+`python -m e2e.scale.swarm` serves an idle worker for each line of its input, says `ok` to each empty one, ends with it.
 """
 
 import asyncio
@@ -175,11 +175,12 @@ class Swarm:
 
 
 async def _serve_input() -> None:
-    members = [Member(*json.loads(line)) for line in iter(sys.stdin.readline, "\n")]
     async with Swarm() as swarm:
-        await swarm.join(members)
-        print("ok", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            if line == "\n":
+                print("ok", flush=True)
+            else:
+                await swarm.join([Member(*json.loads(line))])
 
 
 if __name__ == "__main__":

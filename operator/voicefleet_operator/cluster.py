@@ -28,10 +28,9 @@ from voicefleet_operator.kube import (
     Kube,
     ResourceType,
 )
+from voicefleet_operator.settings import REPAIR_SECONDS
 from voicefleet_operator.workqueue import WorkQueue
 
-# Children are not watched: what somebody changed about them is put right this much later.
-_APPLY_AGAIN_SECONDS = 600.0
 _NAMESPACE_LABELS_SECONDS = 30.0
 _REMOVED = "removed"
 _TELL_AGAIN_SECONDS = 60.0
@@ -40,7 +39,7 @@ _TELL_AGAIN_SECONDS = 60.0
 class KubeCluster:
     """The real cluster; every change asks first whether this process still leads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own, and named
         self,
         kube: Kube,
         cache: Cache,
@@ -48,12 +47,14 @@ class KubeCluster:
         *,
         may_write: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        repair_seconds: float = REPAIR_SECONDS,
     ) -> None:
         self._kube = kube
         self._cache = cache
         self._queue = queue
         self._may_write = may_write
         self._clock = clock
+        self._repair_seconds = repair_seconds
         # By the uid of the owner, so that nothing is remembered for longer than it lives.
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
         self._created: dict[str, float] = {}
@@ -62,22 +63,32 @@ class KubeCluster:
         self._labels: dict[str, tuple[Mapping[str, str], float]] = {}
 
     async def apply(self, manifest: Manifest) -> None:
-        """Bring a child to its manifest, unless that was done lately."""
+        """Bring a child to its manifest, unless that was done and nobody changed it since."""
         path, known = _path(manifest), self._applied[_owner(manifest)]
         digest = _digest(manifest)
         before, at = known.get(path, ("", 0.0))
-        if before == digest and self._clock() - at < _APPLY_AGAIN_SECONDS:
+        if before == digest and self._clock() - at < self._repair_seconds:
             return
-        self._check_lead()
-        await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+        if before != digest or not await self._is_there(path, manifest):
+            self._check_lead()
+            await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
         known[path] = (digest, self._clock())
+
+    async def _is_there(self, path: str, manifest: Manifest) -> bool:
+        """Tell whether an object is still as we applied it: children are not watched, but read now and then."""
+        try:
+            return is_within(manifest, await self._kube.get(path))
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
 
     def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
         """Believe that an object's children were applied by whoever led before, unless we know better."""
         if uid in self._applied:
             return
         # Spread, so that those of a thousand agents are not put right all at once.
-        at = self._clock() - random.uniform(0, _APPLY_AGAIN_SECONDS)  # noqa: S311 - a spread
+        at = self._clock() - random.uniform(0, self._repair_seconds)  # noqa: S311 - a spread
         self._applied[uid] = {_path(manifest): (_digest(manifest), at) for manifest in manifests}
         self._created[uid] = at
 
@@ -90,7 +101,7 @@ class KubeCluster:
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
         owner = _owner(manifest)
-        if not again and self._clock() - self._created.get(owner, float("-inf")) < _APPLY_AGAIN_SECONDS:
+        if not again and self._clock() - self._created.get(owner, float("-inf")) < self._repair_seconds:
             return
         await self._create(SECRETS, manifest)
         self._created[owner] = self._clock()
@@ -168,7 +179,7 @@ class KubeCluster:
         """Delete a child, unless that was done lately; one that is gone is as good."""
         path, known = TYPES_BY_KIND[kind].path(namespace, name), self._applied[owner["metadata"]["uid"]]
         before, at = known.get(path, ("", 0.0))
-        if before == _REMOVED and self._clock() - at < _APPLY_AGAIN_SECONDS:
+        if before == _REMOVED and self._clock() - at < self._repair_seconds:
             return
         self._check_lead()
         try:
@@ -256,6 +267,17 @@ class Telling:
     since: datetime
     count: int = 0
     at: float = 0.0
+
+
+def is_within(wanted: object, found: object) -> bool:
+    """Tell whether all that is wanted is found; what the server or others added beside it does not matter."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(is_within(value, found.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        if not isinstance(found, list) or len(wanted) != len(found):
+            return False
+        return all(is_within(each, other) for each, other in zip(wanted, found, strict=True))
+    return wanted == found
 
 
 def _digest(manifest: Manifest) -> str:

@@ -26,6 +26,7 @@ from voicefleet_operator.kube import Kube, load_configuration
 from voicefleet_operator.lease import Lease
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.nodes import Nodes, NodeWatch
+from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
@@ -135,10 +136,11 @@ async def _leading(
     nodes = None if settings.namespaces else NodeWatch(Nodes(), cache, queue, kube)
     await _look_first(resync, nodes)
     streams = WorkerStreams(queue, metrics, now=_now)
-    cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid)
+    cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
     leaving = nodes.nodes if nodes is not None else Nodes()
     where, decided = settings.own_namespace, metrics.delays.decided
-    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving)
+    pacer = Pacer(waiting=partial(len, queue))
+    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer)
     for body in cache.agents:
         follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
     await streams.settle(_SETTLE_SECONDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from voicefleet_operator.errors import ConfigError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+REPAIR_SECONDS = 600.0
 _DEFAULT_KEY_SECRET = "voicefleet-control-key"
 _LEASE = "voicefleet-operator"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -37,6 +38,7 @@ class Settings:
     http_host: str
     http_port: int
     log_level: str
+    repair_seconds: float = REPAIR_SECONDS
 
 
 def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Settings:
@@ -57,6 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
         http_host=options.http_host,
         http_port=options.http_port,
         log_level=options.log_level,
+        repair_seconds=options.repair_seconds,
     )
 
 
@@ -103,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--http-host", default="0.0.0.0", metavar="ADDRESS", help="where to serve (default: all)")  # noqa: S104 - a pod's port
     parser.add_argument(
         "--http-port", type=int, default=8080, metavar="PORT", help="/livez, /readyz, /metrics (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repair-seconds",
+        type=float,
+        default=REPAIR_SECONDS,
+        metavar="SECONDS",
+        help="how often what stands beside the pods is read and put right (default: %(default)g)",
     )
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="info", help="how much to log (default: %(default)s)"

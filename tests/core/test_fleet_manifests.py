@@ -53,7 +53,7 @@ def draw() -> list[dict[str, Any]]:
     one = agent()
     rendered = render_agent(one, pool(), default_image=IMAGE, operator_namespace="operators")
     assert isinstance(rendered, Rendered)
-    children = [child for child in rendered.children if child["kind"] != "ConfigMap"]
+    children = [child for child in (*rendered.children, *rendered.guards) if child["kind"] != "ConfigMap"]
     return [*children, build_pod(one, rendered.revision, 0)]
 
 

@@ -1,6 +1,7 @@
 """How many workers there should be, as a table with both sides of each boundary."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import Size
-from voicefleet.fleet import Fleet
+from voicefleet.fleet import Fleet, Worker
 from voicefleet.fleet.size import plan_fleet_size
 
 
@@ -61,3 +62,13 @@ def test_a_suspended_agent_wants_no_workers() -> None:
     size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)))
 
     assert (size.desired, size.limit) == (0, "Suspended")
+
+
+def test_workers_that_nobody_ever_heard_bring_one_more_and_not_one_for_each() -> None:
+    """A network policy in the operator's way keeps every new worker silent, too."""
+    policy = spec(scaling={"min": 4, "max": 20})
+    never = [Worker(make.pod(f"desk-new-{n}", created_at=NOW - timedelta(hours=1))) for n in range(4)]
+    later = [Worker(make.pod(f"desk-new-{n}", created_at=NOW - timedelta(hours=1))) for n in range(5)]
+
+    assert [plan_size(policy, fleet(*workers)).desired for workers in (never, later)] == [4, 4]
+    assert plan_size(policy, fleet(*(make.silent(f"desk-new-{n}") for n in range(4)))).desired > 4

@@ -178,7 +178,7 @@ async def test_whoever_asks_is_told_when_the_apiserver_answers_again(
     returns: list[float] = []
 
     async def mend() -> None:
-        while world.seconds < 6:
+        while world.seconds < 6:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0)
         world.cut_off = set()
 

@@ -183,13 +183,16 @@ class Worker:
         counts = self.state(now) is not None or activity is Activity.SILENT
         # A pod that no node takes, or that cannot start, would not be helped by another one.
         since = now if self.pod.created_at is None or self.pod.stuck else self.pod.created_at
+        # Whom nobody ever heard has not come up for us. What keeps one of them silent keeps the next one silent too, so
+        # they are replaced as late starts are: few of them.
+        came_up = self.heard is not None or self.pod.marked_busy
         return WorkerLoad(
             name=self.pod.ref.uid,
             slots=said.slots if said else slots,
-            standing=_STANDINGS.get(activity, Standing.STARTING),
+            standing=_STANDINGS.get(activity, Standing.STARTING) if came_up else Standing.STARTING,
             since=since.timestamp(),
             calls=tuple(self._began(session) for session in said.sessions) if said and counts else (),
-            known=activity is not Activity.SILENT,
+            known=activity is not Activity.SILENT or not came_up,
         )
 
     def _began(self, session: Session) -> float:

@@ -22,7 +22,9 @@ class Rendered:
 
     revision: Revision
     children: tuple[Manifest, ...]
-    """All that is applied, in this order: what a pod needs to start comes before the pods."""
+    """What is applied before a pod is created."""
+    guards: tuple[Manifest, ...] = ()
+    """What is applied once a worker may come up: before that there is nothing to guard."""
     unwanted: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that an earlier spec asked for and this one does not."""
     not_yet: tuple[str, ...] = ()
@@ -43,12 +45,14 @@ def render_agent(
     children = (
         build_service_account(agent),
         build_config_map(agent, revision),
-        build_busy_guard(agent),
         *([policy] if policy else []),
     )
+    guards = (build_busy_guard(agent),)
     unwanted = () if policy else (("NetworkPolicy", network_policy_name(agent.metadata.name)),)
-    digest = hashlib.sha256(json.dumps([children, unwanted], sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
-    return Rendered(revision, children, unwanted, dialogue.not_yet, digest)
+    digest = hashlib.sha256(json.dumps([children, guards, unwanted], sort_keys=True).encode()).hexdigest()[
+        :_DIGEST_LENGTH
+    ]
+    return Rendered(revision, children, guards, unwanted, dialogue.not_yet, digest)
 
 
 def find_obstacle(agent: VoiceAgent, pool: ProviderPool | None, *, pool_is_allowed: bool) -> Trouble | None:

@@ -53,7 +53,7 @@ class AgentSteps:
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
     children: str | None = None
-    """Digest of what is applied."""
+    """Digest of all that is ever applied, and empty as long as some of it is not."""
     remove: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that are no longer wanted."""
     finalizer: Literal["add", "remove"] | None = None
@@ -83,8 +83,8 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     creatable = [new for new in plan.create if new.revision in revisions]
     return AgentSteps(
         fleet=plan,
-        apply=seen.rendered.children,
-        children=seen.rendered.digest,
+        apply=(*seen.rendered.children, *(seen.rendered.guards if _may_come_up(seen) else ())),
+        children=seen.rendered.digest if _may_come_up(seen) else "",
         create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
         finalizer=finalizer,
         resources=seen.rendered.revision.resources,
@@ -98,8 +98,11 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
 
 def _finalizer(seen: AgentSeen) -> Literal["add"] | None:
     """Hold the agent back as soon as one of its workers may come up; before that there is no call to wait for."""
-    may_come_up = any(worker.pod.phase != "Pending" for worker in seen.fleet)
-    return "add" if may_come_up and FINALIZER not in seen.agent.metadata.finalizers else None
+    return "add" if _may_come_up(seen) and FINALIZER not in seen.agent.metadata.finalizers else None
+
+
+def _may_come_up(seen: AgentSeen) -> bool:
+    return any(worker.pod.phase != "Pending" for worker in seen.fleet)
 
 
 def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, str], ...]:

@@ -87,7 +87,7 @@ async def _add(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
 async def _apply_children(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
     """Apply what stands beside the pods, unless the status says that an operator before us did."""
     uid, cluster = seen.agent.metadata.uid or "", ports.cluster
-    if seen.before.children_digest == steps.children:
+    if steps.children and seen.before.children_digest == steps.children:
         cluster.trust(uid, steps.apply)
     # Its predecessor's went with it while ours was already thought to be there.
     again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
