@@ -5,7 +5,7 @@ as the numbers that they are, so that a list that was under way never undoes wha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,16 +88,14 @@ class Store:
         self._forget(known)
         return Change(self.resource, known, gone=True)
 
-    def compare(self, listed: Iterable[Body], *, version: int, namespace: str | None) -> list[Change]:
-        """Take in a whole list of one moment; what is older than it and missing from it is gone."""
-        bodies = {body["metadata"]["uid"]: body for body in listed}
-        changes = [self.put(body) for body in bodies.values()]
+    def drop_missing(self, listed: Collection[str], *, version: int, namespace: str | None) -> list[Change]:
+        """Take out what is older than a whole list of one moment, by the uids of what it held, and missing from it."""
         missing = [
             known
             for uid, known in self._by_uid.items()
-            if uid not in bodies and _version(known) <= version and namespace in (None, _name(known)[0])
+            if uid not in listed and _version(known) <= version and namespace in (None, _name(known)[0])
         ]
-        changes += [self.drop(known) for known in missing]
+        changes = [self.drop(known) for known in missing]
         # No list or watch of ours goes further back than this one.
         self._deleted_at = {uid: at for uid, at in self._deleted_at.items() if at > version}
         return [change for change in changes if change is not None]

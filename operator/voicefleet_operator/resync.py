@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 
 from voicefleet.names import LABEL_MANAGED_BY, MANAGED_BY
-from voicefleet_operator.cache import CACHED, Cache
+from voicefleet_operator.cache import CACHED, Cache, Change
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import PODS, Body, Kube, ResourceType
+from voicefleet_operator.kube import PODS, Kube, ResourceType
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.rounds import EVERY_SECONDS, Rounds
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +65,20 @@ class Resync:
 
     async def _compare(self, resource: ResourceType, namespace: str | None) -> None:
         query = {"labelSelector": SELECTOR} if resource is PODS else {}
-        bodies: list[Body] = []
-        version = 0
+        store, listed, version = self._cache.store(resource), set[str](), 0
         async for page in self._kube.pages(resource.path(namespace), **query):
             # A list holds its items without kind and version, which a status needs.
             kind = {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List")}
-            bodies += [{**kind, **item} for item in page["items"]]
             version = version or int(page["metadata"]["resourceVersion"])
-        changes = self._cache.store(resource).compare(bodies, version=version, namespace=namespace)
-        self._metrics.ghosts.labels(resource.plural).inc(sum(change.gone for change in changes))
-        keys: list[Key] = [key for change in changes for key in self._cache.concerned(change)]
-        for key in keys:
+            # Page by page: ten thousand pods at once would take more memory than everything else.
+            for item in page["items"]:
+                listed.add(item["metadata"]["uid"])
+                self._look_at(store.put({**kind, **item}))
+        gone = store.drop_missing(listed, version=version, namespace=namespace)
+        self._metrics.ghosts.labels(resource.plural).inc(len(gone))
+        for change in gone:
+            self._look_at(change)
+
+    def _look_at(self, change: Change | None) -> None:
+        for key in self._cache.concerned(change) if change else ():
             self._queue.add(key)

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -362,7 +362,7 @@ class FleetMachine(RuleBasedStateMachine):
     def _assert_stays_at_rest(self, seconds: float) -> None:
         agent = self.world.agent
         for steps in self._quiet_turns(seconds=seconds):
-            assert self._is_nothing_to_do(steps), self._tell(steps)
+            assert self._is_nothing_to_do(steps) or self._gives_up(steps), self._tell(steps)
         STEPS_TAKEN["quiet stories"] += 1
         if agent is not None and self.world.agent is not None:
             assert self.world.agent.spec == agent.spec
@@ -402,7 +402,6 @@ class FleetMachine(RuleBasedStateMachine):
     # Helpers.
 
     def _tell(self, steps: AgentSteps | None) -> str:
-        """Put in words what is believed and decided, for whoever reads of a failure."""
         now = self.world.now
         lines = [
             f"{w.pod.ref.name} {w.activity(now)} {w.calls(now)} calls, {w.pod.phase} {w.pod.trouble}"
@@ -460,9 +459,11 @@ class FleetMachine(RuleBasedStateMachine):
         return steps
 
     def _is_nothing_to_do(self, steps: AgentSteps | None) -> bool:
-        if steps is None:
-            return True
-        return steps.fleet.is_empty and not steps.create and not steps.finalizer and not self.operator.removed(steps)
+        return steps is None or (steps.fleet.is_empty and not steps.finalizer and not self.operator.removed(steps))
+
+    def _gives_up(self, steps: AgentSteps | None) -> bool:
+        """Tell whether a worker goes for whom no call has come for long; none comes, and none is called back."""
+        return steps is not None and not (steps.create or steps.fleet.uncordon or steps.finalizer)
 
     def _quiet_turns(self, *, seconds: float) -> list[AgentSteps | None]:
         """Let time pass with turns when the operator would look again, or is told of something."""
@@ -471,7 +472,6 @@ class FleetMachine(RuleBasedStateMachine):
             self._pass(30)
             done.append(self._turn(Faults()))
             if not self._is_nothing_to_do(done[-1]):
-                # What was done is told of, and looked at again at once.
                 self._arrive()
                 done.append(self._turn(Faults()))
         return done
@@ -492,6 +492,7 @@ def test_no_story_ends_badly() -> None:
             deadline=None,
             database=None,
             report_multiple_bugs=False,
+            phases=[Phase.generate],  # to shrink a story of 150 steps takes longer than to read it
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -31,7 +31,9 @@ def store() -> Store:
 
 
 def listed(store: Store, *bodies: Body, version: int, namespace: str | None = None) -> list[tuple[str, bool]]:
-    changes = store.compare(bodies, version=version, namespace=namespace)
+    changes = [change for each in bodies if (change := store.put(each))]
+    uids = {each["metadata"]["uid"] for each in bodies}
+    changes += store.drop_missing(uids, version=version, namespace=namespace)
     return [(change.body["metadata"]["name"], change.gone) for change in changes]
 
 

@@ -6,11 +6,11 @@ for the server beside the same predicate for us, under one message. A property t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from voicefleet.api.cel import field_path
@@ -69,11 +69,11 @@ class ApiModel(BaseModel):
         """Drop nulls where the server prunes them: as values of known fields and of maps, but not inside lists."""
         if not isinstance(data, Mapping):
             return data
-        fields = {field.alias: field for field in cls.model_fields.values()}
+        is_map = _is_map_by_alias(cls)
         return {
-            name: _without_nulls(value) if name in fields and _is_map(fields[name]) else value
+            name: _without_nulls(value) if is_map.get(name) else value
             for name, value in data.items()
-            if value is not None or name not in fields
+            if value is not None or name not in is_map
         }
 
     @model_validator(mode="after")
@@ -84,8 +84,10 @@ class ApiModel(BaseModel):
         return self
 
 
-def _is_map(field: FieldInfo) -> bool:
-    return "dict[" in str(field.annotation)
+# Each object of each resource asks, and to write an annotation out takes longer than to read the object.
+@cache
+def _is_map_by_alias(model: type[ApiModel]) -> dict[str | None, bool]:
+    return {field.alias: "dict[" in str(field.annotation) for field in model.model_fields.values()}
 
 
 def _without_nulls(value: Any) -> Any:  # noqa: ANN401
