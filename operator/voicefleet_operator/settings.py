@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="Secret with that key, made if there is none (default: %(default)s)",
     )
+    _add_running(parser)
+    return parser
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns a running operator rather than its place in the cluster."""
     parser.add_argument("--http-host", default="0.0.0.0", metavar="ADDRESS", help="where to serve (default: all)")  # noqa: S104 - a pod's port
     parser.add_argument(
         "--http-port", type=int, default=8080, metavar="PORT", help="/livez, /readyz, /metrics (default: %(default)s)"
@@ -117,4 +123,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="info", help="how much to log (default: %(default)s)"
     )
-    return parser
