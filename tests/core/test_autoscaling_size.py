@@ -28,7 +28,7 @@ STARTUP = Startup(mean=45, q95=63, q99=72)
 NOTHING = Outlook()
 
 
-def lessons(per_second: float = 0.5, *, headroom: float = 2.65, mean: float = 360) -> Lessons:
+def lessons(per_second: float = 0.5, *, headroom: float = 2.75, mean: float = 360) -> Lessons:
     arrivals = ArrivalRate.guess(per_second * 5000, 5000)
     return Lessons(arrivals, Survival.prior(mean), STARTUP, headroom)
 
@@ -104,8 +104,8 @@ def test_the_reasons_are_a_chain_of_numbers_to_the_limit() -> None:
     assert (planned.limit, planned.desired) == ("Max", 20)
     assert planned.reasons == (
         "240 calls now, 0.72 a second arrive",
-        "in 63 s 240 are expected, 264 at most (z 2.65)",
-        "264 slots at 12 a worker need 22",
+        "in 63 s 240 are expected, 265 at most (z 2.75)",
+        "265 slots at 12 a worker need 23",
         "scaling.max allows 20",
         "at this rate about 10.15% of calls will find no slot",
     )

@@ -31,10 +31,10 @@ _FORGOTTEN_AFTER = 2.0
 def least_headroom(target_blocked: float) -> float:
     """Return the standard deviations that hold the target in smooth traffic.
 
-    The chance to run out at one moment one lead ahead may be four times the target: workers are whole, so most moments
-    have more room than was asked for. One in a thousand becomes 2.65, one in ten thousand 3.35.
+    The chance to run out at one moment one lead ahead may be three times the target: workers are whole, so most moments
+    have more room than was asked for. One in a thousand becomes 2.75, one in ten thousand 3.43.
     """
-    return normal_quantile(1 - min(0.3, 4 * target_blocked))
+    return normal_quantile(1 - min(0.3, 3 * target_blocked))
 
 
 class History:
