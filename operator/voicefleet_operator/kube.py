@@ -31,6 +31,7 @@ READ_SECONDS = 10.0
 WRITE_SECONDS = 4.0
 _PAGE = 500
 _MESSAGE_LENGTH = 500
+_UNKNOWN_FIELD = "field not declared in schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,5 +186,11 @@ def _decode(status: int, reason: str, data: bytes) -> Body:
         # Whatever stands between us and the apiserver does not speak JSON.
         raise ApiError(status, reason, data[:_MESSAGE_LENGTH].decode(errors="replace")) from error
     if not 200 <= status < 300:
-        raise ApiError(status, document.get("reason") or reason, str(document.get("message") or "")[:_MESSAGE_LENGTH])
+        raise ApiError(status, document.get("reason") or reason, _in_words(str(document.get("message") or "")))
     return document
+
+
+def _in_words(message: str) -> str:
+    """Say what to do about an answer that says only what is wrong."""
+    hint = "the CRDs are older than this operator, apply those of its version: " if _UNKNOWN_FIELD in message else ""
+    return hint + message[:_MESSAGE_LENGTH]
