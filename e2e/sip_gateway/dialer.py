@@ -53,6 +53,15 @@ class Dialer:
         """The callee as the server sees it."""
         return await self.participant("callee")
 
+    async def callee_once(self, status: str) -> ParticipantInfo:
+        """The callee with a status: an answered call may return a moment before the room knows of it."""
+        for _ in range(_GONE_LOOKS):
+            callee = await self.callee()
+            if callee is not None and callee.attributes.get("sip.callStatus") == status:
+                return callee
+            await asyncio.sleep(_LOOK_SECONDS)
+        raise AssertionError(f"the callee in {self.room} is not {status}")
+
     async def wait_until_gone(self) -> None:
         """Return when the server has let the callee go: a failed call returns a few ms before that."""
         for _ in range(_GONE_LOOKS):
