@@ -7,7 +7,7 @@ _PAUSE_SECONDS = 2.0
 # What is said of a fleet that has just been asked for is soon said again: pods for all come before words about any.
 _CROWDED_PAUSE_SECONDS = 10.0
 # More keys than this, and whoever comes next waits for long enough to notice.
-_CROWD = 64
+_CROWD = 8
 
 
 class Pacer:
