@@ -141,9 +141,11 @@ class FakeCluster:
         self.forgotten.append(uid)
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
-        """Set the status."""
+        """Set the status, and nothing else."""
         self.writes.append(f"status {body['metadata']['name']}")
-        self.put(resource, {**body, "status": status})
+        known = self.cache.store(resource).get(body["metadata"]["namespace"], body["metadata"]["name"])
+        assert known is not None
+        self.put(resource, {**known, "status": status})
 
     async def read_pod_events(self, namespace: str, uid: str) -> list[Body]:
         """Return the events."""

@@ -10,6 +10,7 @@ import pytest
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.fleet import state
 from tests.support.manifests import minimal, sample
+from voicefleet.names import FINALIZER
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
@@ -36,8 +37,12 @@ class World:
         return list(self.cluster.writes)
 
     def apply(self, **spec: object) -> Body:
+        before = self.ports.cache.agents.get("voice", "desk")
         manifest = minimal("VoiceAgent")
-        manifest["metadata"] |= {"name": "desk", "finalizers": ["voicefleet.dev/drain"]}
+        manifest["metadata"] |= {
+            "name": "desk",
+            "finalizers": before["metadata"].get("finalizers", []) if before else [],
+        }
         body = resource(manifest, **spec)
         body["metadata"]["generation"] = next(GENERATIONS)
         return self.cluster.put(VOICE_AGENTS, body)
@@ -128,7 +133,7 @@ async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> Non
 
     writes = await world.turn()
 
-    assert [write.split()[0] for write in writes] == ["mark", "apply", "status"]
+    assert [write.split()[0] for write in writes] == ["mark", "apply", "finalizers", "status"]
     assert "apply PodDisruptionBudget/desk-busy" in writes
     assert (world.status()["calls"], world.status()["freeSlots"]) == (5, 7)
 
@@ -152,10 +157,21 @@ async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:
     assert world.condition("Ready") == "False Suspended"
 
 
+async def test_an_agent_without_workers_stays_guarded_and_is_left_alone(world: World) -> None:
+    await world.run(scaling={"max": 1})
+    world.apply(suspend=True, scaling={"max": 1})
+    for _ in range(4):
+        await world.turn()
+
+    assert list(world.ports.cache.pods) == []
+    assert world.status()["childrenDigest"] != ""
+    assert await world.turn() == []
+
+
 async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) -> None:
     agent = world.apply()
     world.apply_pool()
-    metadata = {**agent["metadata"], "deletionTimestamp": "2026-03-02T12:00:00Z"}
+    metadata = {**agent["metadata"], "finalizers": [FINALIZER], "deletionTimestamp": "2026-03-02T12:00:00Z"}
     world.cluster.put(VOICE_AGENTS, {**agent, "metadata": metadata})
 
     assert await world.turn() == ["finalizers desk []"]
@@ -267,7 +283,7 @@ async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "apply", "status"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "apply", "finalizers", "status"]
     assert world.condition("Stalled") == "True RefusedByCluster"
     assert world.condition("Ready") == "True Ready"
 

@@ -83,8 +83,8 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     creatable = [new for new in plan.create if new.revision in revisions]
     return AgentSteps(
         fleet=plan,
-        apply=(*seen.rendered.children, *(seen.rendered.guards if _may_come_up(seen) else ())),
-        children=seen.rendered.digest if _may_come_up(seen) else "",
+        apply=(*seen.rendered.children, *(seen.rendered.guards if _has_come_up(seen) else ())),
+        children=seen.rendered.digest if _has_come_up(seen) else "",
         create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
         finalizer=finalizer,
         resources=seen.rendered.revision.resources,
@@ -98,11 +98,16 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
 
 def _finalizer(seen: AgentSeen) -> Literal["add"] | None:
     """Hold the agent back as soon as one of its workers may come up; before that there is no call to wait for."""
-    return "add" if _may_come_up(seen) and FINALIZER not in seen.agent.metadata.finalizers else None
+    return "add" if _has_come_up(seen) and not _is_held_back(seen) else None
 
 
-def _may_come_up(seen: AgentSeen) -> bool:
-    return any(worker.pod.phase != "Pending" for worker in seen.fleet)
+def _has_come_up(seen: AgentSeen) -> bool:
+    """Tell whether a worker may ever have come up: an agent that is held back had one, which may be gone again."""
+    return _is_held_back(seen) or any(worker.pod.phase != "Pending" for worker in seen.fleet)
+
+
+def _is_held_back(seen: AgentSeen) -> bool:
+    return FINALIZER in seen.agent.metadata.finalizers
 
 
 def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, str], ...]:
@@ -160,7 +165,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
 
 def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
     """Let the calls of an agent that is being deleted come to their end, unless haste was asked for."""
-    if FINALIZER not in seen.agent.metadata.finalizers:
+    if not _is_held_back(seen):
         return AgentSteps(plan_marks(seen.fleet, now=now))
     plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
     here = [worker for worker in seen.fleet if not worker.pod.leaving]
