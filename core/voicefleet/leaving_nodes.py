@@ -34,6 +34,7 @@ DELETION = Taint("deleted", "NoExecute")
 # Said of a node that will be gone soon. A node that is merely not ready is not among them: its calls may go on.
 _LAST_WORDS = frozenset(
     {
+        CORDON.key,
         "ToBeDeletedByClusterAutoscaler",
         "aws-node-termination-handler/asg-lifecycle-termination",
         "aws-node-termination-handler/scheduled-maintenance",
@@ -43,7 +44,6 @@ _LAST_WORDS = frozenset(
         "karpenter.sh/disruption",
         "node.cloudprovider.kubernetes.io/shutdown",
         "node.kubernetes.io/out-of-service",
-        "node.kubernetes.io/unschedulable",
         "remediation.medik8s.io/fence-agents-remediation",
     }
 )

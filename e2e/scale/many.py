@@ -5,8 +5,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 
 from e2e.scale.client import all_at_once, until
@@ -35,7 +35,7 @@ async def measure_many(
         before = await stage.gauges()
         ours = await _create(stage, names, agents, wanted, path=AGENTS_PATH, build=partial(agent, workers=workers))
         after = await stage.gauges()
-        with _stand_ins(wanted if speaking else 0) as stand_ins:
+        with closing(StandIns(wanted if speaking else 0)) as stand_ins:
             await _running(stage, names, wanted, stand_ins)
             if speaking:
                 await _all_ready(stage, names, agents)
@@ -168,7 +168,7 @@ class StandIns:
             if process.stdout is None or process.stdout.readline() != "ok\n":
                 raise RuntimeError("a stand-in for workers does not serve")
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Let none of them speak."""
         for process in self._processes:
             process.kill()
@@ -179,12 +179,3 @@ class StandIns:
         if process.stdin is not None:
             process.stdin.write(line + "\n")
             process.stdin.flush()
-
-
-@contextmanager
-def _stand_ins(count: int) -> Iterator[StandIns]:
-    stand_ins = StandIns(count)
-    try:
-        yield stand_ins
-    finally:
-        stand_ins.end()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
@@ -14,7 +14,7 @@ from e2e.sip_gateway.client import SupportsSipGateway
 
 CALLER_NUMBER = "+15550001"
 _LOOK_SECONDS = 0.02
-_GONE_LOOKS = 100
+_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +55,23 @@ class Dialer:
 
     async def callee_once(self, status: str) -> ParticipantInfo:
         """The callee with a status: an answered call may return a moment before the room knows of it."""
-        for _ in range(_GONE_LOOKS):
-            callee = await self.callee()
-            if callee is not None and callee.attributes.get("sip.callStatus") == status:
-                return callee
-            await asyncio.sleep(_LOOK_SECONDS)
-        raise AssertionError(f"the callee in {self.room} is not {status}")
+        callee = await self._look_until(lambda seen: _status(seen) == status, f"the callee is not {status}")
+        assert callee is not None
+        return callee
 
     async def wait_until_gone(self) -> None:
         """Return when the server has let the callee go: a failed call returns a few ms before that."""
-        for _ in range(_GONE_LOOKS):
-            if await self.callee() is None:
-                return
+        await self._look_until(lambda seen: seen is None, "the callee is still there")
+
+    async def _look_until(
+        self, is_so: Callable[[ParticipantInfo | None], bool], otherwise: str
+    ) -> ParticipantInfo | None:
+        for _ in range(_LOOKS):
+            callee = await self.callee()
+            if is_so(callee):
+                return callee
             await asyncio.sleep(_LOOK_SECONDS)
-        raise AssertionError(f"the callee is still in {self.room}")
+        raise AssertionError(f"{otherwise} in {self.room}")
 
     async def participant(self, identity: str) -> ParticipantInfo | None:
         """Anybody in the room."""
@@ -117,3 +120,7 @@ async def rent_trunk(bench: SupportsSipGateway) -> AsyncIterator[Dialer]:
 def _duration(seconds: float) -> Duration:
     whole, rest = divmod(seconds, 1)
     return Duration(seconds=int(whole), nanos=int(rest * 1e9))
+
+
+def _status(participant: ParticipantInfo | None) -> str | None:
+    return participant.attributes.get("sip.callStatus") if participant is not None else None

@@ -28,9 +28,9 @@ class Rendered:
     unwanted: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that an earlier spec asked for and this one does not."""
     not_yet: tuple[str, ...] = ()
+    """Fields that were written down and that this version does not act on."""
     digest: str = ""
     """What all children together look like, by which a new operator knows that they are applied."""
-    """Fields that were written down and that this version does not act on."""
 
 
 def render_agent(
@@ -49,9 +49,8 @@ def render_agent(
     )
     guards = (build_busy_guard(agent),)
     unwanted = () if policy else (("NetworkPolicy", network_policy_name(agent.metadata.name)),)
-    digest = hashlib.sha256(json.dumps([children, guards, unwanted], sort_keys=True).encode()).hexdigest()[
-        :_DIGEST_LENGTH
-    ]
+    everything = json.dumps([children, guards, unwanted], sort_keys=True)
+    digest = hashlib.sha256(everything.encode()).hexdigest()[:_DIGEST_LENGTH]
     return Rendered(revision, children, guards, unwanted, dialogue.not_yet, digest)
 
 

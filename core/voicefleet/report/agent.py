@@ -235,7 +235,7 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         silent = _workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
-    more = sum(not w.pod.leaving and not w.pod.ended for w in fleet) - steps.fleet.desired
+    more = _count_here(fleet) - steps.fleet.desired
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
     return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}{stay}")
 
@@ -248,13 +248,16 @@ def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:
 
 
 def _summarise(fleet: Fleet, standing: Standing, now: datetime) -> str:
-    here = sum(not w.pod.leaving and not w.pod.ended for w in fleet)
-    parts = [_plural(here, "worker"), _plural(fleet.calls(now), "call")]
+    parts = [_plural(_count_here(fleet), "worker"), _plural(fleet.calls(now), "call")]
     notable = (Activity.STARTING, Activity.CORDONED, Activity.SILENT, Activity.FAILED)
     parts += [f"{count} {activity.value}" for activity in notable if (count := fleet.count(activity, now))]
     if standing.stalled.status == "True":
         parts.append(standing.stalled.reason.value)
     return ", ".join(parts)
+
+
+def _count_here(fleet: Fleet) -> int:
+    return sum(not w.pod.leaving and not w.pod.ended for w in fleet)
 
 
 def _plural(count: int, noun: str) -> str:
