@@ -27,6 +27,7 @@ from voicefleet_operator.lease import Lease
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.nodes import Nodes, NodeWatch
 from voicefleet_operator.pacing import Pacer
+from voicefleet_operator.podwatch import PodWatch
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
@@ -50,6 +51,7 @@ class _State:
     """What the probes tell."""
 
     pulse: Pulse
+    metrics: Metrics
     resync: Resync | None = None
     lease: Lease | None = None
     watched: LastWord = field(default_factory=LastWord)
@@ -74,7 +76,7 @@ class _State:
 async def run(settings: Settings) -> int:
     """Run until a signal or a failure; return the exit code."""
     metrics = Metrics()
-    state = _State(Pulse(metrics))
+    state = _State(Pulse(metrics), metrics)
     app = build_app(metrics, why_dead=state.why_dead, why_not_ready=lambda: state.not_ready, tell=state.tell)
     _stop_on_signals(state.stop)
     runner = await serve(app, settings.http_host, settings.http_port)
@@ -82,16 +84,14 @@ async def run(settings: Settings) -> int:
     kube = Kube(configuration, metrics)
     beating = asyncio.create_task(state.pulse.run(), name="pulse")
     try:
-        return await _run_with(settings, configuration, kube, metrics, state)
+        return await _run_with(settings, configuration, kube, state)
     finally:
         beating.cancel()
         await kube.close()
         await runner.cleanup()
 
 
-async def _run_with(
-    settings: Settings, configuration: client.Configuration, kube: Kube, metrics: Metrics, state: _State
-) -> int:
+async def _run_with(settings: Settings, configuration: client.Configuration, kube: Kube, state: _State) -> int:
     lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
     state.lease = lease
     key = await _control_key(settings, kube)
@@ -99,9 +99,9 @@ async def _run_with(
     state.not_ready = None
     if not await _or_stop(lease.acquire(), state.stop):
         return 0
-    metrics.leader.set(1)
+    state.metrics.leader.set(1)
     state.not_ready = "listing"
-    async with _leading(settings, kube, lease, key, metrics) as leading:
+    async with _leading(settings, kube, lease, key, state) as leading:
         state.resync, state.not_ready = leading.resync, None
         registry = build_registry(leading.cache, leading.queue, leading.nodes, state.watched, configuration)
         await _watch(settings, registry, leading, state.stop)
@@ -121,11 +121,9 @@ class _Leading:
 
 
 @asynccontextmanager
-async def _leading(
-    settings: Settings, kube: Kube, lease: Lease, key: bytes, metrics: Metrics
-) -> AsyncIterator[_Leading]:
+async def _leading(settings: Settings, kube: Kube, lease: Lease, key: bytes, state: _State) -> AsyncIterator[_Leading]:
     """Keep caches and workers for as long as this process leads; end all of them in order."""
-    cache, queue = Cache(), WorkQueue()
+    cache, queue, metrics = Cache(), WorkQueue(), state.metrics
     metrics.queue_depth.set_function(lambda: len(queue))
     for resource in CACHED:
         metrics.cached.labels(resource.plural).set_function(partial(len, cache.store(resource)))
@@ -148,12 +146,14 @@ async def _leading(
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
     watches = zip((resync, nodes), rounds, strict=True)
-    comparing = [asyncio.create_task(watch.run(its), name="compare") for watch, its in watches if watch is not None]
+    looking = [asyncio.create_task(watch.run(its), name="compare") for watch, its in watches if watch is not None]
+    pods = PodWatch(kube, cache, queue, resync, state.watched)
+    looking.append(asyncio.create_task(pods.run(settings.namespaces), name="pods"))
     try:
         yield _Leading(cache, queue, streams, resync, nodes)
     finally:
         queue.close()
-        await _end(workers, comparing)
+        await _end(workers, looking)
         await streams.close()
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
@@ -169,14 +169,14 @@ async def _look_first(resync: Resync, nodes: NodeWatch | None) -> None:
         await nodes.list_all()
 
 
-async def _end(workers: list[asyncio.Task[None]], comparing: list[asyncio.Task[None]]) -> None:
+async def _end(workers: list[asyncio.Task[None]], looking: list[asyncio.Task[None]]) -> None:
     """Let turns under way come to their end, but not for ever."""
-    for task in comparing:
+    for task in looking:
         task.cancel()
     _, hanging = await asyncio.wait(workers, timeout=_FINISH_SECONDS)
     for task in hanging:
         task.cancel()
-    await asyncio.gather(*comparing, *workers, return_exceptions=True)
+    await asyncio.gather(*looking, *workers, return_exceptions=True)
 
 
 async def _watch(settings: Settings, registry: kopf.OperatorRegistry, leading: _Leading, stop: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ from voicefleet_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
-SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+SELECTOR = {"labelSelector": f"{LABEL_MANAGED_BY}={MANAGED_BY}"}
 _AFTER_FAILURE_SECONDS = 10.0
 # Three rounds that failed: whatever is wrong with this process or its connections, a new one may not have it.
 _STALE_SECONDS = 3 * EVERY_SECONDS * 1.2
@@ -31,6 +31,7 @@ class Resync:
         self._scopes: Sequence[str | None] = namespaces or [None]
         self._metrics = metrics
         self._succeeded_at: float | None = None
+        self._versions: dict[tuple[ResourceType, str | None], str] = {}
 
     async def run(self, rounds: Rounds) -> None:
         """Compare for ever."""
@@ -60,11 +61,16 @@ class Resync:
         """List every kind once and take in what differs."""
         for resource in CACHED:
             for namespace in self._scopes:
-                await self._compare(resource, namespace)
+                await self.compare(resource, namespace)
         self._succeeded_at = time.monotonic()
 
-    async def _compare(self, resource: ResourceType, namespace: str | None) -> None:
-        query = {"labelSelector": SELECTOR} if resource is PODS else {}
+    def version_of(self, resource: ResourceType, namespace: str | None) -> str:
+        """Return the version of the last list of a collection, from which a watch can go on; empty before the first."""
+        return self._versions.get((resource, namespace), "")
+
+    async def compare(self, resource: ResourceType, namespace: str | None) -> str:
+        """List one collection, take in what differs, and return the version of the list."""
+        query = SELECTOR if resource is PODS else {}
         store, listed, version = self._cache.store(resource), set[str](), 0
         async for page in self._kube.pages(resource.path(namespace), **query):
             # A list holds its items without kind and version, which a status needs.
@@ -78,6 +84,8 @@ class Resync:
         self._metrics.ghosts.labels(resource.plural).inc(len(gone))
         for change in gone:
             self._look_at(change)
+        self._versions[resource, namespace] = str(version)
+        return str(version)
 
     def _look_at(self, change: Change | None) -> None:
         for key in self._cache.concerned(change) if change else ():

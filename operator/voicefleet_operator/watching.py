@@ -8,9 +8,9 @@ import kopf
 from kubernetes.aio import client
 
 from voicefleet.api import GROUP, VERSION
-from voicefleet.names import DOMAIN, LABEL_MANAGED_BY, MANAGED_BY
+from voicefleet.names import DOMAIN
 from voicefleet_operator.cache import Cache
-from voicefleet_operator.kube import NODES, PODS, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
+from voicefleet_operator.kube import NODES, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
 from voicefleet_operator.nodes import NodeWatch
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.workqueue import WorkQueue
@@ -22,16 +22,11 @@ _LOGIN_FOR = timedelta(minutes=10)
 def build_registry(
     cache: Cache, queue: WorkQueue, nodes: NodeWatch | None, watched: LastWord, configuration: client.Configuration
 ) -> kopf.OperatorRegistry:
-    """Return what kopf is to watch: the two kinds, the pods that are ours, and nodes if we may."""
+    """Return what kopf is to watch: our own kinds, and nodes if we may."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login_with(configuration))
-    for resource, where in (
-        (VOICE_AGENTS, (GROUP, VERSION, VOICE_AGENTS.plural)),
-        (PROVIDER_POOLS, (GROUP, VERSION, PROVIDER_POOLS.plural)),
-        (PODS, ("", "v1", PODS.plural)),
-    ):
-        labels = {LABEL_MANAGED_BY: MANAGED_BY} if resource is PODS else None
-        kopf.on.event(*where, id=f"observe-{resource.plural}", labels=labels, registry=registry)(
+    for resource in (VOICE_AGENTS, PROVIDER_POOLS):
+        kopf.on.event(GROUP, VERSION, resource.plural, id=f"observe-{resource.plural}", registry=registry)(
             _observe(resource, cache, queue, watched)
         )
     if nodes is not None:
@@ -47,7 +42,6 @@ def build_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     # No look-out for new CRDs and namespaces: that needs rights on both.
     settings.scanning.disabled = True
-    settings.watching.label_selectors[PODS.plural] = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10

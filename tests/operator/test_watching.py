@@ -11,7 +11,7 @@ from voicefleet_operator.workqueue import WorkQueue
 def test_kopf_has_nothing_but_handlers_that_watch() -> None:
     registry = build_registry(Cache(), WorkQueue(), None, LastWord(), client.Configuration())
 
-    assert len(registry._watching._handlers) == 3
+    assert len(registry._watching._handlers) == 2
     assert not registry._changing._handlers
     assert not registry._spawning._handlers
     assert not registry._indexing._handlers
@@ -24,5 +24,4 @@ def test_kopf_neither_posts_nor_peers_nor_asks_for_more_rights() -> None:
     assert settings.peering.standalone
     assert not settings.posting.enabled
     assert settings.scanning.disabled
-    assert settings.watching.label_selectors["pods"] == "app.kubernetes.io/managed-by=voicefleet"
     assert settings.queueing.worker_limit is None

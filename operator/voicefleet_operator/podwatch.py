@@ -1,0 +1,77 @@
+"""What happens to our pods, as it happens.
+
+Pods are nearly all that happens in a cluster: their watch is ours, read with as little work for each event as can be.
+It goes on from where the last list or watch ended, so that a connection that breaks costs no list, and it hears the
+server's bookmarks, so that a server that has forgotten it is found out.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from contextlib import aclosing
+from http import HTTPStatus
+
+from voicefleet_operator.cache import Cache
+from voicefleet_operator.errors import ApiError
+from voicefleet_operator.kube import PODS, Body, Kube
+from voicefleet_operator.pulse import LastWord
+from voicefleet_operator.resync import SELECTOR, Resync
+from voicefleet_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+class PodWatch:
+    """Takes in what the apiserver tells about our pods, in one namespace or in all."""
+
+    def __init__(self, kube: Kube, cache: Cache, queue: WorkQueue, resync: Resync, watched: LastWord) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._queue = queue
+        self._resync = resync
+        self._watched = watched
+
+    async def run(self, namespaces: Sequence[str]) -> None:
+        """Watch for ever."""
+        scopes: Sequence[str | None] = namespaces or [None]
+        async with asyncio.TaskGroup() as group:
+            for namespace in scopes:
+                group.create_task(self._watch(namespace))
+
+    async def _watch(self, namespace: str | None) -> None:
+        version, failures = self._resync.version_of(PODS, namespace), 0
+        while True:
+            # An end without a word is a failure, too: a server that hears us sends at least bookmarks.
+            failures += 1
+            try:
+                if not version:
+                    version = await self._resync.compare(PODS, namespace)
+                async with aclosing(self._kube.watch(PODS.path(namespace), version=version, **SELECTOR)) as events:
+                    async for event in events:
+                        version, failures = self._take_in(event), 0
+            except ApiError as error:
+                # The server no longer knows what happened since then; a list does.
+                version = "" if error.status == HTTPStatus.GONE else version
+                logger.info("watching pods will be tried again", extra={"status": error.status, "error": str(error)})
+            except Exception:
+                # What one event holds must not end the watching of all others; a list steps over it.
+                logger.exception("watching pods failed")
+                version = ""
+            await _pause(failures)
+
+    def _take_in(self, event: Body) -> str:
+        body = event["object"]
+        self._watched.note()
+        if event["type"] != "BOOKMARK":
+            for key in self._cache.observe(PODS, body, gone=event["type"] == "DELETED"):
+                self._queue.add(key)
+        return str(body["metadata"]["resourceVersion"])
+
+
+async def _pause(failures: int) -> None:
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10)) if failures else 0.0
+    await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - a spread
