@@ -67,6 +67,7 @@ class Controller:
 
     def _look_again(self, key: Key, after: timedelta | None) -> None:
         if after == GONE:
+            self._queue.forget(key)
             return
         seconds = _RESYNC_SECONDS * (1 + random.uniform(-_RESYNC_SPREAD, _RESYNC_SPREAD))  # noqa: S311 - a spread
         self._queue.add_after(key, min(seconds, after.total_seconds()) if after is not None else seconds)

@@ -1,7 +1,7 @@
 """The queue of keys to reconcile: each key once, never twice at a time, failures later and later.
 
 The first change of a quiet object is served at once, and a shower of changes a few times a second. Namespaces take
-turns, so that whoever has a thousand objects does not keep the others waiting.
+turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first.
 
 It holds no task and no timer; time is asked of the clock that it was given.
 """
@@ -12,12 +12,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 300.0
 # Changes of a busy fleet come in showers; one decision serves them all.
 _PACE_SECONDS = 0.2
+# Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
+_NEWCOMERS_IN_A_ROW = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +35,26 @@ class QueueClosed(Exception):  # noqa: N818 - an end, not an error
     """No more keys will be handed out."""
 
 
+@dataclass(slots=True)
+class _Line:
+    """Who waits in one namespace."""
+
+    new: deque[Key] = field(default_factory=deque)
+    known: deque[Key] = field(default_factory=deque)
+    new_in_a_row: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.known)
+
+    def next(self) -> Key:
+        """Take out whose turn it is."""
+        if self.known and (not self.new or self.new_in_a_row >= _NEWCOMERS_IN_A_ROW):
+            self.new_in_a_row = 0
+            return self.known.popleft()
+        self.new_in_a_row += 1
+        return self.new.popleft()
+
+
 class WorkQueue:
     """Keys in the order in which they came, without repetition, the namespaces in turn."""
 
@@ -46,7 +68,8 @@ class WorkQueue:
         self._clock = clock
         self._jitter = jitter
         self._pace_seconds = pace_seconds
-        self._ready: dict[str, deque[Key]] = {}
+        self._ready: dict[str, _Line] = {}
+        self._known: set[Key] = set()
         self._next_namespaces: deque[str] = deque()
         self._rests_until: dict[Key, float] = {}
         self._rests: deque[tuple[float, Key]] = deque()
@@ -85,12 +108,13 @@ class WorkQueue:
         if not self._next_namespaces:
             return None
         namespace = self._next_namespaces.popleft()
-        key = self._ready[namespace].popleft()
+        key = self._ready[namespace].next()
         if self._ready[namespace]:
             self._next_namespaces.append(namespace)
         else:
             del self._ready[namespace]
         self._waiting.discard(key)
+        self._known.add(key)
         self._taken.add(key)
         self._let_rest(key)
         # What was wished for later is served by this turn, which says itself when to look again.
@@ -103,6 +127,10 @@ class WorkQueue:
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    def forget(self, key: Key) -> None:
+        """Take a key that is gone for a newcomer if it comes again."""
+        self._known.discard(key)
 
     def succeed(self, key: Key) -> None:
         """Forget a key's failures."""
@@ -148,9 +176,10 @@ class WorkQueue:
             return
         self._waiting.add(key)
         if key.namespace not in self._ready:
-            self._ready[key.namespace] = deque()
+            self._ready[key.namespace] = _Line()
             self._next_namespaces.append(key.namespace)
-        self._ready[key.namespace].append(key)
+        line = self._ready[key.namespace]
+        (line.known if key in self._known else line.new).append(key)
         self._wake.set()
 
     def _let_rest(self, key: Key) -> None:

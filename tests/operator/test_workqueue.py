@@ -43,6 +43,40 @@ def test_keys_come_in_the_order_in_which_they_were_asked_for(queue: WorkQueue) -
     assert (queue.take(), queue.take()) == (B, A)
 
 
+def serve(queue: WorkQueue) -> str:
+    key = queue.take()
+    assert key is not None
+    queue.done(key)
+    return key.name
+
+
+def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(2)]
+    new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(5)]
+    for key in known:
+        queue.add(key)
+        serve(queue)
+    clock.seconds += 1
+    for key in (*known, *new):
+        queue.add(key)
+
+    order = [serve(queue) for _ in range(7)]
+
+    assert order == ["new-0", "new-1", "new-2", "known-0", "new-3", "new-4", "known-1"]
+
+
+def test_who_was_gone_comes_back_as_a_newcomer(queue: WorkQueue, clock: Clock) -> None:
+    for key in (A, B):
+        queue.add(key)
+        serve(queue)
+    queue.forget(B)
+    clock.seconds += 1
+    queue.add(A)
+    queue.add(B)
+
+    assert (queue.take(), queue.take()) == (B, A)
+
+
 def test_a_key_that_changes_while_it_is_worked_on_comes_again_afterwards_and_never_at_once(
     queue: WorkQueue, clock: Clock
 ) -> None:
