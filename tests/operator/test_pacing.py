@@ -1,28 +1,56 @@
-"""Words about an object wait: a little for each other, and longer while others wait for their turn."""
+"""Words about an object wait: a little for each other, and longer while many new ones come."""
 
 from voicefleet_operator.pacing import Pacer
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_news_are_told_at_once_and_the_next_ones_after_two_seconds() -> None:
-    now = 100.0
-    pacer = Pacer(clock=lambda: now)
+    clock = Clock()
+    pacer = Pacer(clock=clock)
     assert pacer.wait_seconds("a") == 0
     pacer.note("a")
-    now = 100.5
+    clock.now = 100.5
 
     assert pacer.wait_seconds("a") == 1.5
     assert pacer.wait_seconds("b") == 0
 
 
-def test_in_a_crowd_news_wait_for_ten_seconds_and_not_longer() -> None:
-    now, waiting = 100.0, 1000
-    pacer = Pacer(waiting=lambda: waiting, clock=lambda: now)
+def test_in_a_crowd_news_are_looked_at_again_now_and_then_and_wait_no_longer_than_half_a_minute() -> None:
+    clock, waiting = Clock(), 1000
+    pacer = Pacer(waiting=lambda: waiting, clock=clock)
 
     assert pacer.wait_seconds("a") == 10
-    now = 104.0
-    assert pacer.wait_seconds("a") == 6
-    now = 110.0
+    clock.now = 128.0
+    assert pacer.wait_seconds("a") == 2
+    clock.now = 130.0
     assert pacer.wait_seconds("a") == 0
-    pacer.note("a")
-    waiting, now = 3, 112.0
+
+
+def test_news_are_told_as_soon_as_the_crowd_is_gone() -> None:
+    clock, waiting = Clock(), 1000
+    pacer = Pacer(waiting=lambda: waiting, clock=clock)
+    assert pacer.wait_seconds("a") == 10
+    waiting, clock.now = 3, 110.0
+
     assert pacer.wait_seconds("a") == 0
+
+
+def test_many_that_come_within_a_moment_are_a_crowd_too_and_known_ones_are_none() -> None:
+    clock = Clock()
+    pacer = Pacer(clock=clock)
+    names = [f"agent-{number}" for number in range(9)]
+
+    waits = [pacer.wait_seconds(name) for name in names]
+    assert waits == [0] * 8 + [10]
+    for name in names:
+        pacer.note(name)
+    clock.now = 103.0
+
+    assert [pacer.wait_seconds(name) for name in names] == [0] * 9
