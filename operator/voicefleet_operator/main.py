@@ -1,5 +1,6 @@
 """The command: read the settings, set up logging, run."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -18,11 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse_arguments(arguments, os.environ)
         configure_logs(settings.log_level)
         # Late, since it brings kopf and the client along, and --help should not wait for them.
-        import uvloop  # noqa: PLC0415
-
         from voicefleet_operator.program import run  # noqa: PLC0415
 
-        return uvloop.run(run(settings))
+        return asyncio.run(run(settings))
     except ConfigError as error:
         print(f"voicefleet-operator: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it
         return _BAD_CONFIGURATION
