@@ -21,7 +21,7 @@ from e2e.bench.control_plane import REAL_NODE
 from e2e.bench.waiting import wait_for
 from e2e.calls import HeldCall, Records, Scene, hold_calls, set_scene
 from e2e.calls.outage import ApiserverOutages, apiserver_outages
-from e2e.calls.scene import SLOTS
+from e2e.calls.scene import START_SECONDS
 
 CALLS = 20
 WORKERS = 2
@@ -30,7 +30,6 @@ OUTAGE_SECONDS = 2.0
 DRAIN_SECONDS = 5
 # A young operator waits a whole lease for one that was killed.
 LEAD_SECONDS = 60.0
-START_SECONDS = 240.0
 pytestmark = [
     pytest.mark.node,
     pytest.mark.proof,
@@ -208,7 +207,7 @@ ORDERS = (ACTS, *(random.Random(seed).sample(QUICK_ACTS, len(QUICK_ACTS)) for se
 
 
 async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene) -> None:
-    await asyncio.to_thread(wait_until_ready, scene)
+    await asyncio.to_thread(scene.wait_until_ready, WORKERS)
     records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
     with apiserver_outages(scene.bench) as outages:
         async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, CALLS) as calls:
@@ -243,7 +242,7 @@ async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene
 
 async def test_a_call_that_is_cut_shows_on_both_sides(scene: Scene) -> None:
     """The instruments can tell: when somebody ends a worker with its calls, caller and records notice."""
-    await asyncio.to_thread(wait_until_ready, scene)
+    await asyncio.to_thread(scene.wait_until_ready, WORKERS)
     records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
     async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, 1) as (call,):
         await asyncio.to_thread(wait_for, lambda: records.held_now() == {call.job}, "the call in a worker's words")
@@ -255,15 +254,6 @@ async def test_a_call_that_is_cut_shows_on_both_sides(scene: Scene) -> None:
     assert ended
     assert report.was_cut
     assert call.job not in records.held_now()
-
-
-def wait_until_ready(scene: Scene) -> None:
-    """Wait until so many workers take calls as are always there."""
-    wait_for(
-        lambda: scene.fleet.status().get("freeSlots", 0) >= WORKERS * SLOTS,
-        "workers that take calls",
-        within_seconds=START_SECONDS,
-    )
 
 
 def _end_with_its_calls(scene: Scene, pod: str) -> str:

@@ -16,6 +16,8 @@ ENVIRONMENT_MARK = "VOICEFLEET_BENCH"
 """Every process of a bench carries the bench's directory under this name."""
 _TETHER = Path(__file__).with_name("tether.py")
 _STOP_SECONDS = 5.0
+# The kernel cuts names of processes.
+_LONGEST_COMM = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,14 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     with suppress(OSError):
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
     return ""
+
+
+def find_part(bench: Path, name: str) -> int:
+    """Return the process of a part."""
+    for pid in processes_of(bench):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == name[:_LONGEST_COMM]:
+            return pid
+    raise LookupError(f"no {name} of {bench}")
 
 
 def processes_of(bench: Path) -> list[int]:

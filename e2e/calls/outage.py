@@ -9,7 +9,7 @@ from pathlib import Path
 
 from e2e.bench import Bench
 from e2e.bench.api import Api
-from e2e.bench.process import ENVIRONMENT_MARK, processes_of
+from e2e.bench.process import ENVIRONMENT_MARK, find_part
 from e2e.bench.waiting import wait_for
 
 _READY_SECONDS = 60.0
@@ -21,7 +21,7 @@ class ApiserverOutages:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._api = Api(bench.api_url, bench.ca_file, bench.admin_token)
-        self._pid = _find_apiserver(bench.dir)
+        self._pid = find_part(bench.dir, "kube-apiserver")
         self._command = tuple(Path(f"/proc/{self._pid}/cmdline").read_bytes().decode().split("\0")[:-1])
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,10 +57,3 @@ def apiserver_outages(bench: Bench) -> Iterator[ApiserverOutages]:
         yield outages
     finally:
         outages.close()
-
-
-def _find_apiserver(bench: Path) -> int:
-    for pid in processes_of(bench):
-        if Path(f"/proc/{pid}/comm").read_text().strip() == "kube-apiserver":
-            return pid
-    raise LookupError(f"no kube-apiserver of {bench}")

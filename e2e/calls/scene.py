@@ -30,7 +30,7 @@ SLOTS = 12
 REAL_NODE = {"voicefleet.dev/node": "real"}
 # As small as the machine; a fleet with all its successors must find room on one node of two cores.
 WORKER_SIZE = {"cpu": "100m", "memory": "2Gi", "ephemeralStorage": "512Mi"}
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 _KEEP_SECONDS = 0.5
 _SECRETS = ("deepgram", "openai", "cartesia")
 
@@ -75,6 +75,14 @@ class Scene:
         """Ask as an administrator, and return the answer, or the refusal where one may come."""
         done = self.bench.kubectl("-n", NAMESPACE, *words, check=check, timeout_seconds=timeout_seconds)
         return done.stdout + ("" if check else done.stderr)
+
+    def wait_until_ready(self, workers: int) -> None:
+        """Wait until so many workers take calls."""
+        wait_for(
+            lambda: self.fleet.status().get("freeSlots", 0) >= workers * SLOTS,
+            "workers that take calls",
+            within_seconds=START_SECONDS,
+        )
 
     def token(self) -> str:
         """Return the token of the workers' control ports."""

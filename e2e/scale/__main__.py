@@ -74,7 +74,7 @@ def main() -> int:
     try:
         outcomes = asyncio.run(_on_a_bench(sizes, options.only))
     except (BenchError, TimeoutError, RuntimeError) as error:
-        print(f"bench-scale: {error}", file=sys.stderr)
+        print(f"bench-scale: {str(error) or repr(error)}", file=sys.stderr)
         return 2
     print(table(outcomes))
     if options.output:

@@ -29,12 +29,16 @@ async def measure_many(
     async with stage.namespaces("single", 1) as (name,):
         await stage.make_fleet(name, TEMPLATE, workers=1, within_seconds=60)
         (pod,) = (await stage.client.get(PODS_PATH.format(namespace=name)))["items"]
-    async with stage.namespaces("deployments", namespaces) as names:
-        build = partial(deployment, pod=pod, replicas=workers)
-        theirs = await _create(stage, names, agents, wanted, path=DEPLOYMENTS_PATH, build=build)
+    with stage.nobody_starts():
+        async with stage.namespaces("deployments", namespaces) as names:
+            build = partial(deployment, pod=pod, replicas=workers)
+            theirs = await _create(stage, names, agents, wanted, path=DEPLOYMENTS_PATH, build=build)
     async with stage.namespaces("agents", namespaces) as names:
         before = await stage.gauges()
-        ours = await _create(stage, names, agents, wanted, path=AGENTS_PATH, build=partial(agent, workers=workers))
+        # No more than that: to the operator these workers are late, and it would have others beside them.
+        build = partial(agent, workers=workers, at_most=workers)
+        with stage.nobody_starts():
+            ours = await _create(stage, names, agents, wanted, path=AGENTS_PATH, build=build)
         after = await stage.gauges()
         with closing(StandIns(wanted if speaking else 0)) as stand_ins:
             await _running(stage, names, wanted, stand_ins)
@@ -111,7 +115,7 @@ async def _all_ready(stage: Stage, names: Sequence[str], agents: int) -> None:
         return sum(_is_ready(item) for items in lists for item in items) == agents
 
     what = f"{agents} agents that are ready"
-    await until(all_say_so, what, within_seconds=_SYNC_SECONDS, every_seconds=_READING_SECONDS)
+    await until(all_say_so, what, within_seconds=_CREATE_SECONDS, every_seconds=_READING_SECONDS)
 
 
 def _is_ready(item: Manifest) -> bool:

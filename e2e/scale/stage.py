@@ -1,6 +1,8 @@
 """What all measurements share: a bench, an operator with the chart's rights, and namespaces with a pool each."""
 
 import asyncio
+import os
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -10,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from e2e.bench import Bench, BenchOptions
+from e2e.bench.process import find_part
 from e2e.operating import OperatorProcess, install_rights
 from e2e.scale.client import Client, until
 from e2e.scale.gauges import Gauges, read_gauges
@@ -18,7 +21,8 @@ from e2e.scale.swarm import Member
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = "operators"
-_KCM_FLAGS = ("--kube-api-qps=500", "--kube-api-burst=1000")
+# The last one since nodes are not heard of while `nobody_starts`.
+_KCM_FLAGS = ("--kube-api-qps=500", "--kube-api-burst=1000", "--node-monitor-grace-period=10m")
 _GONE_SECONDS = 180.0
 _LEAD_SECONDS = 40.0
 
@@ -56,6 +60,20 @@ class Stage:
             yield names
         finally:
             await self._clear(names)
+
+    @contextmanager
+    def nobody_starts(self) -> Iterator[None]:
+        """Let no pod come up meanwhile.
+
+        A real worker takes most of a minute. A simulated one is ready at once, and one that is ready and says nothing
+        may hold calls as far as anybody knows: the operator would guard it, tell of it and create one more.
+        """
+        kubelet = find_part(self.bench.dir, "kwok")
+        os.kill(kubelet, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(kubelet, signal.SIGCONT)
 
     async def settle(self, *, within_seconds: float = 120.0) -> float:
         """Wait until the operator wrote nothing for a while; return how long it went on writing."""
