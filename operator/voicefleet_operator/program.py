@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 _WORKERS = 8
 _SETTLE_SECONDS = 3.0
+# To dial them all takes a second for each thousand; who decides before that decides again for each that is heard.
+_SETTLE_SECONDS_EACH = 0.001
 _FINISH_SECONDS = 15.0
 HANDLERS = {"VoiceAgent": reconcile_voice_agent, "ProviderPool": reconcile_provider_pool}
 
@@ -141,7 +143,7 @@ async def _leading(settings: Settings, kube: Kube, lease: Lease, key: bytes, sta
     ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer)
     for body in cache.agents:
         follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
-    await streams.settle(_SETTLE_SECONDS)
+    await streams.settle(_SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(cache.pods))
     controller = Controller(queue, ports, HANDLERS, metrics)
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
