@@ -30,7 +30,6 @@ READ_SECONDS = 10.0
 # believing in it 10 s after it was last renewed.
 WRITE_SECONDS = 4.0
 _PAGE = 500
-_CONNECTIONS = 100
 _READ_AT_ONCE = 2**20
 _USER_AGENT = "voicefleet-operator"
 _WATCH_SECONDS = 290
@@ -94,7 +93,8 @@ class Kube:
         self._configuration = configuration
         self._metrics = metrics
         tls = RESTClientObject(configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=tls)
+        # Without a limit: each watch holds a connection for as long as it lasts, and there is one for each namespace.
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls)
         # The apiserver is spoken to directly, whatever proxy the environment names for the outside world.
         self._session = aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=_READ_AT_ONCE)
 
