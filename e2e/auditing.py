@@ -20,6 +20,8 @@ class Asked:
     namespace: str
     name: str
     code: int = 0
+    forbidden: bool = False
+    """No rule allowed it. A code of 403 alone may also be an admission's, as of a pod whose owner has just gone."""
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
@@ -92,7 +94,7 @@ def unused(grants: Iterable[Grant], asked: Iterable[Asked]) -> list[str]:
 
 def refused(asked: Iterable[Asked]) -> list[str]:
     """Return what was asked for in vain."""
-    return [str(one) for one in asked if one.code == 403]
+    return [str(one) for one in asked if one.forbidden]
 
 
 def uncovered(grants: Iterable[Grant], asked: Iterable[Asked]) -> list[str]:
@@ -114,8 +116,9 @@ def _asked(event: dict[str, Any]) -> Iterator[Asked]:
     if event["verb"] == "patch" and code == 201:
         # Server-side apply of what was not there: both rights were asked for.
         verbs.append("create")
+    forbidden = event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
     for verb in verbs:
-        yield Asked(verb, target.get("apiGroup", ""), resource, target.get("namespace", ""), name, code)
+        yield Asked(verb, target.get("apiGroup", ""), resource, target.get("namespace", ""), name, code, forbidden)
 
 
 def _grants(role: str, rule: dict[str, Any]) -> Iterator[Grant]:

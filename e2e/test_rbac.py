@@ -313,4 +313,5 @@ def test_one_rule_less_or_more_is_noticed() -> None:
         assert unused([pods, key, more], asked) == [str(more)]
     twice = Grant("own", "list", "", "pods")
     assert unused([pods, key, twice], asked) == [str(pods), str(twice)]
-    assert refused([Asked("get", "", "secrets", "", "", 403)]) == ["get secrets  (403)"]
+    by_no_rule, by_admission = (Asked("get", "", "secrets", "", "", 403, forbidden) for forbidden in (True, False))
+    assert refused([by_no_rule, by_admission]) == ["get secrets  (403)"]
