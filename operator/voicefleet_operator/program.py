@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
 
 import kopf
 from kubernetes.aio import client
 
-from voicefleet_operator.cache import CACHED, Cache
+from voicefleet_operator.cache import CACHED
 from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.control_key import ensure_key, read_key_file
 from voicefleet_operator.controller import Controller
@@ -25,15 +24,15 @@ from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import Kube, load_configuration
 from voicefleet_operator.lease import Lease
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.nodes import Nodes, NodeWatch
+from voicefleet_operator.nodes import Nodes
 from voicefleet_operator.pacing import Pacer
-from voicefleet_operator.podwatch import PodWatch
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.serving import build_app, serve
 from voicefleet_operator.settings import Settings
+from voicefleet_operator.sight import Sight
 from voicefleet_operator.streams import WorkerStreams
 from voicefleet_operator.watching import build_registry, build_settings
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -97,47 +96,37 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
     state.lease = lease
     key = await _control_key(settings, kube)
+    sight = Sight(kube, settings.namespaces, state.metrics, state.watched)
+    state.resync = sight.resync
+    for resource in CACHED:
+        state.metrics.cached.labels(resource.plural).set_function(partial(len, sight.cache.store(resource)))
     # A standby is ready: it could lead at any moment, and a rolling update may go on.
     state.not_ready = None
-    if not await _or_stop(lease.acquire(), state.stop):
-        return 0
-    state.metrics.leader.set(1)
-    state.not_ready = "listing"
-    async with _leading(settings, kube, lease, key, state) as leading:
-        state.resync, state.not_ready = leading.resync, None
-        registry = build_registry(leading.cache, leading.queue, leading.nodes, state.watched, configuration)
-        await _watch(settings, registry, leading, state.stop)
+    async with sight.kept():
+        if not await _or_stop(lease.acquire(), state.stop):
+            return 0
+        state.metrics.leader.set(1)
+        state.not_ready = "listing"
+        async with _leading(settings, lease, key, sight, state.metrics) as streams:
+            state.not_ready = None
+            registry = build_registry(sight.cache, sight.queue, sight.nodes, state.watched, configuration)
+            await _watch(settings, registry, sight.queue, streams, state.stop)
     await lease.release()
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Leading:
-    """What a leader has and a standby has not."""
-
-    cache: Cache
-    queue: WorkQueue
-    streams: WorkerStreams
-    resync: Resync
-    nodes: NodeWatch | None
-
-
 @asynccontextmanager
-async def _leading(settings: Settings, kube: Kube, lease: Lease, key: bytes, state: _State) -> AsyncIterator[_Leading]:
-    """Keep caches and workers for as long as this process leads; end all of them in order."""
-    cache, queue, metrics = Cache(), WorkQueue(), state.metrics
+async def _leading(
+    settings: Settings, lease: Lease, key: bytes, sight: Sight, metrics: Metrics
+) -> AsyncIterator[WorkerStreams]:
+    """Hear the workers and take turns for as long as this process leads; end all of it in order."""
+    cache, queue = sight.cache, sight.queue
     metrics.queue_depth.set_function(lambda: len(queue))
-    for resource in CACHED:
-        metrics.cached.labels(resource.plural).set_function(partial(len, cache.store(resource)))
-    rounds = [Rounds(), Rounds()]
-    renewal = asyncio.create_task(_exit_when_lost(lease, rounds), name="lease")
-    resync = Resync(kube, cache, queue, settings.namespaces, metrics)
-    # Whoever works in some namespaces only has no rights on nodes.
-    nodes = None if settings.namespaces else NodeWatch(Nodes(), cache, queue, kube)
-    await _look_first(resync, nodes)
+    renewal = asyncio.create_task(_exit_when_lost(lease, sight.rounds), name="lease")
+    await sight.catch_up()
     streams = WorkerStreams(queue, metrics, now=_now)
-    cluster = KubeCluster(kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
-    leaving = nodes.nodes if nodes is not None else Nodes()
+    cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
+    leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
     where, decided = settings.own_namespace, metrics.delays.decided
     pacer = Pacer(waiting=partial(len, queue))
     ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer)
@@ -147,41 +136,31 @@ async def _leading(settings: Settings, kube: Kube, lease: Lease, key: bytes, sta
     controller = Controller(queue, ports, HANDLERS, metrics)
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
-    watches = zip((resync, nodes), rounds, strict=True)
-    looking = [asyncio.create_task(watch.run(its), name="compare") for watch, its in watches if watch is not None]
-    pods = PodWatch(kube, cache, queue, resync, state.watched)
-    looking.append(asyncio.create_task(pods.run(settings.namespaces), name="pods"))
     try:
-        yield _Leading(cache, queue, streams, resync, nodes)
+        yield streams
     finally:
         queue.close()
-        await _end(workers, looking)
+        await _end(workers)
         await streams.close()
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
 
 
-async def _look_first(resync: Resync, nodes: NodeWatch | None) -> None:
-    """List everything once before anything is decided."""
-    try:
-        await resync.compare_all()
-    except ApiError as error:
-        raise _explain_first_list(error) from error
-    if nodes is not None:
-        await nodes.list_all()
-
-
-async def _end(workers: list[asyncio.Task[None]], looking: list[asyncio.Task[None]]) -> None:
+async def _end(workers: list[asyncio.Task[None]]) -> None:
     """Let turns under way come to their end, but not for ever."""
-    for task in looking:
-        task.cancel()
     _, hanging = await asyncio.wait(workers, timeout=_FINISH_SECONDS)
     for task in hanging:
         task.cancel()
-    await asyncio.gather(*looking, *workers, return_exceptions=True)
+    await asyncio.gather(*workers, return_exceptions=True)
 
 
-async def _watch(settings: Settings, registry: kopf.OperatorRegistry, leading: _Leading, stop: asyncio.Event) -> None:
+async def _watch(
+    settings: Settings,
+    registry: kopf.OperatorRegistry,
+    queue: WorkQueue,
+    streams: WorkerStreams,
+    stop: asyncio.Event,
+) -> None:
     """Take in events until a signal; whatever ends kopf by itself ends the operator, and its pod starts anew."""
     ready, enough = asyncio.Event(), asyncio.Event()
 
@@ -190,9 +169,9 @@ async def _watch(settings: Settings, registry: kopf.OperatorRegistry, leading: _
         await asyncio.sleep(0.1)
         _stop_on_signals(stop)  # kopf took them for itself
         await stop.wait()
-        leading.queue.close()
+        queue.close()
         # Else kopf would wait five seconds for tasks that never end.
-        await leading.streams.close()
+        await streams.close()
         enough.set()
 
     ending = asyncio.create_task(end_in_order(), name="end in order")
@@ -253,14 +232,6 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-
-
-def _explain_first_list(error: ApiError) -> Exception:
-    if error.status == HTTPStatus.NOT_FOUND:
-        return ConfigError("the cluster does not know VoiceAgents: install the CRDs (kubectl apply -f crds/)")
-    if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
-        return ConfigError(f"the cluster refuses what the operator needs: {error}")
-    return error
 
 
 def _now() -> datetime:

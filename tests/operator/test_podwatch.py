@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.operator.fakes import Body
 from voicefleet_operator import podwatch as module
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
+from voicefleet_operator.kube import Body
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.podwatch import PodWatch
 from voicefleet_operator.pulse import LastWord
