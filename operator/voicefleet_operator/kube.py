@@ -154,7 +154,9 @@ class Kube:
         status = 0
         try:
             patience = aiohttp.ClientTimeout(total=timeout_seconds)
-            async with await self._ask(method, path, query or {}, body, media_type, patience) as answer:
+            async with await self._ask(
+                method, _where(path, query), patience, body=body, media_type=media_type
+            ) as answer:
                 data = await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -170,7 +172,7 @@ class Kube:
         query["timeoutSeconds"] = str(_WATCH_SECONDS)
         patience = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=_SILENT_SECONDS)
         try:
-            async with await self._ask("GET", path, query, None, JSON, patience) as answer:
+            async with await self._ask("GET", _where(path, query), patience) as answer:
                 self._metrics.requests.labels("WATCH", _plural_in(path), str(answer.status)).inc()
                 if answer.status != HTTPStatus.OK:
                     _decode(answer.status, answer.reason or "", await answer.read())
@@ -179,14 +181,14 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _out_of_reach(error) from error
 
-    async def _ask(  # noqa: PLR0913, PLR0917 - the one place where all of them meet
+    async def _ask(
         self,
         method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Body | None,
-        media_type: str,
+        where: str,
         patience: aiohttp.ClientTimeout,
+        *,
+        body: Body | None = None,
+        media_type: str = JSON,
     ) -> aiohttp.ClientResponse:
         configuration = self._configuration
         # Asking for it each time also reads a token that was replaced.
@@ -195,7 +197,7 @@ class Kube:
         headers = {"Accept": JSON, "Accept-Encoding": "identity", "Content-Type": media_type, "User-Agent": _USER_AGENT}
         return await self._session.request(
             method,
-            f"{configuration.host}{path}?{urlencode(query)}" if query else configuration.host + path,
+            configuration.host + where,
             headers=headers | ({"Authorization": token} if token else {}),
             data=None if body is None else orjson.dumps(body),
             timeout=patience,
@@ -203,6 +205,10 @@ class Kube:
             proxy_headers=configuration.proxy_headers,
             server_hostname=configuration.tls_server_name,
         )
+
+
+def _where(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _plural_in(path: str) -> str:

@@ -8,7 +8,6 @@ server's bookmarks, so that a server that has forgotten it is found out.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 
@@ -35,11 +34,10 @@ class PodWatch:
         self._resync = resync
         self._watched = watched
 
-    async def run(self, namespaces: Sequence[str]) -> None:
+    async def run(self) -> None:
         """Watch for ever."""
-        scopes: Sequence[str | None] = namespaces or [None]
         async with asyncio.TaskGroup() as group:
-            for namespace in scopes:
+            for namespace in self._resync.scopes:
                 group.create_task(self._watch(namespace))
 
     async def _watch(self, namespace: str | None) -> None:

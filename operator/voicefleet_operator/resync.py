@@ -28,7 +28,8 @@ class Resync:
         self._kube = kube
         self._cache = cache
         self._queue = queue
-        self._scopes: Sequence[str | None] = namespaces or [None]
+        self.scopes: Sequence[str | None] = namespaces or [None]
+        """The namespaces that are looked at; None is all of them."""
         self._metrics = metrics
         self._succeeded_at: float | None = None
         self._versions: dict[tuple[ResourceType, str | None], str] = {}
@@ -59,10 +60,14 @@ class Resync:
 
     async def compare_all(self) -> None:
         """List every kind once and take in what differs."""
-        for resource in CACHED:
-            for namespace in self._scopes:
-                await self.compare(resource, namespace)
+        await self.compare_each(CACHED)
         self._succeeded_at = time.monotonic()
+
+    async def compare_each(self, resources: Sequence[ResourceType]) -> None:
+        """List some kinds once and take in what differs."""
+        for resource in resources:
+            for namespace in self.scopes:
+                await self.compare(resource, namespace)
 
     def version_of(self, resource: ResourceType, namespace: str | None) -> str:
         """Return the version of the last list of a collection, from which a watch can go on; empty before the first."""

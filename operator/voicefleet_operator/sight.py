@@ -39,8 +39,6 @@ class Sight:
         self.nodes = None if namespaces else NodeWatch(Nodes(), self.cache, self.queue, kube)
         self.rounds = (Rounds(), Rounds())
         self._pods = PodWatch(kube, self.cache, self.queue, self.resync, watched)
-        self._namespaces = namespaces
-        self._scopes: Sequence[str | None] = namespaces or [None]
         self._looking = asyncio.Lock()
         self._is_whole = False
 
@@ -63,21 +61,23 @@ class Sight:
                 raise _explain(error) from error
 
     async def _keep(self) -> None:
-        while not self._is_whole:
-            try:
-                async with self._looking:
-                    await self._look()
-            except ApiError as error:
-                logger.warning("nothing can be listed yet", extra={"status": error.status, "error": str(error)})
-                await asyncio.sleep(_AGAIN_SECONDS)
-            except Exception:
-                # Whoever comes to lead finds the same, and ends of it.
-                logger.exception("looking failed")
-                await asyncio.sleep(_AGAIN_SECONDS)
-        looks = [self._pods.run(self._namespaces), self.resync.run(self.rounds[0])]
+        while not await self._has_looked():  # noqa: ASYNC110 - the cluster does not say when it can be listed
+            await asyncio.sleep(_AGAIN_SECONDS)
+        looks = [self._pods.run(), self.resync.run(self.rounds[0])]
         looks += [self.nodes.run(self.rounds[1])] if self.nodes is not None else []
         # One that fails for good must not take the others along.
         await asyncio.gather(*looks, return_exceptions=True)
+
+    async def _has_looked(self) -> bool:
+        try:
+            async with self._looking:
+                await self._look()
+        except ApiError as error:
+            logger.warning("nothing can be listed yet", extra={"status": error.status, "error": str(error)})
+        except Exception:
+            # Whoever comes to lead finds the same, and ends of it.
+            logger.exception("looking failed")
+        return self._is_whole
 
     async def _look(self) -> None:
         if not self._is_whole:
@@ -86,9 +86,7 @@ class Sight:
             self._is_whole = True
 
     async def _look_again(self) -> None:
-        for resource in (VOICE_AGENTS, PROVIDER_POOLS):
-            for namespace in self._scopes:
-                await self.resync.compare(resource, namespace)
+        await self.resync.compare_each((VOICE_AGENTS, PROVIDER_POOLS))
         await self._list_nodes()
 
     async def _list_nodes(self) -> None:

@@ -36,7 +36,7 @@ class QueueClosed(Exception):  # noqa: N818 - an end, not an error
 
 
 @dataclass(slots=True)
-class _Line:
+class _Waiters:
     """Who waits in one namespace."""
 
     new: deque[Key] = field(default_factory=deque)
@@ -68,7 +68,7 @@ class WorkQueue:
         self._clock = clock
         self._jitter = jitter
         self._pace_seconds = pace_seconds
-        self._ready: dict[str, _Line] = {}
+        self._ready: dict[str, _Waiters] = {}
         self._known: set[Key] = set()
         self._next_namespaces: deque[str] = deque()
         self._rests_until: dict[Key, float] = {}
@@ -176,10 +176,10 @@ class WorkQueue:
             return
         self._waiting.add(key)
         if key.namespace not in self._ready:
-            self._ready[key.namespace] = _Line()
+            self._ready[key.namespace] = _Waiters()
             self._next_namespaces.append(key.namespace)
-        line = self._ready[key.namespace]
-        (line.known if key in self._known else line.new).append(key)
+        waiters = self._ready[key.namespace]
+        (waiters.known if key in self._known else waiters.new).append(key)
         self._wake.set()
 
     def _let_rest(self, key: Key) -> None:

@@ -61,7 +61,7 @@ async def watching(kube: Kube) -> AsyncIterator[tuple[Cache, WorkQueue]]:
     """Let a watch run until it has heard all that there is."""
     cache, queue = Cache(), WorkQueue()
     resync = Resync(kube, cache, queue, (), Metrics())  # type: ignore[arg-type]
-    running = asyncio.create_task(PodWatch(kube, cache, queue, resync, LastWord()).run(()))  # type: ignore[arg-type]
+    running = asyncio.create_task(PodWatch(kube, cache, queue, resync, LastWord()).run())  # type: ignore[arg-type]
     async with asyncio.timeout(5):
         await kube.done.wait()
     yield cache, queue
