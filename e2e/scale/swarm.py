@@ -34,7 +34,8 @@ class Member:
     revision: str
     slots: int = 12
     cordoned: bool = False
-    load: float = 0.0
+    load: float | None = None
+    """What it was told to report to LiveKit."""
     calls: dict[str, float] = field(default_factory=dict)
     """When each call began."""
     was_busy_when_asked: bool = False
@@ -55,7 +56,8 @@ class Member:
             "registered": True,
             "cordoned": self.cordoned,
             "draining": False,
-            "reportedLoad": self.load,
+            "askedLoad": self.load,
+            "reportedLoad": -1.0 if self.load is None else self.load,
         }
         return json.dumps(state, separators=(",", ":")).encode() + b"\n"
 
