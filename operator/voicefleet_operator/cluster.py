@@ -1,11 +1,13 @@
 """The cluster behind its port: server-side apply, conditional deletes, and no write that changes nothing."""
 
+import asyncio
 import hashlib
 import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,6 +19,7 @@ from voicefleet.manifests.pod import CONTAINER, busy_annotations, busy_labels
 from voicefleet.names import ANNOTATION_END_CALLS, FIELD_MANAGER, STATUS_FIELD_MANAGER
 from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
+from voicefleet_operator.comparing import is_within
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.kube import (
     EVENTS,
@@ -34,6 +37,8 @@ from voicefleet_operator.workqueue import WorkQueue
 _NAMESPACE_LABELS_SECONDS = 30.0
 _REMOVED = "removed"
 _TELL_AGAIN_SECONDS = 60.0
+# More changes at once make none of them faster, and the lease would have to stand in line behind them.
+_CHANGES_AT_ONCE = 32
 
 
 class KubeCluster:
@@ -55,6 +60,7 @@ class KubeCluster:
         self._may_write = may_write
         self._clock = clock
         self._repair_seconds = repair_seconds
+        self._changes = asyncio.Semaphore(_CHANGES_AT_ONCE)
         # By the uid of the owner, so that nothing is remembered for longer than it lives.
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
         self._created: dict[str, float] = {}
@@ -70,8 +76,8 @@ class KubeCluster:
         if before == digest and self._clock() - at < self._repair_seconds:
             return
         if before != digest or not await self._is_there(path, manifest):
-            self._check_lead()
-            await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+            async with self._change() as kube:
+                await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
         known[path] = (digest, self._clock())
 
     async def _is_there(self, path: str, manifest: Manifest) -> bool:
@@ -108,11 +114,11 @@ class KubeCluster:
 
     async def delete_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod, if it is still exactly the one that was read."""
-        self._check_lead()
         conditions = {"uid": pod.uid, "resourceVersion": pod.resource_version}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
         try:
-            answer = await self._kube.delete(PODS.path(namespace, pod.name), body)
+            async with self._change() as kube:
+                answer = await kube.delete(PODS.path(namespace, pod.name), body)
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -122,41 +128,43 @@ class KubeCluster:
 
     async def mark_pod(self, namespace: str, mark: Mark) -> None:
         """Tell the cluster whether a pod may be evicted."""
-        self._check_lead()
         metadata = {"labels": busy_labels(busy=mark.busy), "annotations": busy_annotations(busy=mark.busy)}
         path = PODS.path(namespace, mark.pod.name)
-        body = await self._kube.merge(path, {"metadata": {**metadata, "uid": mark.pod.uid}})
+        async with self._change() as kube:
+            body = await kube.merge(path, {"metadata": {**metadata, "uid": mark.pod.uid}})
         self._take_in(PODS, body)
 
     async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
         """Write something down on a pod, unless it is no longer the one that is meant."""
-        self._check_lead()
         change = {"metadata": {"annotations": dict(annotations), "uid": pod.uid}}
-        self._take_in(PODS, await self._kube.merge(PODS.path(namespace, pod.name), change))
+        async with self._change() as kube:
+            body = await kube.merge(PODS.path(namespace, pod.name), change)
+        self._take_in(PODS, body)
 
     async def end_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod together with its calls; the guard lets it go for the reason that is written on it."""
         await self.annotate_pod(namespace, pod, {ANNOTATION_END_CALLS: "true"})
-        self._check_lead()
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": pod.uid}}
-        answer = await self._kube.delete(PODS.path(namespace, pod.name), body)
+        async with self._change() as kube:
+            answer = await kube.delete(PODS.path(namespace, pod.name), body)
         if answer.get("kind") == "Pod":
             self._take_in(PODS, answer)
 
     async def resize_pod(self, namespace: str, pod: PodRef, resources: Mapping[str, str]) -> None:
         """Ask for other cores and memory for a running worker."""
-        self._check_lead()
         sizes = {"requests": dict(resources), "limits": dict(resources)}
         change = {"spec": {"containers": [{"name": CONTAINER, "resources": sizes}]}}
-        self._take_in(PODS, await self._kube.merge_strategically(PODS.path(namespace, pod.name, "resize"), change))
+        async with self._change() as kube:
+            body = await kube.merge_strategically(PODS.path(namespace, pod.name, "resize"), change)
+        self._take_in(PODS, body)
 
     async def set_finalizers(self, resource: ResourceType, body: Body, finalizers: Sequence[str]) -> None:
         """Say who must agree before an object goes, unless the object has changed since it was read."""
-        self._check_lead()
         metadata = body["metadata"]
         change = {"resourceVersion": metadata["resourceVersion"], "finalizers": list(finalizers)}
         path = resource.path(metadata["namespace"], metadata["name"])
-        answer = await self._kube.merge(path, {"metadata": change})
+        async with self._change() as kube:
+            answer = await kube.merge(path, {"metadata": change})
         if not ("deletionTimestamp" in answer["metadata"] and not finalizers):
             self._take_in(resource, answer)
 
@@ -181,9 +189,9 @@ class KubeCluster:
         before, at = known.get(path, ("", 0.0))
         if before == _REMOVED and self._clock() - at < self._repair_seconds:
             return
-        self._check_lead()
         try:
-            await self._kube.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions"})
+            async with self._change() as kube:
+                await kube.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions"})
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
@@ -195,11 +203,11 @@ class KubeCluster:
         telling = told.get(note.key, Telling(datetime.now(UTC)))
         if telling.count and self._clock() - telling.at < _TELL_AGAIN_SECONDS:
             return
-        self._check_lead()
         telling = Telling(telling.since, telling.count + 1, self._clock())
         manifest = build_event(note, about, since=telling.since, now=datetime.now(UTC), count=telling.count)
         path = EVENTS.path(about["metadata"]["namespace"], manifest["metadata"]["name"])
-        await self._kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+        async with self._change() as kube:
+            await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
         told[note.key] = telling
 
     def forget(self, uid: str) -> None:
@@ -209,7 +217,6 @@ class KubeCluster:
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
         """Replace what is said about an object."""
-        self._check_lead()
         metadata = body["metadata"]
         path = resource.path(metadata["namespace"], metadata["name"], "status")
         manifest = {
@@ -219,7 +226,8 @@ class KubeCluster:
             "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")},
             "status": status,
         }
-        answer = await self._kube.apply(path, manifest, field_manager=STATUS_FIELD_MANAGER)
+        async with self._change() as kube:
+            answer = await kube.apply(path, manifest, field_manager=STATUS_FIELD_MANAGER)
         self._take_in(resource, answer)
 
     async def read_pod_events(self, namespace: str, uid: str) -> list[Body]:
@@ -238,9 +246,9 @@ class KubeCluster:
         return labels
 
     async def _create(self, resource: ResourceType, manifest: Manifest) -> Body | None:
-        self._check_lead()
         try:
-            return await self._kube.post(resource.path(manifest["metadata"]["namespace"]), manifest)
+            async with self._change() as kube:
+                return await kube.post(resource.path(manifest["metadata"]["namespace"]), manifest)
         except ApiError as error:
             if error.status == HTTPStatus.CONFLICT and error.reason == "AlreadyExists":
                 return None
@@ -255,9 +263,13 @@ class KubeCluster:
         for key in self._cache.observe(resource, body):
             self._queue.add(key)
 
-    def _check_lead(self) -> None:
-        if not self._may_write():
-            raise NotLeaderError
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[Kube]:
+        """Lend the apiserver for one change: when its turn has come, and only if this process still leads then."""
+        async with self._changes:
+            if not self._may_write():
+                raise NotLeaderError
+            yield self._kube
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,17 +279,6 @@ class Telling:
     since: datetime
     count: int = 0
     at: float = 0.0
-
-
-def is_within(wanted: object, found: object) -> bool:
-    """Tell whether all that is wanted is found; what the server or others added beside it does not matter."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(is_within(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        if not isinstance(found, list) or len(wanted) != len(found):
-            return False
-        return all(is_within(each, other) for each, other in zip(wanted, found, strict=True))
-    return wanted == found
 
 
 def _digest(manifest: Manifest) -> str:

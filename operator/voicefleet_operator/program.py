@@ -1,6 +1,7 @@
 """One run of the operator, from the first request to giving the lead away."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -124,6 +125,7 @@ async def _leading(
     metrics.queue_depth.set_function(lambda: len(queue))
     renewal = asyncio.create_task(_exit_when_lost(lease, sight.rounds), name="lease")
     await sight.catch_up()
+    _spare_the_collector()
     streams = WorkerStreams(queue, metrics, now=_now)
     cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
     leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
@@ -144,6 +146,12 @@ async def _leading(
         await streams.close()
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
+
+
+def _spare_the_collector() -> None:
+    """Let the collector look no more at what was listed: it stays, and to walk ten thousand pods stops us for long."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _end(workers: list[asyncio.Task[None]]) -> None:

@@ -1,12 +1,14 @@
 """Changes of the cluster: which requests they become, and which are left out."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from voicefleet.fleet import Mark, PodRef
 from voicefleet_operator.cache import Cache
-from voicefleet_operator.cluster import KubeCluster, is_within
+from voicefleet_operator.cluster import KubeCluster
+from voicefleet_operator.comparing import is_within
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.kube import VOICE_AGENTS
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -24,6 +26,8 @@ class FakeKube:
         self.requests: list[tuple[str, str, Body]] = []
         self.error: ApiError | None = None
         self.found: dict[str, Body] = {}
+        self.gate: asyncio.Event | None = None
+        """While it is shut, changes of pods are under way."""
 
     async def get(self, path: str) -> Body:
         self.requests.append(("GET", path, {}))
@@ -45,7 +49,10 @@ class FakeKube:
         return self._answer("POST", path, body)
 
     async def merge(self, path: str, body: Body) -> Body:
-        return self._answer("MERGE", path, body)
+        answer = self._answer("MERGE", path, body)
+        if self.gate is not None:
+            await self.gate.wait()
+        return answer
 
     async def delete(self, path: str, body: Body) -> Body:
         return self._answer("DELETE", path, body)
@@ -215,3 +222,33 @@ async def test_who_does_not_lead_changes_nothing(world: World, act: str) -> None
         await acts[act]()
 
     assert world.kube.requests == []
+
+
+async def test_only_so_many_changes_are_under_way_at_once_that_the_lease_never_stands_in_line(world: World) -> None:
+    world.kube.gate = asyncio.Event()
+    marks = [asyncio.create_task(world.cluster.mark_pod("voice", Mark(POD, busy=True))) for _ in range(100)]
+    await _let_others_run()
+    under_way = len(world.kube.requests)
+
+    world.kube.gate.set()
+    await asyncio.gather(*marks)
+
+    assert (under_way, len(world.kube.requests)) == (32, 100)
+
+
+async def test_a_change_whose_turn_comes_after_the_lead_was_lost_is_not_made(world: World) -> None:
+    world.kube.gate = asyncio.Event()
+    marks = [asyncio.create_task(world.cluster.mark_pod("voice", Mark(POD, busy=True))) for _ in range(40)]
+    await _let_others_run()
+
+    world.leads = False
+    world.kube.gate.set()
+    outcomes = await asyncio.gather(*marks, return_exceptions=True)
+
+    assert len(world.kube.requests) == 32
+    assert sum(isinstance(outcome, NotLeaderError) for outcome in outcomes) == 8
+
+
+async def _let_others_run() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
