@@ -118,7 +118,7 @@ def install_rights(bench: Bench, namespace: str, *values: str) -> None:
     install_crds(bench)
     sets = [f"--set={value}" for value in ("crds.install=false", *values)]
     rendered = bench.helm("template", "voicefleet", str(CHART), "-n", namespace, *sets).stdout
-    wanted = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    wanted = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "FlowSchema")
     documents = [document for document in yaml.safe_load_all(rendered) if document and document["kind"] in wanted]
     bench.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 

@@ -357,6 +357,21 @@ def test_the_operator_may_read_no_secret_but_its_own_key(
         assert not may(*what, "-n", namespace), what
 
 
+def test_a_busy_apiserver_serves_the_election_before_all_else_that_the_operator_asks(
+    bench: Bench, operator: OperatorProcess
+) -> None:
+    uid = "-o=jsonpath={.metadata.uid}"
+    election = bench.kubectl("get", "prioritylevelconfiguration", "leader-election", uid).stdout
+
+    def level(*what: str) -> str:
+        who = f"--as=system:serviceaccount:{operator.namespace}:{SERVICE_ACCOUNT}"
+        said = bench.kubectl("get", *what, "-n", operator.namespace, who, "-v=8").stderr
+        return str(re.findall(r"(?i)x-kubernetes-pf-prioritylevel-uid: (\S+)", said)[-1])
+
+    assert level("lease", "voicefleet-operator") == election
+    assert level("pods") != election
+
+
 def test_no_secret_value_is_told_by_the_operator(bench: Bench, operator: OperatorProcess, fleet: Fleet) -> None:
     fleet.wait_for(1)
     token = fleet.token()
