@@ -300,9 +300,11 @@ def test_a_standby_takes_over_when_the_leader_ends(
     bench: Bench, operator: OperatorProcess, fleet: Fleet, tmp_path: Path
 ) -> None:
     fleet.wait_for(1)
+    fleet.serve()
     standby = OperatorProcess(bench, NAMESPACE, log=tmp_path / "standby.log")
     standby.start()
     try:
+        wait_for(lambda: standby.metric("voicefleet_operator_worker_streams") == 1, "a standby that hears the worker")
         assert holds_for(lambda: not standby.leads(), 3)
 
         assert operator.stop() == 0

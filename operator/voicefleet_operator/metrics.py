@@ -35,6 +35,11 @@ class DecisionDelays:
         for at in self._seen.pop(key, ()):
             self._histogram.observe(now - at)
 
+    def forget(self, key: Key) -> None:
+        """Note that what was said waits for no decision of this process."""
+        self._changed.pop(key, None)
+        self._seen.pop(key, None)
+
 
 class Metrics:
     """All metrics of one process, in a registry of their own."""

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,6 @@ from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.control_key import ensure_key, read_key_file
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, ConfigError
-from voicefleet_operator.handlers.observing import follow_workers
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import Kube, load_configuration
@@ -34,9 +33,10 @@ from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.serving import build_app, serve
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.sight import Sight
+from voicefleet_operator.standby import Standby
 from voicefleet_operator.streams import WorkerStreams
 from voicefleet_operator.watching import build_registry, build_settings
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +103,15 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
         state.metrics.cached.labels(resource.plural).set_function(partial(len, sight.cache.store(resource)))
     # A standby is ready: it could lead at any moment, and a rolling update may go on.
     state.not_ready = None
-    async with sight.kept():
+    ports, streams = _build_ports(settings, lease, key, sight, state.metrics)
+    standby = Standby(sight.queue, ports, state.metrics)
+    async with aclosing(streams), sight.kept(), standby.kept():
         if not await _or_stop(lease.acquire(), state.stop):
             return 0
         state.metrics.leader.set(1)
         state.not_ready = "listing"
-        async with _leading(settings, lease, key, sight, state.metrics) as streams:
+        controller = Controller(sight.queue, ports, HANDLERS, state.metrics)
+        async with _leading(lease, sight, standby, streams, controller):
             state.not_ready = None
             registry = build_registry(sight.cache, sight.queue, sight.nodes, state.watched, configuration)
             await _watch(settings, registry, sight.queue, streams, state.stop)
@@ -116,34 +119,36 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     return 0
 
 
-@asynccontextmanager
-async def _leading(
+def _build_ports(
     settings: Settings, lease: Lease, key: bytes, sight: Sight, metrics: Metrics
-) -> AsyncIterator[WorkerStreams]:
-    """Hear the workers and take turns for as long as this process leads; end all of it in order."""
+) -> tuple[Ports, WorkerStreams]:
     cache, queue = sight.cache, sight.queue
     metrics.queue_depth.set_function(lambda: len(queue))
-    renewal = asyncio.create_task(_exit_when_lost(lease, sight.rounds), name="lease")
-    await sight.catch_up()
-    _spare_the_collector()
     streams = WorkerStreams(queue, metrics, now=_now)
     cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
     leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
     where, decided = settings.own_namespace, metrics.delays.decided
     pacer = Pacer(waiting=partial(len, queue))
-    ports = Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer)
-    for body in cache.agents:
-        follow_workers(ports, Key("VoiceAgent", body["metadata"]["namespace"], body["metadata"]["name"]))
-    await streams.settle(_SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(cache.pods))
-    controller = Controller(queue, ports, HANDLERS, metrics)
+    return Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer), streams
+
+
+@asynccontextmanager
+async def _leading(
+    lease: Lease, sight: Sight, standby: Standby, streams: WorkerStreams, controller: Controller
+) -> AsyncIterator[None]:
+    """Take turns for as long as this process leads; end all of it in order."""
+    renewal = asyncio.create_task(_exit_when_lost(lease, sight.rounds), name="lease")
+    await sight.catch_up()
+    _spare_the_collector()
+    await standby.hand_over()
+    await streams.settle(_SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(sight.cache.pods))
     # All of these are older than kopf's own tasks: when kopf ends, it cancels everything that is younger.
     workers = [asyncio.create_task(controller.work(), name=f"worker {number}") for number in range(_WORKERS)]
     try:
-        yield streams
+        yield
     finally:
-        queue.close()
+        sight.queue.close()
         await _end(workers)
-        await streams.close()
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
 
@@ -179,7 +184,7 @@ async def _watch(
         await stop.wait()
         queue.close()
         # Else kopf would wait five seconds for tasks that never end.
-        await streams.close()
+        await streams.aclose()
         enough.set()
 
     ending = asyncio.create_task(end_in_order(), name="end in order")

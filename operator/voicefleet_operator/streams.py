@@ -125,7 +125,7 @@ class WorkerStreams:
                 return
             await asyncio.sleep(0.05)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop hearing; what was heard stays, so that the last turns don't take the end for silence."""
         self._closed = True
         tasks = [line.task for line in self._lines.values()]

@@ -79,7 +79,7 @@ def queue() -> WorkQueue:
 async def streams(queue: WorkQueue) -> AsyncIterator[WorkerStreams]:
     streams = WorkerStreams(queue, Metrics(), now=lambda: NOW)
     yield streams
-    await streams.close()
+    await streams.aclose()
 
 
 async def until(probe: Callable[[], object]) -> None:
@@ -258,7 +258,7 @@ async def test_the_last_turns_do_not_take_our_own_end_for_silence(worker: Worker
     worker.says(calls=1)
     await until(lambda: calls(streams) == 1)
 
-    await streams.close()
+    await streams.aclose()
     streams.follow(KEY, {"uid": ADDRESS})
     await streams.cordon("uid")
 
@@ -319,6 +319,6 @@ async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Wor
 
     streams.follow(KEY, {"uid": ADDRESS})
     metrics.delays.decided(KEY)
-    await streams.close()
+    await streams.aclose()
 
     assert metrics.registry.get_sample_value("voicefleet_operator_decision_delay_seconds_count") == 1

@@ -55,12 +55,16 @@ class Crowd:
     def ahead(self, seconds: float) -> Demand:
         """Return the demand so many seconds from now."""
         curve = self.lessons.survival
-        table = curve.ahead(seconds)
-        mean = sum(map(mul, self.counts, map(table.stays.__getitem__, self.ages)))
-        variance = sum(map(mul, self.counts, map(table.spread.__getitem__, self.ages)))
+        mean = variance = 0.0
+        # A thousand agents without a call need no thousand tables.
+        if self.counts or self.waiting:
+            table = curve.ahead(seconds)
+            mean = sum(map(mul, self.counts, map(table.stays.__getitem__, self.ages)))
+            mean += self.waiting * table.stays[0]
+            variance = sum(map(mul, self.counts, map(table.spread.__getitem__, self.ages)))
         arrived = curve.integral(seconds) * self.lessons.seasonal
         rate = self.rate.per_second
-        mean += self.waiting * table.stays[0] + rate * arrived
+        mean += rate * arrived
         variance += rate * arrived + rate / self.rate.weight_seconds * arrived**2
         due = sum(_known_ahead(known, curve, self.now, seconds) for known in self.known)
         return Demand(mean + due, variance + due * (1 + KNOWN_SPREAD**2 * due))
