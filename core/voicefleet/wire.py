@@ -15,7 +15,7 @@ LATENCY_BOUNDS_MILLISECONDS = (
 """Upper bounds, included, of the classes that turns are counted in; slower ones are counted behind the last."""
 
 _CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
-_LOWEST_LOAD = -1e9
+_LOWEST_LOAD = -1e18
 _HIGHEST_LOAD = 1e9
 _LONGEST_AGE_SECONDS = 1e9
 

@@ -82,21 +82,18 @@ class Pod:
         self.record = None
 
     def tell_load(self, load: float, now: float) -> None:
-        """Tell it which load to report."""
-        if load == self._load:
-            return
-        if self._last_status(now) >= self._load_changed_at:
-            self._shown_load = self._load
-        self._load = load
-        self._load_changed_at = now + PUSH_SECONDS
+        """Tell it which load to report, which it does at once instead of with its next status."""
+        if load != self._load:
+            self._shown_load = self.shown_load(now)
+            self._load, self._load_changed_at = load, now + PUSH_SECONDS
 
     def shown_calls(self, now: float) -> int:
         """Return how many calls its last status told of."""
         return len(self.calls) if self._last_status(now) >= self._changed_at else self._shown_calls
 
     def shown_load(self, now: float) -> float:
-        """Return the load that its last status told, of those that the operator had chosen."""
-        return self._load if self._last_status(now) >= self._load_changed_at else self._shown_load
+        """Return the load that the server knows of, of those that the operator had chosen."""
+        return self._load if now >= self._load_changed_at else self._shown_load
 
     def _note_change(self, now: float) -> None:
         """Keep what the last status said, before the calls change."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from random import Random
 
+from voicefleet.autoscaling.holding import GiveUp, Retry, plan_hold
 from voicefleet_simulator.dispatch import Dispatch, build_dispatch
 from voicefleet_simulator.outcome import Outcome, Tally
 from voicefleet_simulator.pod import Pod
@@ -32,7 +33,6 @@ class Simulation:
         self._trace, self._world, self._policy = trace, world, policy
         # Each kind of chance has its own source, so that policies meet the same start-ups in the same order.
         self._startups = Random(f"start-ups {world.seed}")
-        self._retries = Random(f"retries {world.seed}")
         self._choose = build_dispatch(dispatch, Random(f"dispatch {world.seed}"))
         self._events: list[tuple[float, int, int, int, Pod | None]] = []
         self._order = 0
@@ -169,13 +169,13 @@ class Simulation:
             if self._policy.wants_to_look(now):
                 self._hurry()
             return
-        again = now + 0.5 + 0.5 * self._retries.random()
-        if again - arrived_at <= self._world.hold_seconds:
-            self._arrived_at[call] = arrived_at
-            self._push(again, _RETRY, call, None)
-        else:
-            self.tally.note_blocked(arrived_at)
-            self._policy.on_blocked(now)
+        match plan_hold(now - arrived_at, self._world.hold_seconds):
+            case Retry(after_seconds):
+                self._arrived_at[call] = arrived_at
+                self._push(now + after_seconds, _RETRY, call, None)
+            case GiveUp():
+                self.tally.note_blocked(arrived_at)
+                self._policy.on_blocked(now)
         self._hurry()
 
     def _answer(self, call: int, pod: Pod, waited: float) -> None:

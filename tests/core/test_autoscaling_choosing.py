@@ -130,15 +130,21 @@ def test_the_fullest_worker_with_room_is_preferred() -> None:
     assert loads["almost"] == GRADES[0]
     assert loads["half"] == GRADES[1]
     assert loads["almost"] < loads["half"] < loads["empty"] <= loads["new"] <= REST
-    assert loads["full"] == REST
+
+
+def test_a_full_worker_is_the_first_as_soon_as_a_call_on_it_ends() -> None:
+    fleet = [worker("full", 12), worker("almost", 11), worker("half", 6)]
+
+    assert plan_loads(fleet, lessons(0.1), NOW)["full"] == GRADES[0]
 
 
 def test_a_grade_has_room_for_what_arrives_before_the_server_hears_of_a_change() -> None:
     fleet = [worker(f"w{number}", 11) for number in range(200)]
     loads = plan_loads(fleet, lessons(10), NOW)
 
-    # 25 calls in 2.5 s: 26 workers with one free slot each.
-    assert sum(1 for load in loads.values() if load == GRADES[0]) == 26
+    # 5 calls in half a second: 6 workers with one free slot each.
+    assert sum(1 for load in loads.values() if load == GRADES[0]) == 6
+    assert sum(1 for load in loads.values() if load == REST) == 200 - 6 * len(GRADES)
 
 
 @given(fleets())
@@ -157,3 +163,8 @@ def test_a_call_is_tried_again_until_its_time_is_over_and_once_at_the_end() -> N
 
     assert tries == [0.5, 1.0, 1.5, 2.0, 3.0, 3.2]
     assert plan_hold(0, 0) == GiveUp()
+
+
+def test_what_rounding_leaves_of_a_hold_is_no_time_to_wait() -> None:
+    # On a clock that has run for a day a wait of 1e-15 s does not move it, and the next try would be this one again.
+    assert plan_hold(2.9999999999, 3.0) == GiveUp()

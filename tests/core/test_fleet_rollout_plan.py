@@ -254,6 +254,18 @@ def test_a_canary_weighs_as_much_as_its_share(share: int) -> None:
     assert max(loads.values()) <= 0
 
 
+@pytest.mark.parametrize("full", ["new", "old"])
+def test_the_next_free_slot_of_a_revision_that_is_full_weighs_as_much_as_its_share(full: str) -> None:
+    calls = {"new": 5, "old": 5} | {full: 12}
+    workers = [make.busy(f"desk-old-{number}", calls=calls["old"]) for number in range(4)]
+
+    loads = packed(canary(5, 20), fleet(*workers, make.busy("desk-new-0", calls=calls["new"])))
+
+    # Four full workers would each be the next: one of them frees a slot first, and is alone then.
+    next_old = (1 - min(loads[f"desk-old-{number}"] for number in range(4))) if full == "old" else weight(loads, "old")
+    assert weight(loads, "new") / (weight(loads, "new") + next_old) == pytest.approx(0.2, rel=1e-6)
+
+
 def test_a_load_that_a_worker_was_told_before_is_not_told_again() -> None:
     seen = [make.busy("desk-new-0", calls=2), make.busy("desk-new-1", calls=9)]
     told = packed(want(2), fleet(*seen))

@@ -76,12 +76,14 @@ def test_workers_are_filled_in_the_order_of_the_loads_that_we_choose() -> None:
     assert _shares(Dispatch.PACKED, pods, START + 5)["first"] > 0.999
 
 
-def test_a_chosen_load_reaches_the_server_with_the_next_status_after_the_push() -> None:
+def test_a_chosen_load_reaches_the_server_with_the_push_and_waits_for_no_status() -> None:
     pod = _pod("a")
-    pod.tell_load(-100, START + 2.4)
-    # The status at START + 2.5 leaves before the operator's word arrives at START + 2.6.
-    assert pod.shown_load(START + 4.9) == 0
-    assert pod.shown_load(START + 5.0) == -100
+    pod.tell_load(-100, START)
+    assert pod.shown_load(START + 0.1) == 0
+    pod.tell_load(-50, START + 0.1)
+    assert pod.shown_load(START + 0.2) == 0
+    pod.tell_load(-50, START + 0.25)
+    assert pod.shown_load(START + 0.31) == -50
 
 
 def test_a_worker_that_was_full_is_known_to_have_room_at_once_when_it_says_so() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 1.0
+_LEAST_WAIT_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class GiveUp:
 def plan_hold(waited_seconds: float, hold_seconds: float) -> Retry | GiveUp:
     """Return whether to ask for a slot again; the last try comes at the very end of the hold."""
     left = hold_seconds - max(0.0, waited_seconds)
-    if left <= 0:
+    # What is left of a sum of waits by rounding is no time to wait.
+    if left < _LEAST_WAIT_SECONDS:
         return GiveUp()
     # In a fleet of 600 calls of six minutes a slot becomes free every 0.6 s.
     wait = FIRST_WAIT_SECONDS if waited_seconds < 2 * LONGEST_WAIT_SECONDS else LONGEST_WAIT_SECONDS

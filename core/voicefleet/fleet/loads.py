@@ -49,8 +49,9 @@ def _shared(wanted: Wanted, groups: dict[str, list[Worker]], now: datetime) -> d
     packed = {revision: _packed(wanted, group, now) for revision, group in groups.items()}
     if len(packed) == 1:
         return packed[wanted.target]
+    full = {w.pod.ref.uid for group in groups.values() for w in group if not w.free_slots(now)}
     target, stable = (packed[revision] for revision in wanted.active)
-    weights = (_weight(target), _weight(stable))
+    weights = (_weight(target, full), _weight(stable, full))
     share = wanted.share_percent / 100
     if not all(weights) or not 0 < share < 1:
         return {**target, **stable}
@@ -67,8 +68,10 @@ def _packed(wanted: Wanted, group: list[Worker], now: datetime) -> dict[str, flo
     return plan_loads(loads, wanted.lessons, now.timestamp()) if wanted.lessons else {}
 
 
-def _weight(loads: dict[str, float]) -> float:
-    return sum(1 - load for load in loads.values())
+def _weight(loads: dict[str, float], full: set[str]) -> float:
+    """Return what a group weighs in the server's draw; while all of it is full, what its next free slot will weigh."""
+    with_room = sum(1 - load for uid, load in loads.items() if uid not in full)
+    return with_room or max((1 - load for load in loads.values()), default=0.0)
 
 
 def _scaled(loads: dict[str, float], factor: float) -> dict[str, float]:
