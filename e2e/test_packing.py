@@ -30,6 +30,7 @@ from e2e.test_worker_conversation import (
     watched,
     write_files,
 )
+from voicefleet.autoscaling.packing import GRADES
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -99,6 +100,18 @@ class Fleet:
             await self.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
         await self.wait_until_empty()
 
+    async def hang_up_one_on(self, number: int) -> None:
+        """End calls from outside until one has ended on this worker."""
+        before = self.held()
+        async with asyncio.timeout(EMPTY_AFTER_SECONDS):
+            while self.held()[number] == before[number]:
+                there = sum(self.held())
+                await self.livekit.room.delete_room(api.DeleteRoomRequest(room=self.rooms.pop(0)))
+                while sum(self.held()) == there:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        # By then LiveKit must know.
+        await asyncio.sleep(0.2)
+
     async def wait_until_empty(self) -> None:
         async with asyncio.timeout(EMPTY_AFTER_SECONDS):
             while any(self.held()):  # noqa: ASYNC110
@@ -149,7 +162,7 @@ async def fleet(bench: Bench, workers: list[Worker]) -> AsyncIterator[Fleet]:
 @pytest.mark.parametrize("workers", [3], indirect=True)
 async def test_calls_go_where_the_loads_say(fleet: Fleet) -> None:
     preferred, second, third = range(3)
-    for number, load in ((second, 0), (third, 0), (preferred, -1000)):
+    for number, load in ((second, 0), (third, 0), (preferred, GRADES[0])):
         said = await fleet.order(number, "/v1/load", {"load": load})
         assert (said["askedLoad"], said["reportedLoad"]) == (load, load or -1e-6)
 
@@ -161,6 +174,10 @@ async def test_calls_go_where_the_loads_say(fleet: Fleet) -> None:
         await fleet.dispatch(1)
     assert fleet.held()[preferred] == SLOTS
     assert (await fleet.dispatch(6))[preferred] == 0
+
+    # Nobody tells it anything: it is still the first, and says itself that it has room.
+    await fleet.hang_up_one_on(preferred)
+    assert (await fleet.dispatch(1))[preferred] == 1
 
     await fleet.order(second, "/v1/cordon")
     assert await fleet.dispatch(3) == [0, 0, 3]

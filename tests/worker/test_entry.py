@@ -57,6 +57,9 @@ class Job:
     def add_shutdown_callback(self, callback: Callable[[str], Any]) -> None:
         self.farewells.append(callback)
 
+    async def connect(self) -> None:
+        await self.livekit_answers.wait()
+
     async def delete_room(self) -> None:
         await self.livekit_answers.wait()
         self.told.append("room deleted")
@@ -160,6 +163,18 @@ async def test_a_room_that_cannot_be_entered_is_left_alone(settings: Settings, m
         await entry.entrypoint(cast("JobContext", job))
 
     assert job.told == []
+
+
+async def test_a_livekit_that_never_lets_the_agent_in_does_not_keep_its_slot(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry, "CONNECT_SECONDS", 0.02)
+    job = Job(settings)
+    job.livekit_answers.clear()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(rtc.ConnectError, match=r"0\.02 s"):
+            await call_of(job, settings)._connect()
 
 
 class Line(Reporter):

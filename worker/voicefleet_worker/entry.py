@@ -28,6 +28,8 @@ logger = logging.getLogger("voicefleet.call")
 
 # An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
 CALLER_WAIT_SECONDS = 180.0
+# Whoever has waited longer than this for the agent has hung up.
+CONNECT_SECONDS = 30.0
 # A browser whose network changed takes seconds to join anew, and counts as gone meanwhile.
 RETURN_SECONDS = 10.0
 HANG_UP_SECONDS = 10.0
@@ -127,7 +129,7 @@ class Call:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
         self.session.on("close", self._on_close)
         report_on(self.session, self.reporter)
-        await self.ctx.connect()
+        await self._connect()
         agent = Agent(instructions=fill(self.plan.instructions, self.values))
         await self.session.start(
             agent,
@@ -147,6 +149,14 @@ class Call:
             self._answered_seconds = time.monotonic()
             self._later(self._end_when_too_long())
             self._greet()
+
+    async def _connect(self) -> None:
+        """Join the room; a job that waits for ever would keep its slot for ever."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self.ctx.connect()
+        except TimeoutError as error:
+            raise rtc.ConnectError(f"the room could not be joined within {CONNECT_SECONDS:g} s") from error
 
     async def _await_caller(self) -> rtc.RemoteParticipant | None:
         try:
