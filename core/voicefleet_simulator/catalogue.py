@@ -10,6 +10,7 @@ from voicefleet_simulator.baselines.deployment import StaticPeak
 from voicefleet_simulator.baselines.erlang_b import ErlangB
 from voicefleet_simulator.baselines.hpa import Hpa, by_calls_per_pod, by_total
 from voicefleet_simulator.baselines.knative import Kpa
+from voicefleet_simulator.baselines.predictive import Predictive
 from voicefleet_simulator.dispatch import Dispatch
 from voicefleet_simulator.ours import Voicefleet
 from voicefleet_simulator.policy import Policy
@@ -117,6 +118,12 @@ def _others() -> Iterator[Contender]:
         Dispatch.BEST_FIT,
         "Erlang-B on the offered load one start-up ahead",
         lambda world, _: ErlangB(world),
+    )
+    yield Contender(
+        "aws-predictive",
+        Dispatch.LIVEKIT,
+        "AWS predictive scaling beside an HPA on CPU at 50 %; from the second day of a trace on",
+        lambda world, _: Predictive(50 / 100 / CPU_AT_FULL * world.slots),
     )
     yield Contender(
         "static-peak",

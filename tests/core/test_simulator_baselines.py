@@ -10,6 +10,7 @@ from voicefleet_simulator.baselines.deployment import StaticPeak, pick_victims
 from voicefleet_simulator.baselines.erlang_b import ErlangB
 from voicefleet_simulator.baselines.hpa import Hpa, Recommendation, by_calls_per_pod, by_total
 from voicefleet_simulator.baselines.knative import Kpa
+from voicefleet_simulator.baselines.predictive import Predictive
 from voicefleet_simulator.pod import Pod
 from voicefleet_simulator.policy import Policy
 from voicefleet_simulator.world import World
@@ -230,3 +231,18 @@ def test_erlang_b_asks_for_more_than_the_load_and_deletes_only_idle_workers() ->
     for now in range(1200, 4000, 5):
         policy.act(bench, now)
     assert len(bench.pods) == 6
+
+
+def test_a_forecast_has_the_workers_of_the_same_hour_five_minutes_early_and_only_from_the_second_day_on() -> None:
+    bench, policy = _bench([0]), Predictive(8)
+    # 80 calls from eight to nine, else none, whoever holds them.
+    seconds = {8: 80 * 3600.0}
+    total = 0.0
+    for hour in range(25):
+        bench.call_seconds = lambda _, total=total: total  # type: ignore[method-assign]
+        assert bench.after(policy, hour * 3600.0) == 1
+        total += seconds.get(hour, 0.0)
+
+    assert bench.after(policy, 86_400 + 8 * 3600 - 301) == 1
+    assert bench.after(policy, 86_400 + 8 * 3600 - 300) == 10
+    assert bench.after(policy, 86_400 + 9 * 3600 - 1) == 10
