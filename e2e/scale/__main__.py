@@ -20,7 +20,7 @@ from e2e.scale.stage import Stage, bench_for_scale, set_stage
 
 _EPILOG = """\
 measurements:
-  many    1,000 agents x 10 pods against 1,000 Deployments x 10; then the operator is killed and started
+  many    1,000 agents x 10 pods against 1,000 Deployments x 10; then the operator is killed, stopped, and started
   stream  one agent, 1,000 workers, 200 changes a second
   apply   20 applies a second: how soon each has its first pod
   shrink  500 idle workers of 1,000 leave, 500 hold a call each

@@ -32,6 +32,10 @@ class AgentMemory:
     pool: Kept[object] = field(default_factory=Kept)
     rendered: Kept[object] = field(default_factory=Kept)
 
+    def begin_to_decide(self) -> None:
+        """Count from now on: what was counted before is in the status, by whoever decided then."""
+        self.ledger.close_look({}, ())
+
     def note_tallies(self, fleet: Fleet) -> None:
         """Write down what the workers counted since they last spoke."""
         for worker in fleet:

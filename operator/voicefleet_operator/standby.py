@@ -1,6 +1,7 @@
-"""What a process does with news while it does not lead: it hears the workers, and decides nothing.
+"""What a process does with news while it does not lead: it observes, hears the workers, and decides nothing.
 
-Whoever begins to dial ten thousand of them when it is to lead keeps callers waiting for as long as that takes.
+Whoever begins to dial ten thousand of them when it is to lead keeps callers waiting for as long as that takes, and
+knows nothing of how long calls last and how many come.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from voicefleet_operator.handlers.observing import follow_workers
+from voicefleet_operator.handlers.voiceagent import look_at_voice_agent
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -37,6 +39,8 @@ class Standby:
     async def hand_over(self) -> None:
         """Have every worker heard, and everything looked at by whoever decides from now on."""
         await self._end()
+        for memory in self._ports.memories.values():
+            memory.begin_to_decide()
         for body in self._ports.cache.agents:
             key = _key("VoiceAgent", body["metadata"])
             follow_workers(self._ports, key)
@@ -49,7 +53,7 @@ class Standby:
             key = await self._queue.get()
             try:
                 if key.kind == "VoiceAgent":
-                    follow_workers(self._ports, key)
+                    await look_at_voice_agent(key, self._ports)
             except Exception:
                 # One object that nobody expected must not end the hearing of all others.
                 logger.exception("looking on failed", extra={"namespace": key.namespace, "object": key.name})

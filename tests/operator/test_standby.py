@@ -6,10 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
+from tests.support.fleet import heard, state
 from tests.support.manifests import minimal
+from voicefleet.fleet import Fleet
+from voicefleet.wire import Tally
 from voicefleet_operator import standby as module
-from voicefleet_operator.handlers.observing import follow_workers
+from voicefleet_operator.handlers.voiceagent import look_at_voice_agent
 from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
+from voicefleet_operator.memory import AgentMemory
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.standby import Standby
@@ -84,15 +88,54 @@ async def test_a_worker_that_came_with_the_lead_is_heard_as_well(world: World) -
     assert world.heard(DESK) == {"desk-r-0"}
 
 
+async def test_what_was_heard_while_standing_by_is_known_to_whoever_leads(world: World) -> None:
+    world.workers.states["uid-desk-r-0"] = state(calls=3)
+    async with world.standby.kept():
+        world.queue.add(world.agent())
+        await until(lambda: DESK in world.ports.memories and world.ports.memories[DESK].fleet.calls_known)
+
+        await world.standby.hand_over()
+
+    assert world.ports.memories[DESK].fleet.calls_known == 3
+
+
+async def test_what_workers_counted_before_the_lead_is_counted_no_second_time(world: World) -> None:
+    memory = world.ports.memories[DESK] = AgentMemory("uid-desk")
+
+    def count(calls: int) -> None:
+        memory.note_tallies(Fleet((heard("desk-r-0", state(tally=Tally(calls_ended=calls))),)))
+
+    count(5)
+    count(9)
+    await world.standby.hand_over()
+    assert memory.ledger.since_look() == {}
+
+    count(10)
+    assert memory.ledger.since_look()["r"].calls_ended == 1
+
+
+async def test_an_agent_that_is_gone_is_forgotten(world: World) -> None:
+    async with world.standby.kept():
+        world.queue.add(world.agent())
+        await until(lambda: DESK in world.ports.memories)
+        agent = world.ports.cache.agents.get("voice", "desk")
+        assert agent is not None
+        world.ports.cache.observe(VOICE_AGENTS, agent, gone=True)
+        world.queue.add(DESK)
+        await until(lambda: DESK not in world.ports.memories)
+
+    assert world.heard(DESK) == set()
+
+
 async def test_an_object_that_nobody_expected_does_not_end_the_hearing_of_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def follow(ports: Ports, key: Key) -> object:
+    async def look(key: Key, ports: Ports) -> None:
         if key.name == "odd":
             raise KeyError("metadata")
-        return follow_workers(ports, key)
+        await look_at_voice_agent(key, ports)
 
-    monkeypatch.setattr(module, "follow_workers", follow)
+    monkeypatch.setattr(module, "look_at_voice_agent", look)
     async with world.standby.kept():
         world.queue.add(world.agent("odd"))
         world.queue.add(world.agent())

@@ -43,6 +43,19 @@ async def reconcile_voice_agent(key: Key, ports: Ports) -> timedelta | None:
     return await _reconcile(ports, key, body, agent)
 
 
+async def look_at_voice_agent(key: Key, ports: Ports) -> None:
+    """Take in what is to be seen of one agent, and decide nothing about it."""
+    body = ports.cache.agents.get(key.namespace, key.name)
+    if body is None:
+        _forget(ports, key)
+        return
+    agent = parse_agent(memory_of(ports, key, body), body)
+    if isinstance(agent, Refused):
+        follow_workers(ports, key)
+    else:
+        await observe_agent(ports, key, agent, body)
+
+
 async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> timedelta | None:
     memory = memory_of(ports, key, body)
     seen = await observe_agent(ports, key, agent, body)
