@@ -30,6 +30,7 @@ def test_the_chart_installs_upgrades_and_leaves(bench: Bench, namespace: str) ->
         bench.kubectl("delete", kind, "--all", "-n", namespace)
     for kind in ("clusterrole", "clusterrolebinding"):
         bench.kubectl("delete", kind, f"{namespace}-voicefleet")
+    bench.kubectl("delete", "flowschema", f"{namespace}-voicefleet-election")
 
     bench.helm("install", *release)
     bench.kubectl("rollout", "status", "deployment/voicefleet", "-n", namespace, "--timeout=30s")

@@ -167,12 +167,13 @@ async def test_cartesia_speaks_words_and_says_when(providers: Providers) -> None
 async def test_deepgram_speaks_words(providers: Providers, rate_hz: int) -> None:
     speaker = deepgram.TTS(base_url=providers.deepgram_speak_url, api_key=KEY, sample_rate=rate_hz)
 
-    streamed, at_once = await say(speaker, HOURS), await say_at_once(speaker, HOURS)
+    # At 8 kHz a short sentence hangs on one word, which the recogniser hears otherwise on another processor.
+    streamed, at_once = await say(speaker, BOOKING), await say_at_once(speaker, BOOKING)
     await speaker.aclose()
 
     assert streamed[0].sample_rate == rate_hz
     assert sum(frame.duration for frame in streamed) == pytest.approx(sum(frame.duration for frame in at_once), abs=0.1)
-    assert word_overlap(HOURS, await understand(streamed)) >= 0.8
+    assert word_overlap(BOOKING, await understand(streamed)) >= 0.8
 
 
 async def test_cartesia_speaks_at_once(providers: Providers) -> None:

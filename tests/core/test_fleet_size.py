@@ -25,8 +25,8 @@ class Case:
 
 CASES = (
     Case("no call, the minimum stays", (), (1, "Demand"), (("warmFloorSlots", 0),)),
-    Case("nine calls and two warm slots fill one worker", (9,), (1, "Demand")),
-    Case("ten calls and two warm slots need a second", (10,), (2, "Demand")),
+    Case("ten calls and two warm slots fill one worker", (10,), (1, "Demand")),
+    Case("eleven calls and two warm slots need a second", (11,), (2, "Demand")),
     Case("calls are counted over all workers", (12, 11), (3, "Demand")),
     Case("the maximum binds", (12, 12, 12), (3, "Max"), (("max", 3),)),
     Case("the minimum binds", (1,), (4, "Min"), (("min", 4),)),
