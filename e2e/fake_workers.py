@@ -3,7 +3,7 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import cast
+from typing import Any, cast
 
 CONTROL_PORT = 8081
 
@@ -16,6 +16,8 @@ class FakeWorker:
         self.cordoned = False
         self.asked_load: float | None = None
         self.quiet = False
+        self.waiting: dict[str, int] = {}
+        """Callers who found no slot, by the agent that they ask for."""
         self.token = token
         self.closed = threading.Event()
         self._revision = revision
@@ -29,6 +31,14 @@ class FakeWorker:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def look(self, order: dict[str, Any]) -> bytes:
+        """Give as many callers a slot here as there is room for."""
+        waiting = self.waiting.get(order["agent"], 0)
+        served = min(waiting, order["room"])
+        self.waiting[order["agent"]] = waiting - served
+        self.calls += served
+        return json.dumps({"waiting": waiting - served, "dispatched": served, "lost": 0}).encode()
 
     def line(self) -> bytes:
         """Say how it is."""
@@ -68,8 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         worker = self._admit()
         if worker is None:
             return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/v1/load":
-            worker.asked_load = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["load"]
+            worker.asked_load = json.loads(body)["load"]
+        elif self.path == "/v1/callers":
+            self.wfile.write(worker.look(json.loads(body)))
         else:
             worker.cordoned = self.path == "/v1/cordon"
 

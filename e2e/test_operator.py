@@ -102,6 +102,25 @@ def test_calls_show_in_the_status_and_guard_the_pod(bench: Bench, fleet: Fleet) 
     wait_for(lambda: evict(bench, fleet, name) == "", "an idle pod that may go")
 
 
+def test_a_caller_who_found_no_slot_is_counted_and_gets_the_next_one(fleet: Fleet) -> None:
+    (name,) = fleet.wait_for(1)
+    fleet.serve()
+    wait_for(lambda: fleet.status().get("freeSlots") == 12, "a free worker")
+    fleet.patch({"scaling": {"min": 1, "max": 1}})
+    worker = fleet.workers[name]
+    worker.waiting = {f"{fleet.namespace}.{AGENT}": 2}
+    worker.calls = 12
+
+    wait_for(lambda: fleet.status().get("waitingCalls") == 2, "two callers in the status")
+    assert "2 waiting for a slot" in fleet.status()["summary"]
+    worker.calls = 11
+
+    wait_for(lambda: worker.calls == 12, "a caller on the slot that came free")
+    worker.calls = 10
+    wait_for(lambda: fleet.status().get("waitingCalls", 0) == 0, "nobody who waits")
+    assert (worker.calls, worker.waiting) == (11, {f"{fleet.namespace}.{AGENT}": 0})
+
+
 def evict(bench: Bench, fleet: Fleet, name: str) -> str:
     """Ask for a pod to go, without meaning it, and return what stands in the way."""
     body = {

@@ -18,6 +18,8 @@ from livekit import api
 from livekit.protocol import agent_dispatch
 
 from e2e.bench import Bench
+from e2e.caller.line import Line
+from e2e.calls import HeldCall
 from e2e.providers import Providers
 from e2e.providers.wire import HearingMode
 from e2e.test_worker_conversation import (
@@ -30,7 +32,9 @@ from e2e.test_worker_conversation import (
     watched,
     write_files,
 )
+from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.autoscaling.packing import GRADES
+from voicefleet.names import CALLERS_PATH
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,6 +79,12 @@ class Fleet:
             while sum(self.held()) < sum(before) + calls:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return [now - then for now, then in zip(self.held(), before, strict=True)]
+
+    async def look(self, *, room: int) -> dict[str, Any]:
+        """Have the first worker look for callers, as the operator would."""
+        held = [call.dispatch for states in self.states for call in states.seen[-1].sessions]
+        order = {"agent": f"e2e.{NAME}", "holdSeconds": 100, "room": room, "held": held}
+        return await self.order(0, CALLERS_PATH, order)
 
     async def _dispatch(self, room: str) -> None:
         asked = api.CreateAgentDispatchRequest(
@@ -186,6 +196,29 @@ async def test_calls_go_where_the_loads_say(fleet: Fleet) -> None:
     await fleet.order(third, "/v1/cordon")
     assert await fleet.dispatch(3) == [0, 3, 0]
     print("held:", fleet.held(), "refused:", [states.seen[-1].refused for states in fleet.states])
+
+
+@pytest.mark.parametrize("workers", [1], indirect=True)
+async def test_a_caller_who_found_no_slot_gets_the_next_one_that_comes_free(bench: Bench, fleet: Fleet) -> None:
+    await fleet.dispatch(SLOTS)
+    line = Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+    callers = [HeldCall(line, f"e2e.{NAME}") for _ in range(2)]
+    answers = [asyncio.create_task(caller.join()) for caller in callers]
+    # LiveKit asks its workers once; from then on nobody but us knows of these two.
+    await asyncio.sleep(2 * SETTLED_SECONDS)
+    full = await fleet.look(room=0)
+    assert (full["waiting"], full["dispatched"]) == (2, 0)
+
+    await fleet.hang_up_one_on(0)
+    # Two who look at once are as good as one: a caller gets one agent.
+    looks = await asyncio.gather(fleet.look(room=1), fleet.look(room=1))
+    await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED, timeout=JOINED_AFTER_SECONDS)
+
+    assert sum(look["dispatched"] for look in looks) == 1
+    assert [len(caller.agents) for caller, answer in zip(callers, answers, strict=True) if answer.done()] == [1]
+    assert (await fleet.look(room=0))["waiting"] == 1
+    for caller in callers:
+        await caller.hang_up()
 
 
 @pytest.mark.parametrize("workers", [1], indirect=True)

@@ -50,6 +50,7 @@ class Seen:
     ratio: float
     blocked: float
     cut: int
+    waited: float = 0.0
 
 
 DAYS = (
@@ -76,7 +77,9 @@ def see(task: Task) -> Seen:
     world = World(startup_seconds=day.startup_seconds, target_blocked=TARGET, seed=seed)
     contender = next(c for c in CONTENDERS if (c.name, c.dispatch) == key)
     figures = play(contender, _trace(day.scenario, day.peak, seed), world)
-    return Seen(figures.ratio or 0.0, figures.outcome.blocked_fraction, figures.outcome.cut)
+    return Seen(
+        figures.ratio or 0.0, figures.outcome.blocked_fraction, figures.outcome.cut, figures.outcome.waited_fraction
+    )
 
 
 def judge(day: Day, seen: Sequence[Seen]) -> list[str]:
@@ -101,7 +104,7 @@ def _line(label: str, seen: Sequence[Seen], verdict: str) -> str:
     ratios, blocked = [one.ratio for one in seen], [one.blocked for one in seen]
     return (
         f"{label:<44}{fmean(ratios):8.4f}{max(ratios):8.4f}{fmean(blocked):11.4%}{max(blocked):11.4%}"
-        f"{sum(one.cut for one in seen):7}  {verdict}"
+        f"{fmean(one.waited for one in seen):9.3%}{sum(one.cut for one in seen):7}  {verdict}"
     )
 
 
@@ -123,8 +126,8 @@ def main() -> int:
     arguments = parser.parse_args()
     days = [day for day in DAYS if arguments.only in str(day)]
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        print(f"{'':44}{'ratio':>16}{'blocked':>22}{'cut':>7}")
-        print(f"{'':44}{'mean':>8}{'worst':>8}{'mean':>11}{'worst':>11}")
+        print(f"{'':44}{'ratio':>16}{'blocked':>22}{'waited':>9}{'cut':>7}")
+        print(f"{'':44}{'mean':>8}{'worst':>8}{'mean':>11}{'worst':>11}{'mean':>9}")
         failed = _gate_ours(pool, days, arguments.seeds)
         if arguments.baseline_seeds:
             failed += _gate_baselines(pool, [day for day in days if _has_baselines(day)], arguments.baseline_seeds)

@@ -46,6 +46,7 @@ CORDON_PATH = "/v1/cordon"
 UNCORDON_PATH = "/v1/uncordon"
 LOAD_PATH = "/v1/load"
 DRAIN_PATH = "/v1/drain"
+CALLERS_PATH = "/v1/callers"
 HEARTBEAT_SECONDS = 5
 SILENT_AFTER_SECONDS = 15
 

@@ -19,6 +19,9 @@ _LOWEST_LOAD = -1e18
 _HIGHEST_LOAD = 1e9
 _LONGEST_AGE_SECONDS = 1e9
 
+MOST_HELD = 2000
+"""Dispatches that one order can name."""
+
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """How often something happened; JSON readers of every language keep it exact."""
 
@@ -40,6 +43,8 @@ class Session(WireModel):
     """One call on a worker; its age is all that the operator may know of it."""
 
     id: Annotated[str, Field(max_length=64)]
+    dispatch: Annotated[str, Field(max_length=64)] = ""
+    """LiveKit's id of the dispatch that it came of; old workers don't tell."""
     age_seconds: Annotated[float, Field(ge=0, le=_LONGEST_AGE_SECONDS)]
 
 
@@ -94,6 +99,30 @@ class LoadOrder(WireModel):
     """The body of an order to report a load: the lower, the more calls LiveKit sends, by weights of 1 - load."""
 
     load: Annotated[AskedLoad, Field(strict=True)]
+
+
+class CallersOrder(WireModel):
+    """The body of an order to look for callers who found no slot, and to have some of them dispatched again."""
+
+    agent: Annotated[str, Field(strict=True, min_length=1, max_length=320)]
+    """The name under which they ask for the agent, which may be another than the worker's own."""
+    hold_seconds: Annotated[int, Field(strict=True, ge=1, le=120)]
+    """Whoever has waited for longer is left alone."""
+    room: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    """Callers for whom there is a slot."""
+    held: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=MOST_HELD)] = ()
+    """Dispatches that workers have calls of; LiveKit itself may learn of them seconds later."""
+
+
+class CallersAnswer(WireModel):
+    """What a look for callers found."""
+
+    waiting: Count = 0
+    """Callers who still wait."""
+    dispatched: Count = 0
+    """Callers whom LiveKit was asked to find a worker for once more."""
+    lost: Count = 0
+    """Callers who have waited for too long since the look before."""
 
 
 def latency_class(latency_seconds: float) -> int:

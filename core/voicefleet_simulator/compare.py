@@ -47,6 +47,7 @@ def describe(figures: Figures) -> dict[str, object]:
         "pod_hours": round(outcome.pod_hours, 3),
         "ratio": None if figures.ratio is None else round(figures.ratio, 5),
         "blocked_fraction": outcome.blocked_fraction,
+        "waited_fraction": outcome.waited_fraction,
         "calls_cut": outcome.cut,
         "p99_wait_seconds": round(outcome.p99_wait_seconds, 3),
         "pods_created": outcome.pods_created,

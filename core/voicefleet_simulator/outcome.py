@@ -14,6 +14,8 @@ class Outcome:
     calls: int
     finished: int
     """Answered, and held until the people ended them."""
+    waited: int
+    """Answered, but not at once."""
     blocked: int
     cut: int
     """Answered, and ended by us."""
@@ -29,6 +31,11 @@ class Outcome:
     def blocked_fraction(self) -> float:
         """Return the share of calls that found no slot."""
         return self.blocked / self.calls if self.calls else 0.0
+
+    @property
+    def waited_fraction(self) -> float:
+        """Return the share of calls that waited for a slot, and got one."""
+        return self.waited / self.calls if self.calls else 0.0
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from random import Random
 
-from voicefleet.autoscaling.holding import GiveUp, Retry, plan_hold
+from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS
 from voicefleet_simulator.dispatch import Dispatch, build_dispatch
 from voicefleet_simulator.outcome import Outcome, Tally
 from voicefleet_simulator.pod import Pod
@@ -16,7 +16,7 @@ from voicefleet_simulator.policy import Policy
 from voicefleet_simulator.trace import Trace
 from voicefleet_simulator.world import STATUS_SECONDS, World
 
-_END, _READY, _RETRY, _KILL = range(4)
+_END, _READY, _LOOK, _KILL = range(4)
 _HURRY_SECONDS = 0.5
 _FIRST_SECONDS = 600.0
 
@@ -42,7 +42,7 @@ class Simulation:
         self._pods: list[Pod] = []
         self._ready: list[Pod] = []
         self._leaving: set[Pod] = set()
-        self._arrived_at: dict[int, float] = {}
+        self._waiting_since: dict[int, float] = {}
         self._calls_now = 0
         self._call_seconds = 0.0
         self._counted_to = 0.0
@@ -64,7 +64,7 @@ class Simulation:
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""
-        return len(self._arrived_at)
+        return len(self._waiting_since)
 
     def call_seconds(self, now: float) -> float:
         """Return the seconds of calls up to now, all added up."""
@@ -84,7 +84,7 @@ class Simulation:
             elif arrived < len(starts):
                 self._now = arrival
                 self.tally.note_arrival(arrival)
-                self._offer(arrived, arrival)
+                self._offer(arrived)
                 arrived += 1
             elif events:
                 # The day is over for the policy, not for those who still talk.
@@ -146,8 +146,8 @@ class Simulation:
 
     def _handle(self, at: float, _: int, kind: int, call: int, pod: Pod | None) -> None:
         self._now = at
-        if kind == _RETRY:
-            self._offer(call, self._arrived_at.pop(call))
+        if kind == _LOOK:
+            self._look_for_callers()
         elif pod is not None and kind == _END:
             if call in pod.calls:
                 self._end(call, pod)
@@ -160,23 +160,41 @@ class Simulation:
         elif pod is not None and pod in self._leaving:
             self._kill(pod)
 
-    def _offer(self, call: int, arrived_at: float) -> None:
+    def _offer(self, call: int) -> None:
         """Give a call to a worker, or let it wait, or lose it."""
         now = self._now
         pod = self._choose(self._ready, now)
         if pod is not None:
-            self._answer(call, pod, now - arrived_at)
+            self._answer(call, pod, 0.0)
             if self._policy.wants_to_look(now):
                 self._hurry()
             return
-        match plan_hold(now - arrived_at, self._world.hold_seconds):
-            case Retry(after_seconds):
-                self._arrived_at[call] = arrived_at
-                self._push(now + after_seconds, _RETRY, call, None)
-            case GiveUp():
-                self.tally.note_blocked(arrived_at)
-                self._policy.on_blocked(now)
+        if self._world.hold_seconds > 0:
+            if not self._waiting_since:
+                self._push(math.floor(now) + LOOK_SECONDS, _LOOK, 0, None)
+            self._waiting_since[call] = now
+        else:
+            self._lose(now)
         self._hurry()
+
+    def _look_for_callers(self) -> None:
+        """Ask again for those who have waited long enough, the oldest first, and give up who waited too long."""
+        now = self._now
+        for call, since in list(self._waiting_since.items()):
+            waited = now - since
+            if waited > self._world.hold_seconds:
+                del self._waiting_since[call]
+                self._lose(since)
+                self._hurry()
+            elif waited >= SETTLED_SECONDS and (pod := self._choose(self._ready, now)) is not None:
+                del self._waiting_since[call]
+                self._answer(call, pod, waited)
+        if self._waiting_since:
+            self._push(now + LOOK_SECONDS, _LOOK, 0, None)
+
+    def _lose(self, arrived_at: float) -> None:
+        self.tally.note_blocked(arrived_at)
+        self._policy.on_blocked(self._now)
 
     def _answer(self, call: int, pod: Pod, waited: float) -> None:
         self.tally.answered += 1
@@ -219,6 +237,7 @@ class Simulation:
         return Outcome(
             calls=len(self._trace.starts),
             finished=self.tally.finished,
+            waited=len(self.tally.waits),
             blocked=self.tally.blocked,
             cut=self.tally.cut,
             pod_hours=self._billed_seconds / 3600,

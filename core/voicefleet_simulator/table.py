@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from voicefleet_simulator.compare import Figures
 from voicefleet_simulator.trace import Trace
 
-_HEAD = ("policy", "dispatch", "pod-hours", "x bound", "blocked", "calls cut", "p99 wait", "pods created")
+_HEAD = ("policy", "dispatch", "pod-hours", "x bound", "blocked", "waited", "calls cut", "p99 wait", "pods created")
 
 
 def render_table(trace: Trace, least: float, played: Sequence[Figures]) -> str:
@@ -28,6 +28,7 @@ def _row(figures: Figures) -> tuple[str, ...]:
         f"{outcome.pod_hours:,.1f}",
         "-" if figures.ratio is None else f"{figures.ratio:.3f}",
         f"{outcome.blocked_fraction:.4%}",
+        f"{outcome.waited_fraction:.3%}",
         f"{outcome.cut:,}",
         f"{outcome.p99_wait_seconds:.1f} s",
         f"{outcome.pods_created:,}",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from voicefleet.api.voiceagent.scaling import Scaling
+
 # Out of reach: no real fleet has as many.
 NO_LIMIT = 100_000
 
@@ -14,7 +16,7 @@ class World:
     startup_seconds: float = 45.0
     startup_sigma: float = 0.2
     """Spread of the start-ups: the standard deviation of their logarithm."""
-    hold_seconds: float = 0.0
+    hold_seconds: float = float(Scaling().hold_seconds)
     """How long a call that found no slot is tried again before it counts as blocked."""
     target_blocked: float = 0.001
     max_workers: int = NO_LIMIT

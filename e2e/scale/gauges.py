@@ -29,15 +29,20 @@ class Gauges:
     @property
     def writes(self) -> float:
         """Count the requests that change something, but for the lease."""
-        return sum(
-            value
+        return sum(self.writes_by_kind.values())
+
+    @property
+    def writes_by_kind(self) -> dict[str, float]:
+        """Count them by method, kind of object and answer."""
+        return {
+            f"{labels['method']} {labels['resource']} {labels['status']}": value
             for sample, labels, value in self.samples
             if sample == f"{_PREFIX}api_requests_total"
             and labels["method"] in _WRITES
             and labels["resource"] != "leases"
             # A Secret that is there already is not written again.
             and labels["status"] != "409"
-        )
+        }
 
     @property
     def turns(self) -> float:

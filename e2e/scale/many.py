@@ -151,6 +151,8 @@ async def _restart(
     first = await stage.gauges()
     await asyncio.sleep(quiet_seconds)
     last = await stage.gauges()
+    if last.writes_by_kind:
+        stage.tell(f"{name}: wrote {last.writes_by_kind}")
     changed = sum(
         before != after for before, after in zip(versions, [await stage.client.versions(p) for p in paths], strict=True)
     )

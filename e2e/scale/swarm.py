@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
-from voicefleet.names import CONTROL_PORT, CORDON_PATH, HEARTBEAT_SECONDS, LOAD_PATH, STATE_PATH
+from voicefleet.names import CALLERS_PATH, CONTROL_PORT, CORDON_PATH, HEARTBEAT_SECONDS, LOAD_PATH, STATE_PATH
 from voicefleet.wire import LoadOrder
 
 _STEPS = 100
@@ -72,7 +72,7 @@ class Member:
         """Obey."""
         if path == LOAD_PATH:
             self.load = LoadOrder.model_validate_json(body).load
-        else:
+        elif path != CALLERS_PATH:
             self.cordoned = path == CORDON_PATH
         self.was_busy_when_asked = self.was_busy_when_asked or (self.cordoned and bool(self.calls))
         self.tell()

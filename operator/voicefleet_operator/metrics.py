@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from voicefleet.wire import CallersAnswer
 from voicefleet_operator.workqueue import Key
 
 _DELAY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
@@ -65,9 +66,7 @@ class Metrics:
             ["method", "resource", "status"],
             registry=self.registry,
         )
-        self.queue_depth = Gauge(
-            "voicefleet_operator_queue_depth", "Keys that wait to be reconciled.", registry=self.registry
-        )
+        self.queue_depth = _gauge(self.registry, "queue_depth", "Keys that wait to be reconciled.")
         self.cached = Gauge(
             "voicefleet_operator_cached_objects", "Objects in the cache.", ["resource"], registry=self.registry
         )
@@ -77,14 +76,27 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
-        self.streams = Gauge(
-            "voicefleet_operator_worker_streams", "Workers whose state is being heard.", registry=self.registry
-        )
+        self.streams = _gauge(self.registry, "worker_streams", "Workers whose state is being heard.")
         self.loop_lag = _delay(self.registry, "loop_lag", "How late the event loop's beat came.")
-        self.leader = Gauge("voicefleet_operator_leader", "1 while this process leads.", registry=self.registry)
+        self.leader = _gauge(self.registry, "leader", "1 while this process leads.")
+        self._callers = _waiting_callers(self.registry)
         words = "Time from a worker's word that changed something to the decision that knows of it."
         self.delays = DecisionDelays(_delay(self.registry, "decision_delay", words))
+
+    def count_callers(self, answer: CallersAnswer) -> None:
+        """Count what a look for callers found."""
+        self._callers.labels("dispatched").inc(answer.dispatched)
+        self._callers.labels("lost").inc(answer.lost)
+
+
+def _gauge(registry: CollectorRegistry, name: str, words: str) -> Gauge:
+    return Gauge(f"voicefleet_operator_{name}", words, registry=registry)
 
 
 def _delay(registry: CollectorRegistry, name: str, words: str) -> Histogram:
     return Histogram(f"voicefleet_operator_{name}_seconds", words, buckets=_DELAY_BUCKETS, registry=registry)
+
+
+def _waiting_callers(registry: CollectorRegistry) -> Counter:
+    words = "Callers who found no free slot, by what became of them: dispatched again, or lost."
+    return Counter("voicefleet_operator_waiting_callers", words, ["outcome"], registry=registry)

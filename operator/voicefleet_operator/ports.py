@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from voicefleet.fleet import Heard, Mark, PodRef
+from voicefleet.fleet.callers import LookForCallers
 from voicefleet.manifests import Manifest
 from voicefleet.report.events import Note
+from voicefleet.wire import CallersAnswer
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import Body, ResourceType
 from voicefleet_operator.memory import AgentMemory
@@ -104,6 +106,9 @@ class Workers(Protocol):
 
     async def report_load(self, uid: str, load: float) -> None:
         """Tell a worker which load to report to LiveKit while it is open."""
+
+    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
+        """Have a worker dispatch callers again who found no slot; return what it found, if it answers."""
 
 
 @dataclass(frozen=True, slots=True)

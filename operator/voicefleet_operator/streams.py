@@ -9,15 +9,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-import aiohttp
 from pydantic import ValidationError
 
 from voicefleet.fleet import Heard
-from voicefleet.names import CONTROL_PORT, CORDON_PATH, LOAD_PATH, SILENT_AFTER_SECONDS, STATE_PATH, UNCORDON_PATH
-from voicefleet.wire import LoadOrder, WorkerState
+from voicefleet.fleet.callers import LookForCallers
+from voicefleet.names import (
+    CALLERS_PATH,
+    CONTROL_PORT,
+    CORDON_PATH,
+    LOAD_PATH,
+    SILENT_AFTER_SECONDS,
+    STATE_PATH,
+    UNCORDON_PATH,
+)
+from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder, WorkerState
+from voicefleet_operator.commands import Commands, headers_for, host_of
 from voicefleet_operator.lines import LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
@@ -26,14 +34,12 @@ from voicefleet_operator.workqueue import Key, WorkQueue
 logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 3.0
-_COMMAND_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 # A stream that lasted as long as this was a good one, and is dialed again at once.
 _GOOD_SECONDS = 10.0
 # A new leader has thousands to dial: one after another they answer, all at once they time out.
 _DIALS_AT_ONCE = 64
-_LONGEST_ANSWER = 65_536
 _COMPLAINTS_PER_LINE = 3
 
 
@@ -74,9 +80,7 @@ class WorkerStreams:
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self._closed = False
-        # A connection that is kept would lead to whoever had the address before.
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        self._commands = Commands()
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Hear these workers of an agent, and no others."""
@@ -117,6 +121,19 @@ class WorkerStreams:
         """Tell a worker which load to report to LiveKit while it is open."""
         await self._tell(uid, LOAD_PATH, LoadOrder(load=load).model_dump_json())
 
+    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
+        """Have a worker dispatch callers again who found no slot; return what it found, if it answers."""
+        line = self._lines.get(look.pod.uid)
+        if line is None:
+            return None
+        order = CallersOrder(agent=look.agent, hold_seconds=look.hold_seconds, room=look.room, held=look.held)
+        text = await self._ask(line, CALLERS_PATH, order.model_dump_json(by_alias=True))
+        with suppress(ValidationError):
+            answer = CallersAnswer.model_validate_json(text or b"")
+            self._metrics.count_callers(answer)
+            return answer
+        return None
+
     async def settle(self, within_seconds: float) -> None:
         """Wait until each worker was heard or did not answer, so that a new leader does not decide blindly."""
         deadline = asyncio.get_running_loop().time() + within_seconds
@@ -132,7 +149,7 @@ class WorkerStreams:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._session.close()
+        await self._commands.aclose()
 
     def _drop(self, uid: str) -> None:
         line = self._lines.pop(uid)
@@ -200,27 +217,11 @@ class WorkerStreams:
             self._queue.add(line.key)
 
     async def _tell(self, uid: str, path: str, body: str | None = None) -> None:
-        line = self._lines.get(uid)
-        if line is None or self._closed:
-            return
-        timeout = aiohttp.ClientTimeout(total=_COMMAND_SECONDS)
-        try:
-            async with self._session.post(
-                _url(line.address, path),
-                data=body,
-                headers=_headers(line.address),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                _expect_success(response)
-                answer = await response.content.read(_LONGEST_ANSWER)
+        if (line := self._lines.get(uid)) and (answer := await self._ask(line, path, body)):
             self._hear_answer(line, answer)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Nothing is taken for granted: only the worker's own state says that it is cordoned.
-            logger.warning(
-                "a worker does not take a command",
-                extra={"pod": line.address.pod, "path": path, "error": type(error).__name__},
-            )
+
+    async def _ask(self, line: _Line, path: str, body: str | None) -> bytes | None:
+        return None if self._closed else await self._commands.give(line.address, path, body)
 
     def _hear_answer(self, line: _Line, answer: bytes) -> None:
         """Take in the state that a worker answers a command with, which what is still on its way does not undo."""
@@ -248,31 +249,12 @@ def _complain(line: _Line, words: str, **fields: object) -> None:
 
 def _request(address: Address) -> bytes:
     """Return the request for a worker's state; a token is hexadecimal, and a host an address, so neither breaks it."""
-    head = {"Host": f"{_host(address)}:{CONTROL_PORT}", **_headers(address), "Connection": "close"}
+    head = {"Host": f"{host_of(address)}:{CONTROL_PORT}", **headers_for(address), "Connection": "close"}
     lines = [f"GET {STATE_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
     return "\r\n".join(lines).encode()
-
-
-def _expect_success(response: aiohttp.ClientResponse) -> None:
-    response.raise_for_status()
-    if response.status != HTTPStatus.OK:
-        # A worker sends nobody elsewhere, and we would not go.
-        raise aiohttp.ClientPayloadError(f"status {response.status}")
 
 
 def _essence(state: WorkerState) -> tuple[Any, ...]:
     """Return what decisions hang on; ages and the sequence change all the time."""
     sessions = len(state.sessions)
     return (state.revision, state.slots, sessions, state.registered, state.cordoned, state.draining)
-
-
-def _url(address: Address, path: str) -> str:
-    return f"http://{_host(address)}:{CONTROL_PORT}{path}"
-
-
-def _host(address: Address) -> str:
-    return f"[{address.host}]" if ":" in address.host else address.host
-
-
-def _headers(address: Address) -> dict[str, str]:
-    return {"Authorization": f"Bearer {address.token}"}

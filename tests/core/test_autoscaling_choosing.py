@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from tests.core.test_autoscaling_size import NOW, lessons, worker
 from voicefleet.autoscaling.choosing import choose
-from voicefleet.autoscaling.holding import GiveUp, Retry, plan_hold
 from voicefleet.autoscaling.load import Size, Standing, WorkerLoad
 from voicefleet.autoscaling.packing import GRADES, REST, plan_loads
 
@@ -153,18 +152,3 @@ def test_every_open_worker_gets_a_load_and_none_above_zero(fleet: list[WorkerLoa
 
     assert set(loads) == {each.name for each in fleet if each.standing is OPEN}
     assert all(load <= 0 for load in loads.values())
-
-
-def test_a_call_is_tried_again_until_its_time_is_over_and_once_at_the_end() -> None:
-    tries, waited = [], 0.0
-    while isinstance(answer := plan_hold(waited, 3.2), Retry):
-        waited += answer.after_seconds
-        tries.append(round(waited, 2))
-
-    assert tries == [0.5, 1.0, 1.5, 2.0, 3.0, 3.2]
-    assert plan_hold(0, 0) == GiveUp()
-
-
-def test_what_rounding_leaves_of_a_hold_is_no_time_to_wait() -> None:
-    # On a clock that has run for a day a wait of 1e-15 s does not move it, and the next try would be this one again.
-    assert plan_hold(2.9999999999, 3.0) == GiveUp()

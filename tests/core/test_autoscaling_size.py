@@ -26,6 +26,7 @@ NOW = 100_000.0
 RULES = Rules(slots_per_worker=12, min_workers=1, max_workers=10_000)
 STARTUP = Startup(mean=45, q95=63, q99=72)
 NOTHING = Outlook()
+WATCHED = Outlook(watched=True)
 
 
 def lessons(per_second: float = 0.5, *, headroom: float = 2.75, mean: float = 360) -> Lessons:
@@ -194,8 +195,16 @@ def test_known_calls_that_stop_within_the_lead_are_sized_for_their_end() -> None
 def test_a_waiting_call_wakes_a_fleet_that_sleeps() -> None:
     sleeps = replace(RULES, min_workers=0, scale_to_zero=True)
 
-    assert size([], sleeps, quiet(90_000)).desired == 0
-    assert size([], sleeps, quiet(90_000), Outlook(waiting=1)).desired == 1
+    assert size([], sleeps, quiet(90_000), WATCHED).desired == 0
+    assert size([], sleeps, quiet(90_000), replace(WATCHED, waiting=1)).desired == 1
+
+
+def test_a_fleet_that_nobody_would_wake_keeps_a_worker_and_says_why() -> None:
+    sleeps = replace(RULES, min_workers=0, scale_to_zero=True, warm_slots=0)
+    planned = size([worker("a")], sleeps, quiet(900_000))
+
+    assert planned.desired == 1
+    assert "no other agent of the pool" in " ".join(planned.reasons)
 
 
 @pytest.mark.parametrize(
@@ -213,16 +222,17 @@ def test_the_last_worker_leaves_when_nobody_is_expected_or_can_wait(
 ) -> None:
     rules = replace(RULES, min_workers=0, scale_to_zero=True, hold_seconds=hold_seconds, warm_slots=2)
 
-    assert size([worker("a")], rules, quiet(silent_seconds)).desired == desired
+    assert size([worker("a")], rules, quiet(silent_seconds), WATCHED).desired == desired
 
 
 @pytest.mark.parametrize(
     ("fleet", "outlook"),
     [
-        ([worker("a", 1)], NOTHING),
-        ([worker("a", known=False)], NOTHING),
-        ([worker("a")], Outlook(floors=(Floor("lunch", workers=1),))),
-        ([worker("a")], Outlook(known_calls=(KnownCalls(NOW + 30, 60, 5),))),
+        ([worker("a", 1)], WATCHED),
+        ([worker("a", known=False)], WATCHED),
+        ([worker("a")], replace(WATCHED, floors=(Floor("lunch", workers=1),))),
+        ([worker("a")], replace(WATCHED, known_calls=(KnownCalls(NOW + 30, 60, 5),))),
+        ([worker("a")], NOTHING),
     ],
 )
 def test_a_fleet_does_not_sleep_while_something_speaks_against_it(fleet: list[WorkerLoad], outlook: Outlook) -> None:

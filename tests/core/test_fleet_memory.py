@@ -12,7 +12,7 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.fleet import Fleet, Heard, Worker
 from voicefleet.fleet.memory import FleetMemory
-from voicefleet.wire import Session
+from voicefleet.wire import CallersAnswer, Session
 
 
 def spec(**scaling: object) -> VoiceAgentSpec:
@@ -101,7 +101,7 @@ def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
 
 
 def test_a_refusal_while_nobody_had_room_is_a_lost_call() -> None:
-    telling = Telling()
+    telling = Telling(holdSeconds=0)
     telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
     telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
 
@@ -109,7 +109,7 @@ def test_a_refusal_while_nobody_had_room_is_a_lost_call() -> None:
 
 
 def test_a_refusal_while_somebody_had_room_is_none() -> None:
-    telling = Telling()
+    telling = Telling(holdSeconds=0)
     telling.holds(0, 500.0, refused=0)
     telling.holds(1, 501.0, refused=2)
 
@@ -117,11 +117,34 @@ def test_a_refusal_while_somebody_had_room_is_none() -> None:
 
 
 def test_a_counter_that_begins_anew_refused_nobody() -> None:
-    telling = Telling()
+    telling = Telling(holdSeconds=0)
     telling.holds(0, *(500.0 + age for age in range(12)), refused=0, instance="a")
     telling.holds(1, *(501.0 + age for age in range(12)), refused=2, instance="b")
 
     assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
+
+
+def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> None:
+    telling = Telling()
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
+    before = telling.memory.lessons(telling.now).headroom
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+    assert telling.memory.lessons(telling.now).headroom == before
+
+    telling.memory.looked(CallersAnswer(waiting=1, dispatched=1, lost=2), telling.now)
+
+    assert telling.memory.lessons(telling.now).headroom > before
+    assert telling.memory.callers.waiting_at(telling.now) == 1
+
+
+def test_a_fleet_without_room_is_remembered_as_short() -> None:
+    telling = Telling()
+    telling.holds(0)
+    assert telling.memory.callers.short_at is None
+
+    telling.holds(1, *(501.0 + age for age in range(12)))
+
+    assert telling.memory.callers.short_at == telling.now
 
 
 def test_pods_that_end_one_after_another_rest_longer_and_longer() -> None:

@@ -10,7 +10,7 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import Size
+from voicefleet.autoscaling.load import Outlook, Size
 from voicefleet.fleet import Fleet, Worker
 from voicefleet.fleet.size import plan_fleet_size
 
@@ -40,7 +40,7 @@ def spec(**changes: object) -> VoiceAgentSpec:
 
 
 def plan_size(of: VoiceAgentSpec, seen: Fleet) -> Size:
-    return plan_fleet_size(of, seen, make.lessons(), (), now=NOW)
+    return plan_fleet_size(of, seen, make.lessons(), Outlook(), now=NOW)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)

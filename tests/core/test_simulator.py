@@ -18,7 +18,7 @@ from voicefleet_simulator.simulation import simulate
 from voicefleet_simulator.trace import Call, Trace, build_trace
 from voicefleet_simulator.world import World
 
-STEADY = World(slots=2, startup_seconds=20, startup_sigma=0)
+STEADY = World(slots=2, startup_seconds=20, startup_sigma=0, hold_seconds=0)
 CALLS = st.lists(st.builds(Call, st.floats(0, 120), st.floats(0, 60)), min_size=1, max_size=30)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from tests.support.fleet import NOW
 from voicefleet.fleet import Heard, Mark, PodRef
+from voicefleet.fleet.callers import LookForCallers
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.pod import busy_labels
 from voicefleet.report.events import Note
-from voicefleet.wire import WorkerState
+from voicefleet.wire import CallersAnswer, WorkerState
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import PODS, Body, ResourceType
 from voicefleet_operator.pacing import Pacer
@@ -163,6 +164,9 @@ class FakeWorkers:
         self.followed: dict[Key, Mapping[str, Address]] = {}
         self.states: dict[str, WorkerState] = {}
         self.problems: dict[str, str] = {}
+        self.looks: list[LookForCallers] = []
+        self.waiting: int | None = 0
+        """Callers who found no slot; nothing when LiveKit is away."""
 
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Note who is heard."""
@@ -187,6 +191,15 @@ class FakeWorkers:
     async def report_load(self, uid: str, load: float) -> None:
         """Obey."""
         self.states[uid] = self.states[uid].model_copy(update={"asked_load": load})
+
+    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
+        """Note who was asked; as many wait as a test put there, and get slots as far as there is room."""
+        self.looks.append(look)
+        if self.waiting is None:
+            return None
+        served = min(self.waiting, look.room)
+        self.waiting -= served
+        return CallersAnswer(waiting=self.waiting, dispatched=served)
 
 
 def build_ports() -> tuple[Ports, FakeCluster, FakeWorkers]:

@@ -7,7 +7,11 @@ import pytest
 from aiohttp import web
 
 from tests.support.fleet import NOW, state
-from voicefleet_operator import streams as module
+from voicefleet.fleet import PodRef
+from voicefleet.fleet.callers import LookForCallers
+from voicefleet.wire import CallersAnswer
+from voicefleet_operator import commands as commands_module
+from voicefleet_operator import streams as streams_module
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
 from voicefleet_operator.streams import WorkerStreams
@@ -62,10 +66,12 @@ async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     app.router.add_get("/elsewhere", worker.command)
     app.router.add_post("/v1/cordon", worker.command)
     app.router.add_post("/v1/uncordon", worker.command)
+    app.router.add_post("/v1/callers", worker.command)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setattr(module, "CONTROL_PORT", runner.addresses[0][1])
+    for module in (streams_module, commands_module):
+        monkeypatch.setattr(module, "CONTROL_PORT", runner.addresses[0][1])
     yield worker
     await runner.cleanup()
 
@@ -172,7 +178,7 @@ async def test_a_command_goes_to_whoever_has_the_address_now(worker: Worker, str
 async def test_a_command_to_a_dead_worker_fails_quietly(
     streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CONTROL_PORT", 1)
+    monkeypatch.setattr(streams_module, "CONTROL_PORT", 1)
     streams.follow(KEY, {"uid": ADDRESS})
 
     await streams.cordon("uid")
@@ -284,10 +290,10 @@ async def test_a_worker_that_talks_nonsense_for_ever_does_not_fill_the_log(
 def test_who_hangs_up_at_once_is_dialed_less_and_less_and_a_good_stream_at_once() -> None:
     pauses = [0.1]
     for _ in range(8):
-        pauses.append(module._next_pause(pauses[-1], lasted_seconds=0.01))
+        pauses.append(streams_module._next_pause(pauses[-1], lasted_seconds=0.01))
 
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
-    assert module._next_pause(5.0, lasted_seconds=60) == 0.1
+    assert streams_module._next_pause(5.0, lasted_seconds=60) == 0.1
 
 
 async def test_thousands_are_not_dialed_all_at_once(streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,3 +328,26 @@ async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Wor
     await streams.aclose()
 
     assert metrics.registry.get_sample_value("voicefleet_operator_decision_delay_seconds_count") == 1
+
+
+LOOK = LookForCallers(PodRef("desk-rev-0", "uid", "1"), "voice.desk", hold_seconds=10, room=2)
+
+
+async def test_a_look_for_callers_brings_what_was_found(worker: Worker, streams: WorkerStreams) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.answer = b'{"waiting": 1, "dispatched": 2, "lost": 3}'
+
+    assert await streams.look_for_callers(LOOK) == CallersAnswer(waiting=1, dispatched=2, lost=3)
+    assert worker.commands == ["/v1/callers"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"no json", b'{"waiting": -1}', b'{"waiting": 1e99}'])
+async def test_nonsense_about_callers_is_no_answer(worker: Worker, streams: WorkerStreams, answer: bytes) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.answer = answer
+
+    assert await streams.look_for_callers(LOOK) is None
+
+
+async def test_a_worker_that_is_gone_looks_for_nobody(streams: WorkerStreams) -> None:
+    assert await streams.look_for_callers(LOOK) is None

@@ -10,8 +10,8 @@ from aiohttp import ClientError, ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.worker.files import Mounted
-from voicefleet.names import STATE_PATH
-from voicefleet.wire import WorkerState
+from voicefleet.names import CALLERS_PATH, STATE_PATH
+from voicefleet.wire import CallersAnswer, CallersOrder, WorkerState
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.metrics import Metrics
@@ -32,9 +32,14 @@ def leave() -> asyncio.Event:
     return asyncio.Event()
 
 
+async def find_a_caller(order: CallersOrder) -> CallersAnswer | None:
+    """Find one caller, unless the order is for no room: then LiveKit is away."""
+    return CallersAnswer(waiting=1, dispatched=order.room, lost=2) if order.room else None
+
+
 @pytest.fixture
 async def client(desk: Desk, mounted: Mounted, leave: asyncio.Event) -> AsyncIterator[TestClient[Any, Any]]:
-    control = Control(desk, Metrics(desk), mounted.folder / "token", leave=leave.set, heartbeat_seconds=0.05)
+    control = Control(desk, Metrics(desk), mounted.folder / "token", leave.set, find_a_caller, heartbeat_seconds=0.05)
     async with TestClient(TestServer(control.build_app())) as client:
         yield client
 
@@ -50,7 +55,10 @@ async def read(stream: ClientResponse) -> WorkerState:
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", STATE_PATH), *(("POST", f"/v1/{command}") for command in ("cordon", "uncordon", "load", "drain"))],
+    [
+        ("GET", STATE_PATH),
+        *(("POST", f"/v1/{command}") for command in ("cordon", "uncordon", "load", "drain", "callers")),
+    ],
 )
 async def test_nobody_without_the_token_gets_in(
     client: TestClient[Any, Any], desk: Desk, method: str, path: str, headers: dict[str, str]
@@ -242,10 +250,40 @@ async def test_metrics_tell_what_became_of_calls(client: TestClient[Any, Any], d
 
 
 async def test_a_taken_port_is_said_in_one_line(desk: Desk, mounted: Mounted) -> None:
-    control = Control(desk, Metrics(desk), mounted.folder / "token", leave=lambda: None)
+    control = Control(desk, Metrics(desk), mounted.folder / "token", lambda: None, find_a_caller)
     runner, port = await start_control(control, host="127.0.0.1", port=0)
     try:
         with pytest.raises(BadInputError, match=f"--control-port: {port} cannot be listened on"):
             await start_control(control, host="127.0.0.1", port=port)
     finally:
         await runner.cleanup()
+
+
+async def test_a_look_for_callers_tells_what_it_found(client: TestClient[Any, Any]) -> None:
+    async with client.post(
+        CALLERS_PATH, headers=TOKEN, data='{"agent": "voice.desk", "holdSeconds": 10, "room": 3}'
+    ) as response:
+        assert response.status == 200
+        assert await response.json() == {"waiting": 1, "dispatched": 3, "lost": 2}
+
+
+async def test_a_look_for_callers_without_livekit_is_refused(client: TestClient[Any, Any]) -> None:
+    async with client.post(
+        CALLERS_PATH, headers=TOKEN, data='{"agent": "voice.desk", "holdSeconds": 10, "room": 0}'
+    ) as response:
+        assert (response.status, await response.text()) == (503, "LiveKit cannot be asked\n")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "",
+        '{"agent": "a"}',
+        '{"agent": "a", "holdSeconds": 0, "room": 1}',
+        '{"agent": "a", "holdSeconds": "10", "room": 1}',
+    ],
+)
+async def test_a_look_for_callers_that_makes_no_sense_is_not_begun(client: TestClient[Any, Any], order: str) -> None:
+    async with client.post(CALLERS_PATH, headers=TOKEN, data=order) as response:
+        assert response.status == 400
+        assert "holdSeconds" in await response.text()

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,16 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
-from voicefleet.names import CORDON_PATH, DRAIN_PATH, HEARTBEAT_SECONDS, LOAD_PATH, STATE_PATH, UNCORDON_PATH
-from voicefleet.wire import LoadOrder
+from voicefleet.names import (
+    CALLERS_PATH,
+    CORDON_PATH,
+    DRAIN_PATH,
+    HEARTBEAT_SECONDS,
+    LOAD_PATH,
+    STATE_PATH,
+    UNCORDON_PATH,
+)
+from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder
 from voicefleet_worker.desk import Desk
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
@@ -21,7 +29,7 @@ from voicefleet_worker.secret_files import read_secret
 _GUARDED = "/v1/"
 _STALLED_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-_LONGEST_ORDER_BYTES = 4096
+_LONGEST_ORDER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class Control:
     token_file: Path
     leave: Callable[[], None]
     """Makes the worker go once its calls are over."""
+    look_for_callers: Callable[[CallersOrder], Awaitable[CallersAnswer | None]]
+    """Has callers dispatched again who found no slot; nothing when LiveKit is away."""
     heartbeat_seconds: float = HEARTBEAT_SECONDS
 
     def build_app(self) -> web.Application:
@@ -47,6 +57,7 @@ class Control:
         app.router.add_post(UNCORDON_PATH, self.uncordon)
         app.router.add_post(LOAD_PATH, self.ask_load)
         app.router.add_post(DRAIN_PATH, self.drain)
+        app.router.add_post(CALLERS_PATH, self.look)
         return app
 
     async def livez(self, _request: web.Request) -> web.Response:
@@ -128,6 +139,19 @@ class Control:
         self.desk.drain()
         self.leave()
         return self._state()
+
+    async def look(self, request: web.Request) -> web.Response:
+        """Look for callers who found no slot, in the whole fleet, and have some of them dispatched again."""
+        try:
+            order = CallersOrder.model_validate_json(await request.read())
+        except ValidationError as error:
+            return web.Response(
+                status=400, text=f'expected {{"agent": …, "holdSeconds": …, "room": …}}: {_first(error)}\n'
+            )
+        answer = await self.look_for_callers(order)
+        if answer is None:
+            return web.Response(status=503, text="LiveKit cannot be asked\n")
+        return web.Response(text=answer.model_dump_json(by_alias=True), content_type="application/json")
 
     @property
     def _guard(self) -> Middleware:

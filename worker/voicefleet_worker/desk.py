@@ -76,19 +76,20 @@ class Desk:
         """The load that the worker was told to report while it is open."""
         return self._asked_load
 
-    def answer(self, job_id: str) -> Answer:
+    def answer(self, job_id: str, dispatch: str = "") -> Answer:
         """Decide about an offered call, and hold its slot if it is taken."""
-        answer = self._decide(job_id)
+        answer = self._decide(job_id, dispatch)
         self.refused += answer is not Answer.ACCEPTED
         self._changed()
         return answer
 
-    def _decide(self, job_id: str) -> Answer:
+    def _decide(self, job_id: str, dispatch: str) -> Answer:
         if self._draining:
             return Answer.DRAINING
         if self._cordoned:
             return Answer.CORDONED
-        return Answer.ACCEPTED if self.slots.take(job_id, now_seconds=self._clock()) else Answer.FULL
+        taken = self.slots.take(job_id, now_seconds=self._clock(), dispatch=dispatch)
+        return Answer.ACCEPTED if taken else Answer.FULL
 
     def mark_launched(self, job_id: str) -> None:
         """Note that an accepted call has its process."""
@@ -115,8 +116,8 @@ class Desk:
 
     def cut_calls(self) -> None:
         """Note that the calls on this worker are about to be cut, which counts as failing."""
-        for job_id, _ in self.slots.ages(now_seconds=self._clock()):
-            self.tallies.hear(CallReport(job_id=job_id, failed=True))
+        for call in self.slots.held(now_seconds=self._clock()):
+            self.tallies.hear(CallReport(job_id=call.job, failed=True))
 
     def ask_load(self, load: float) -> None:
         """Report this load from now on, as long as the worker is open."""
@@ -157,8 +158,8 @@ class Desk:
             instance=self._identity.instance,
             slots=self.slots.limit,
             sessions=tuple(
-                Session(id=job[:64], age_seconds=round(age, 1))
-                for job, age in self.slots.ages(now_seconds=self._clock())
+                Session(id=call.job[:64], dispatch=call.dispatch[:64], age_seconds=round(call.age_seconds, 1))
+                for call in self.slots.held(now_seconds=self._clock())
             ),
             registered=self._registered,
             cordoned=self._cordoned,

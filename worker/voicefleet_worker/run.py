@@ -11,6 +11,7 @@ from pathlib import Path
 
 from livekit.agents import AgentServer
 
+from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
@@ -47,7 +48,8 @@ async def _run(settings: Settings, directory: Path) -> int:
     orders = Orders()
     with open_reports(directory, desk.hear) as box:
         server = build_server(settings, desk, Offers(settings.plan, desk, metrics), box.address)
-        control = Control(desk, metrics, settings.control_token_file, leave=orders.leave.set)
+        callers = Callers(connect_with(settings.livekit))
+        control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)
         try:

@@ -83,7 +83,7 @@ class Offers:
         values = resolve_variables(self._plan.variables, read_call_variables(request.job.metadata))
         if isinstance(values, Missing):
             return Answer.VARIABLES_MISSING
-        return self._desk.answer(request.id)
+        return self._desk.answer(request.id, request.job.dispatch_id)
 
 
 async def watch(server: AgentServer, desk: Desk, box: ReportBox, *, idle_processes: int) -> None:

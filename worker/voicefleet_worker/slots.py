@@ -7,6 +7,7 @@ needs; under a burst it would take more calls than there are slots. So this coun
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # LiveKit weighs open workers by 1 - load, so loads below zero pack calls. Anything below the threshold is open.
 # The threshold is zero, because for each call that is being launched the SDK adds threshold/idle processes to the
@@ -21,6 +22,15 @@ HIGHEST_OPEN_LOAD = -1e-6
 class _Call:
     began_seconds: float
     launched: bool = False
+    dispatch: str = ""
+
+
+class Held(NamedTuple):
+    """One call on this worker."""
+
+    job: str
+    dispatch: str
+    age_seconds: float
 
 
 class Slots:
@@ -43,13 +53,13 @@ class Slots:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._calls
 
-    def take(self, job_id: str, *, now_seconds: float) -> bool:
+    def take(self, job_id: str, *, now_seconds: float, dispatch: str = "") -> bool:
         """Take a slot for a call; offered twice, it stays one call."""
         if job_id in self._calls:
             return True
         if self.full:
             return False
-        self._calls[job_id] = _Call(now_seconds)
+        self._calls[job_id] = _Call(now_seconds, dispatch=dispatch)
         return True
 
     def mark_launched(self, job_id: str) -> None:
@@ -75,9 +85,11 @@ class Slots:
             self._calls.setdefault(job, _Call(now_seconds)).launched = True
         return over
 
-    def ages(self, *, now_seconds: float) -> tuple[tuple[str, float], ...]:
-        """Return each call and its age, oldest first."""
-        return tuple((job, max(0.0, now_seconds - call.began_seconds)) for job, call in self._calls.items())
+    def held(self, *, now_seconds: float) -> tuple[Held, ...]:
+        """Return each call, the oldest first."""
+        return tuple(
+            Held(job, call.dispatch, max(0.0, now_seconds - call.began_seconds)) for job, call in self._calls.items()
+        )
 
 
 def reported_load(*, used: int, limit: int, closed: bool, asked: float | None = None) -> float:

@@ -1,30 +1,40 @@
-"""What to do with a call that we dispatch and that found no slot: ask again, or give up."""
+"""Callers who found no free slot. LiveKit asks its workers once and forgets the call, so it is asked again for them.
 
+A dispatch is LiveKit's wish for an agent in a room. One that no worker took stays in the room without a job.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 1.0
-_LEAST_WAIT_SECONDS = 0.001
+LOOK_SECONDS = 1.0
+"""How often callers who wait are looked for, as long as there may be some."""
+SETTLED_SECONDS = 2.0
+"""A younger dispatch may still be on its way to a worker, or its worker's word on its way to us."""
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """Ask again after so long."""
+class Dispatch:
+    """One dispatch of one room, as LiveKit tells of it."""
 
-    after_seconds: float
+    id: str
+    room: str
+    age_seconds: float
+    taken: bool
+    """Some worker has, or had, a job of it, as far as anybody knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The call has waited for as long as it may."""
+class Waiting:
+    """Who waits for a slot: those that may be asked for again, the oldest first, and how many have just given up."""
+
+    callers: tuple[Dispatch, ...] = ()
+    lost: int = 0
 
 
-def plan_hold(waited_seconds: float, hold_seconds: float) -> Retry | GiveUp:
-    """Return whether to ask for a slot again; the last try comes at the very end of the hold."""
-    left = hold_seconds - max(0.0, waited_seconds)
-    # What is left of a sum of waits by rounding is no time to wait.
-    if left < _LEAST_WAIT_SECONDS:
-        return GiveUp()
-    # In a fleet of 600 calls of six minutes a slot becomes free every 0.6 s.
-    wait = FIRST_WAIT_SECONDS if waited_seconds < 2 * LONGEST_WAIT_SECONDS else LONGEST_WAIT_SECONDS
-    return Retry(min(wait, left))
+def find_waiting(dispatches: Iterable[Dispatch], hold_seconds: float) -> Waiting:
+    """Sort out the dispatches that no worker took; each that is too old is told of by one look."""
+    untaken = sorted((d for d in dispatches if not d.taken), key=lambda d: -d.age_seconds)
+    return Waiting(
+        callers=tuple(d for d in untaken if SETTLED_SECONDS <= d.age_seconds <= hold_seconds),
+        lost=sum(hold_seconds < d.age_seconds <= hold_seconds + LOOK_SECONDS for d in untaken),
+    )

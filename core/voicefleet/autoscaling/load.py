@@ -117,6 +117,8 @@ class Outlook:
     known_calls: tuple[KnownCalls, ...] = ()
     waiting: int = 0
     """Calls that wait for a slot at this moment."""
+    watched: bool = False
+    """Somebody sees callers who wait even while there is no worker."""
     floors: tuple[Floor, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
 

@@ -47,9 +47,13 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     """Return how many workers there should be, how many may stay, and why."""
     census = take_census(workers, lessons.startup, now)
     scene = _Scene(rules, census, lessons, outlook, now)
-    if _may_rest(scene):
+    may_rest = _may_rest(scene)
+    if may_rest and outlook.watched:
         return _rest(scene)
     need, load = _by_demand(scene, workers)
+    if may_rest:
+        reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
+        need = need.raised(slots=1, reason=reason)
     size = bound(_with_floors(need, scene), rules, census, outlook, load)
     return _with_patience(size, scene)
 

@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.fleet.callers import NOTHING_KNOWN, is_short
 from voicefleet.fleet.observed import Activity, Fleet, Heard, Worker
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
 from voicefleet.names import SILENT_AFTER_SECONDS
+from voicefleet.wire import CallersAnswer
 
 _LONGEST_REST = timedelta(minutes=5)
 _HOUR_SECONDS = 3600.0
@@ -27,6 +29,7 @@ class FleetMemory:
         self._seen_starting: set[str] = set()
         self._failed: set[str] = set()
         self._failures_in_row = 0
+        self.callers = NOTHING_KNOWN
         self.worker_hours = 0.0
         """Worker hours of the running day (UTC), as far as this process saw them."""
         self._counted_at: datetime | None = None
@@ -51,10 +54,14 @@ class FleetMemory:
             self._note_start(history, worker, now)
             self._note_failure(worker)
             if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
-                self._note_refusals(history, fleet, worker, worker.heard, now)
+                if spec.scaling.hold_seconds == 0:
+                    # Else whoever was refused is looked for, and may yet be answered.
+                    self._note_refusals(history, fleet, worker, worker.heard, now)
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
+        if is_short(fleet, history.lessons(now.timestamp()), now):
+            self.callers = self.callers.with_shortage(now)
 
     def lessons(self, now: datetime) -> Lessons:
         """Return what the past amounts to."""
@@ -67,9 +74,24 @@ class FleetMemory:
         if self._history is not None and size is not None:
             self._history.sized(size, now.timestamp())
 
+    def looked(self, answer: CallersAnswer | None, now: datetime) -> None:
+        """Take in what a look for callers found; without an answer it is as if they still waited."""
+        if answer is None:
+            self.callers = self.callers.with_look(now, waiting=self.callers.waiting)
+            return
+        self.callers = self.callers.with_look(now, waiting=answer.waiting)
+        for _ in range(min(answer.lost, _MOST_REFUSALS)):
+            if self._history is not None:
+                self._history.blocked(now.timestamp())
+
     def _history_for(self, spec: VoiceAgentSpec, now: datetime) -> History:
         scaling = spec.scaling
-        guesses = (scaling.target_blocked_fraction, scaling.startup_seconds, scaling.expected_call_seconds)
+        guesses = (
+            scaling.target_blocked_fraction,
+            scaling.hold_seconds,
+            scaling.startup_seconds,
+            scaling.expected_call_seconds,
+        )
         if self._history is None or guesses != self._guesses:
             # Other first guesses: what was learned from them is learned anew, from the calls that live.
             self._history = History(

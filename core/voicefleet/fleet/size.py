@@ -1,5 +1,6 @@
 """From a spec and a fleet to the question of how many workers there should be."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api import ProviderPool
@@ -25,10 +26,8 @@ def rules_of(spec: VoiceAgentSpec) -> Rules:
     )
 
 
-def plan_fleet_size(
-    spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, ceilings: tuple[Ceiling, ...], *, now: datetime
-) -> Size:
-    """Return how many workers there should be, and why."""
+def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outlook: Outlook, *, now: datetime) -> Size:
+    """Return how many workers there should be, and why; floors are added to what is known already."""
     if spec.suspend:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
@@ -36,8 +35,7 @@ def plan_fleet_size(
     slots = spec.worker.sessions_per_worker
     workers = [w.load(now, slots=slots) for w in fleet if not w.pod.leaving and not w.pod.ended]
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
-    outlook = Outlook(floors=floors, ceilings=ceilings)
-    return plan_size(rules_of(spec), workers, lessons, outlook, now.timestamp())
+    return plan_size(rules_of(spec), workers, lessons, replace(outlook, floors=floors), now.timestamp())
 
 
 def ceilings_of(

@@ -7,16 +7,17 @@ from typing import Literal
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.autoscaling.load import Lessons, Outlook, Size
+from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, next_look, plan_look
 from voicefleet.fleet.live import calls_of_workers, live_revisions
-from voicefleet.fleet.observed import Fleet, Trouble
+from voicefleet.fleet.observed import Fleet, PodRef, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
 from voicefleet.fleet.size import ceilings_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, build_pod
-from voicefleet.names import ANNOTATION_PROMOTE, FINALIZER, config_map_name
+from voicefleet.names import ANNOTATION_PROMOTE, FINALIZER, agent_dispatch_name, config_map_name
 from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, plan_rollout
 
 # Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
@@ -43,6 +44,9 @@ class AgentSeen:
     worker_hours: float = 0.0
     rest: timedelta = FAILED_REST
     taken_names: frozenset[str] = frozenset()
+    callers: Callers = NOTHING_KNOWN
+    watchman: PodRef | None = None
+    """A worker of another agent of the pool, which can look for callers while this one has no workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class AgentSteps:
     size: Size | None = None
     obstacle: Trouble | None = None
     """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays as it is."""
+    look: LookForCallers | None = None
+    """Callers who found no slot are to be looked for."""
     not_yet: tuple[str, ...] = ()
     """Fields that were written down and that this version does not act on."""
 
@@ -73,8 +79,9 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     if seen.agent.metadata.deletion_timestamp is not None:
         return _plan_farewell(seen, now)
     finalizer = _finalizer(seen)
+    look = plan_look(_scene(seen, seen.callers), now)
     if seen.obstacle is not None or seen.pool is None or seen.rendered is None:
-        return AgentSteps(plan_marks(seen.fleet, now=now), finalizer=finalizer, obstacle=seen.obstacle)
+        return AgentSteps(plan_marks(seen.fleet, now=now), finalizer=finalizer, look=look, obstacle=seen.obstacle)
     size = _plan_size(seen, seen.pool, now)
     rollout = plan_agent_rollout(seen, seen.rendered.revision.name, size, now)
     revisions = {**seen.kept, seen.rendered.revision.name: seen.rendered.revision}
@@ -92,6 +99,7 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
         revision=rollout.target,
         rollout=rollout,
         size=size,
+        look=look,
         not_yet=seen.rendered.not_yet,
     )
 
@@ -119,7 +127,8 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 def _plan_size(seen: AgentSeen, pool: ProviderPool, now: datetime) -> Size:
     spec = seen.agent.spec
     ceilings = ceilings_of(spec, pool, used_worker_hours=seen.worker_hours, now=now)
-    return plan_fleet_size(spec, seen.fleet, seen.lessons, ceilings, now=now)
+    outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watchman is not None)
+    return plan_fleet_size(spec, seen.fleet, seen.lessons, outlook, now=now)
 
 
 def plan_agent_rollout(seen: AgentSeen, rendered: str, size: Size, now: datetime) -> RolloutDecision:
@@ -175,6 +184,8 @@ def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
 def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:
     """Return when time alone may change the decision."""
     looks = [steps.fleet.look_again_after, steps.rollout.next_look if steps.rollout else None]
+    if seen.agent.metadata.deletion_timestamp is None:
+        looks.append(_next_look(seen, steps, now))
     if steps.size is not None and seen.agent.spec.scaling.mode == "Auto" and not seen.agent.spec.suspend:
         least = seen.agent.spec.scaling.min
         moving = seen.fleet.calls(now) > 0 or steps.size.keep > least or len(seen.fleet.workers) > least
@@ -182,3 +193,16 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
         looks.append(_SCHEDULE_TICK if seen.agent.spec.scaling.schedules else None)
     times = [look for look in looks if look is not None]
     return min(times, default=None)
+
+
+def _next_look(seen: AgentSeen, steps: AgentSteps, now: datetime) -> timedelta | None:
+    looked = seen.callers.with_look(now, waiting=1) if steps.look else seen.callers
+    return next_look(_scene(seen, looked), now)
+
+
+def _scene(seen: AgentSeen, callers: Callers) -> Scene:
+    metadata, scaling = seen.agent.metadata, seen.agent.spec.scaling
+    name = agent_dispatch_name(metadata.namespace or "", metadata.name)
+    # Suspended, it takes no calls.
+    watchman = None if seen.agent.spec.suspend else seen.watchman
+    return Scene(name, seen.fleet, callers, scaling.hold_seconds, watchman)

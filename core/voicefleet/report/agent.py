@@ -39,7 +39,8 @@ def report_agent(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
         selector=",".join(f"{key}={value}" for key, value in select_agent(agent).items()),
-        summary=_summarise(fleet, standing, now),
+        summary=_summarise(seen, standing, now),
+        waiting_calls=seen.callers.waiting_at(now),
         revision=steps.revision or before.revision,
         scale=_scale(before, steps, now),
         revisions=steps.rollout.revisions if steps.rollout else before.revisions,
@@ -247,8 +248,11 @@ def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:
     return list(dict.fromkeys(found))
 
 
-def _summarise(fleet: Fleet, standing: Standing, now: datetime) -> str:
+def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
+    fleet = seen.fleet
     parts = [_plural(_count_here(fleet), "worker"), _plural(fleet.calls(now), "call")]
+    if waiting := seen.callers.waiting_at(now):
+        parts.append(f"{waiting} waiting for a slot")
     notable = (Activity.STARTING, Activity.CORDONED, Activity.SILENT, Activity.FAILED)
     parts += [f"{count} {activity.value}" for activity in notable if (count := fleet.count(activity, now))]
     if standing.stalled.status == "True":

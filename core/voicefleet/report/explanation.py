@@ -18,7 +18,8 @@ def _body(status: VoiceAgentStatus) -> Iterator[str]:
         words = f"{condition.status} {condition.reason}"
         yield _titled(condition.type, f"{words}: {condition.message}" if condition.message else words)
     if status.slots:
-        yield _titled("Room", f"{status.free_slots} of {status.slots} slots are free")
+        waiting = f"; {status.waiting_calls} calls wait for one" if status.waiting_calls else ""
+        yield _titled("Room", f"{status.free_slots} of {status.slots} slots are free{waiting}")
     if workers := _workers(status.workers):
         yield _titled("Workers", workers)
     if status.scale is not None:

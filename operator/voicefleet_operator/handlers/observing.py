@@ -8,7 +8,7 @@ from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.fleet import Fleet, Trouble, Worker
+from voicefleet.fleet import Fleet, PodRef, Trouble, Worker
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen
 from voicefleet.manifests.children import control_token
@@ -82,6 +82,8 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         worker_hours=memory.fleet.worker_hours,
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
+        callers=memory.fleet.callers,
+        watchman=_find_watchman(ports, key, agent) if agent.spec.scaling.scale_to_zero else None,
     )
     return Seen(seen, waits)
 
@@ -151,6 +153,20 @@ def follow_workers(ports: Ports, key: Key) -> list[Body]:
     }
     ports.workers.follow(key, addresses)
     return bodies
+
+
+def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
+    """Return a worker of another agent of the same pool, and so of the same LiveKit, that is on the line."""
+    pool = agent.spec.provider_pool_ref
+    for other in ports.cache.users_of(pool.namespace or key.namespace, pool.name):
+        namespace, name = other["metadata"]["namespace"], other["metadata"]["name"]
+        for body in (
+            ports.cache.pods.of_agent(namespace, name) if (namespace, name) != (key.namespace, key.name) else ()
+        ):
+            worker = Worker(read_pod(body), ports.workers.heard(body["metadata"]["uid"]))
+            if worker.takes_calls(ports.now()):
+                return worker.pod.ref
+    return None
 
 
 def _owners(body: Body) -> set[str]:

@@ -64,6 +64,8 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     memory.fleet.decided(steps.size, now)
     ports.decided(key)
     failure = await apply_steps(ports, body, seen.core, steps)
+    if steps.look is not None:
+        memory.fleet.looked(await ports.workers.look_for_callers(steps.look), ports.now())
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.
         return None

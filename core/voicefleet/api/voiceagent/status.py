@@ -156,6 +156,8 @@ class VoiceAgentStatus(CommonStatus):
     """Calls right now."""
     free_slots: Count = 0
     """Calls that could begin at this moment."""
+    waiting_calls: Count = 0
+    """Calls that found no free slot and wait for one."""
     slots: Count = 0
     """Calls that all workers together can hold."""
     workers: WorkerCounts = WorkerCounts()

@@ -1,0 +1,126 @@
+"""Whether callers may be waiting for a slot, and which worker is to look for them and have them dispatched again.
+
+A fleet without workers has nobody to look. A worker of another agent of the same pool looks for it: its watchman.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS
+from voicefleet.autoscaling.load import Lessons
+from voicefleet.fleet.observed import Fleet, PodRef, Worker
+from voicefleet.names import SILENT_AFTER_SECONDS
+from voicefleet.wire import MOST_HELD
+
+_LOOK = timedelta(seconds=LOOK_SECONDS)
+# Whoever came at the last moment of a shortage is seen by a look that begins so long after it.
+_SETTLED = timedelta(seconds=SETTLED_SECONDS + 1.0)
+
+_WATCH = timedelta(seconds=2)
+"""How often a watchman looks for the callers of a fleet without workers, which takes far longer to start."""
+_SEEN_SECONDS = 5
+"""How long a call is to be seen that may not wait; a watchman looks more than once in it."""
+_FRESH = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What is known of callers who wait for a slot."""
+
+    short_at: datetime | None = None
+    """When the fleet last had no room to speak of."""
+    looked_at: datetime | None = None
+    waiting: int = 0
+    """Callers that the last look found, without those that it had dispatched again."""
+
+    def waiting_at(self, now: datetime) -> int:
+        """Return how many wait, as far as anybody has looked lately."""
+        fresh = self.looked_at is not None and now - self.looked_at <= _FRESH
+        return self.waiting if fresh else 0
+
+    def with_shortage(self, at: datetime) -> "Callers":
+        """Return the same with a fleet that has no room at this moment."""
+        return replace(self, short_at=at)
+
+    def with_look(self, at: datetime, *, waiting: int) -> "Callers":
+        """Return the same after a look."""
+        return replace(self, looked_at=at, waiting=waiting)
+
+
+NOTHING_KNOWN = Callers()
+
+
+@dataclass(frozen=True, slots=True)
+class LookForCallers:
+    """A worker is to look for callers who wait, and have as many dispatched again as there is room for."""
+
+    pod: PodRef
+    agent: str
+    """The name under which callers ask for the agent."""
+    hold_seconds: int
+    room: int
+    held: tuple[str, ...] = ()
+    """Dispatches that the fleet has young calls of."""
+
+
+def is_short(fleet: Fleet, lessons: Lessons, now: datetime) -> bool:
+    """Tell whether calls may find no slot: all are taken, or will be before the next look."""
+    return _room(fleet, now) <= lessons.arrivals.per_second * LOOK_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that a look for callers depends on."""
+
+    agent: str
+    fleet: Fleet
+    callers: Callers
+    hold_seconds: int
+    watchman: PodRef | None = None
+
+
+def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
+    """Return the look for callers that is due, if somebody can be asked for it."""
+    if next_look(scene, now) != timedelta():
+        return None
+    asked = max(_takers(scene.fleet, now), key=lambda w: (w.free_slots(now), w.pod.ref.name), default=None)
+    pod = asked.pod.ref if asked else scene.watchman
+    # A call that nobody holds wakes a fleet all the same, for the next one.
+    hold = scene.hold_seconds or _SEEN_SECONDS
+    held = _young_calls(scene.fleet, hold, now)
+    # Where somebody may have taken a call without our knowing it, it is not given to another.
+    knows_all = not scene.fleet.is_blind(now) and len(held) <= MOST_HELD
+    room = _room(scene.fleet, now) if knows_all else 0
+    return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD]) if pod else None
+
+
+def next_look(scene: Scene, now: datetime) -> timedelta | None:
+    """Return after how long to look for callers, or nothing when nobody waits or there is nobody to ask."""
+    callers = scene.callers
+    if not _takers(scene.fleet, now):
+        return _due(callers, _WATCH, now) if scene.watchman else None
+    if callers.short_at is None or scene.hold_seconds == 0:
+        return None
+    since = now - callers.short_at
+    seen = callers.looked_at is not None and callers.looked_at - callers.short_at >= _SETTLED
+    if (seen and not callers.waiting) or since > timedelta(seconds=scene.hold_seconds) + _SETTLED:
+        return None
+    return _due(callers, _LOOK, now)
+
+
+def _due(callers: Callers, pause: timedelta, now: datetime) -> timedelta:
+    return timedelta() if callers.looked_at is None else max(timedelta(), callers.looked_at + pause - now)
+
+
+def _young_calls(fleet: Fleet, hold_seconds: int, now: datetime) -> tuple[str, ...]:
+    oldest = hold_seconds + _SETTLED.total_seconds() + SILENT_AFTER_SECONDS
+    states = [state for worker in fleet if (state := worker.state(now))]
+    return tuple(call.dispatch for state in states for call in state.sessions if call.age_seconds <= oldest)
+
+
+def _takers(fleet: Fleet, now: datetime) -> list[Worker]:
+    return [worker for worker in fleet if worker.takes_calls(now)]
+
+
+def _room(fleet: Fleet, now: datetime) -> int:
+    return sum(worker.free_slots(now) for worker in fleet)

@@ -1,0 +1,206 @@
+"""Callers who found no slot: who of them is dispatched again, and when somebody looks for them."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.fleet import NOW, busy, cordoned, fleet, idle, lessons, silent, starting
+from voicefleet.autoscaling.arrivals import ArrivalRate
+from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
+from voicefleet.fleet import Fleet, PodRef
+from voicefleet.fleet.callers import Callers, LookForCallers, Scene, is_short, next_look, plan_look
+
+HOLD_SECONDS = 10
+
+
+def dispatch(name: str, age_seconds: float, *, taken: bool = False) -> Dispatch:
+    return Dispatch(name, f"room-{name}", age_seconds, taken)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("one", "waits", "lost"),
+    [
+        (dispatch("on its way", 1.9), False, 0),
+        (dispatch("untaken", 2.0), True, 0),
+        (dispatch("taken", 5.0, taken=True), False, 0),
+        (dispatch("at the end of its patience", 10.0), True, 0),
+        (dispatch("given up", 10.1), False, 1),
+        (dispatch("taken late", 10.1, taken=True), False, 0),
+        (dispatch("given up by the look before", 11.1), False, 0),
+    ],
+    ids=lambda value: value.id if isinstance(value, Dispatch) else "",
+)
+def test_who_waits_and_who_is_lost(one: Dispatch, waits: bool, lost: int) -> None:
+    found = find_waiting([one], HOLD_SECONDS)
+
+    assert ([d.id for d in found.callers], found.lost) == ([one.id] if waits else [], lost)
+
+
+def test_who_has_waited_longest_comes_first() -> None:
+    found = find_waiting([dispatch("young", 2), dispatch("old", 9), dispatch("middle", 5)], HOLD_SECONDS)
+
+    assert [d.id for d in found.callers] == ["old", "middle", "young"]
+
+
+@given(arrived=st.floats(0, 0.999), hold=st.integers(1, 120))
+def test_a_caller_whom_nobody_takes_is_lost_exactly_once(arrived: float, hold: int) -> None:
+    looks = (find_waiting([dispatch("d", number * LOOK_SECONDS - arrived)], hold) for number in range(1, hold + 5))
+
+    assert sum(look.lost for look in looks) == 1
+
+
+def scene(seen: Fleet, callers: Callers, *, hold: int = HOLD_SECONDS, watchman: PodRef | None = None) -> Scene:
+    return Scene("voice.desk", seen, callers, hold, watchman)
+
+
+FULL = fleet(busy("desk-new-0", calls=12), busy("desk-new-1", calls=12))
+ROOMY = fleet(busy("desk-new-0", calls=12), busy("desk-new-1", calls=10))
+
+
+@pytest.mark.parametrize(
+    ("seen", "calls_per_second", "short"),
+    [
+        (FULL, 0.0, True),
+        (ROOMY, 0.0, False),
+        (ROOMY, 1.9, False),
+        (ROOMY, 2.1, True),
+        (fleet(), 0.0, True),
+        (fleet(starting("desk-new-0")), 0.0, True),
+        (fleet(cordoned("desk-new-0"), silent("desk-new-1")), 0.0, True),
+    ],
+)
+def test_a_fleet_is_short_of_slots_when_the_next_second_may_fill_it(
+    seen: Fleet,
+    calls_per_second: float,
+    short: bool,
+) -> None:
+    rate = ArrivalRate.guess(calls_per_second * 10_000, 10_000.0)
+
+    assert is_short(seen, lessons(arrivals=rate), NOW) is short
+
+
+def test_a_fleet_that_was_never_short_is_not_asked() -> None:
+    assert plan_look(scene(ROOMY, Callers()), NOW) is None
+
+
+def test_the_worker_with_the_most_room_looks_and_knows_of_all_room() -> None:
+    seen = fleet(busy("desk-new-0", calls=12), busy("desk-new-1", calls=11), busy("desk-new-2", calls=9))
+
+    look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
+
+    assert look is not None
+    assert (look.pod.name, look.hold_seconds, look.room) == ("desk-new-2", HOLD_SECONDS, 4)
+
+
+def test_a_full_fleet_is_asked_as_well_so_that_it_is_known_who_waits() -> None:
+    look = plan_look(scene(FULL, Callers(short_at=NOW)), NOW)
+
+    assert look is not None
+    assert look.room == 0
+
+
+@pytest.mark.parametrize("seen", [fleet(), fleet(starting("desk-new-0")), fleet(silent("desk-new-0"))])
+def test_without_a_worker_on_the_line_nobody_is_asked_and_no_turn_is_spent_on_it(seen: Fleet) -> None:
+    assert plan_look(scene(seen, Callers(short_at=NOW)), NOW) is None
+    assert next_look(scene(seen, Callers(short_at=NOW)), NOW) is None
+
+
+def test_who_wants_no_holding_gets_none() -> None:
+    assert next_look(scene(FULL, Callers(short_at=NOW), hold=0), NOW) is None
+
+
+def looks(callers: Callers, *, found: list[int]) -> list[float]:
+    """Take a turn each tenth of a second, and return when a roomy fleet was asked; one answer after the other."""
+    asked, answers = [], iter(found)
+    for tenth in range(300):
+        now = at(tenth / 10)
+        if plan_look(scene(ROOMY, callers), now) is not None:
+            asked.append(tenth / 10)
+            callers = callers.with_look(now, waiting=next(answers, 0))
+    return asked
+
+
+def test_looks_follow_each_other_by_a_second_until_one_that_came_late_enough_finds_nobody() -> None:
+    assert looks(Callers(short_at=NOW), found=[]) == [0.0, 1.0, 2.0, 3.0]
+    assert looks(Callers(short_at=NOW), found=[0, 0, 2, 1]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_nobody_is_looked_for_who_must_have_hung_up() -> None:
+    asked = looks(Callers(short_at=NOW), found=[9] * 100)
+
+    assert asked[-1] == HOLD_SECONDS + SETTLED_SECONDS + 1
+
+
+def test_what_was_found_long_ago_is_not_said_any_more() -> None:
+    callers = Callers(short_at=NOW).with_look(NOW, waiting=3)
+
+    assert (callers.waiting_at(at(5)), callers.waiting_at(at(5.1))) == (3, 0)
+
+
+def test_a_shortage_that_goes_on_is_looked_at_for_as_long() -> None:
+    callers = Callers()
+    for second in range(14):
+        callers = callers.with_shortage(at(second))
+        assert plan_look(scene(FULL, callers), at(second)) is not None
+        callers = callers.with_look(at(second), waiting=0)
+
+
+def test_an_idle_fleet_has_room() -> None:
+    assert not is_short(fleet(idle("desk-new-0")), lessons(), NOW)
+
+
+WATCHMAN = PodRef("other-new-0", "uid-other", "1")
+
+
+@pytest.mark.parametrize("seen", [fleet(), fleet(starting("desk-new-0")), fleet(silent("desk-new-0"))])
+def test_a_watchman_looks_for_a_fleet_that_has_nobody_to_look_and_dispatches_nobody(seen: Fleet) -> None:
+    look = plan_look(scene(seen, Callers(), watchman=WATCHMAN), NOW)
+
+    assert look == LookForCallers(WATCHMAN, "voice.desk", HOLD_SECONDS, room=0)
+
+
+def test_a_fleet_that_has_come_up_looks_for_itself() -> None:
+    look = plan_look(scene(fleet(idle("desk-new-0")), Callers(short_at=NOW), watchman=WATCHMAN), NOW)
+
+    assert look is not None
+    assert (look.pod.name, look.room) == ("desk-new-0", 12)
+
+
+def test_a_watchman_looks_every_other_second_for_as_long_as_there_is_no_worker() -> None:
+    callers, asked = Callers(), []
+    for second in range(60):
+        if plan_look(scene(fleet(), callers, watchman=WATCHMAN), at(second)):
+            asked.append(second)
+            callers = callers.with_look(at(second), waiting=0)
+
+    assert asked == list(range(0, 60, 2))
+
+
+def test_whoever_looks_is_told_which_calls_are_young_and_held() -> None:
+    young = busy("desk-new-0", calls=1)
+    assert young.heard is not None
+    (call,) = young.heard.state.sessions
+    calls = tuple(call.model_copy(update={"dispatch": f"AD_{age}", "age_seconds": age}) for age in (3, 25, 60))
+    said = young.heard.state.model_copy(update={"sessions": calls})
+    seen = fleet(replace(young, heard=replace(young.heard, state=said)))
+
+    look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
+
+    assert look is not None
+    assert look.held == ("AD_3", "AD_25")
+
+
+def test_while_somebody_is_silent_nobody_is_dispatched_again() -> None:
+    seen = fleet(idle("desk-new-0"), silent("desk-new-1"))
+
+    look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
+
+    assert look is not None
+    assert look.room == 0
