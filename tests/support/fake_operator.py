@@ -217,6 +217,8 @@ class FakeOperator:
         self.memory.decided(steps.size, now)
         self.plans_checked(seen, steps)
         refused = self._act(agent, seen, steps)
+        if steps.look is not None:
+            self.memory.looked(self.world.look_for_callers(steps.look), now)
         if steps.finalizer == "remove" and not refused:
             return steps
         with suppress(RefusalError):
@@ -248,6 +250,7 @@ class FakeOperator:
             drains=self.drains,
             worker_hours=self.memory.worker_hours,
             rest=self.memory.rest,
+            callers=self.memory.callers,
         )
 
     def _read_kept(self, agent: FakeAgent, model: VoiceAgent, rendered: Rendered) -> dict[str, Revision]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.fleet import Pod, PodRef, Trouble
+from voicefleet.fleet.callers import LookForCallers
 from voicefleet.names import Reason
-from voicefleet.wire import Session, WorkerState
+from voicefleet.wire import CallersAnswer, Session, WorkerState
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 NODES = ("node-0", "node-1")
@@ -114,6 +116,8 @@ class FakeWorld:
         self.calls_last_for_ever = False
         self.cut_by_us = 0
         self.blocked = 0
+        self.waiting: dict[str, tuple[float, float]] = {}
+        """Callers who found no slot: since when, and how long they would talk."""
         self.agents = 1
 
     @property
@@ -253,7 +257,9 @@ class FakeWorld:
         taking = [p for p in offered if p.process and p.process.open and p.calls < p.slots]
         if not taking:
             self.blocked += 1
+            self.waiting.setdefault(name, (self.seconds, lasts_seconds))
             return False
+        self.waiting.pop(name, None)
         weights = [1 - self._load(pod) for pod in taking]
         left, index = draw * sum(weights), 0
         while index < len(taking) - 1 and left >= weights[index]:
@@ -262,6 +268,18 @@ class FakeWorld:
         assert process is not None
         process.sessions[name] = (self.seconds, self.seconds + lasts_seconds)
         return True
+
+    def look_for_callers(self, look: LookForCallers) -> CallersAnswer:
+        """Offer as many calls again as the order has room for; whoever waits for too long has hung up."""
+        ages = {name: self.seconds - since for name, (since, _) in self.waiting.items()}
+        lost = [name for name, age in ages.items() if age > look.hold_seconds]
+        ripe = [name for name, age in ages.items() if SETTLED_SECONDS <= age <= look.hold_seconds]
+        for name in lost:
+            del self.waiting[name]
+        again = ripe[: look.room]
+        for name in again:
+            self.call(name, lasts_seconds=self.waiting[name][1], draw=0.5)
+        return CallersAnswer(waiting=len(ripe) - len(again), dispatched=len(again), lost=len(lost))
 
     def _is_offered_calls(self, process: Process) -> bool:
         return process.registers_at <= self.seconds and process.hung_since is None
