@@ -90,7 +90,7 @@ async def _create(
 
 async def _running(stage: Stage, names: Sequence[str], wanted: int, stand_ins: "StandIns") -> None:
     """Wait until all pods run, and let each have a worker as soon as it has an address."""
-
+    stage.tell(f"the operator wrote {(await stage.gauges()).writes_by_kind}")
     missing = {name: await stage.client.count(PODS_PATH.format(namespace=name)) for name in names}
 
     async def all_run() -> bool:

@@ -51,6 +51,9 @@ class _Line:
     task: asyncio.Task[None]
     heard: Heard | None = None
     answered: bool = False
+    """Whether it was heard, or is not to be expected to be heard soon."""
+    was_slow: bool = False
+    """Whether it did not answer in time when it was dialed last."""
     connected: bool = False
     sequence: int = 0
     """Number of the last state on this connection; what is older was overtaken."""
@@ -162,6 +165,7 @@ class WorkerStreams:
         pause, loop = _FIRST_PAUSE_SECONDS, asyncio.get_running_loop()
         while line := self._lines.get(uid):
             began = loop.time()
+            slow = False
             try:
                 await self._read(line)
             except _WrongWorkerError:
@@ -169,7 +173,10 @@ class WorkerStreams:
                 _complain(line, "another pod answers in place of a worker")
             except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
-            line.answered = True
+                slow = isinstance(error, TimeoutError)
+            # Of ten thousand that are dialed, one that is slow once is not yet one that is silent.
+            line.answered = line.answered or not slow or line.was_slow
+            line.was_slow = slow
             line.connected = False
             line.doubt()
             # By then it counts as silent, unless it is heard again.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -135,6 +136,43 @@ async def test_a_worker_that_refuses_the_token_is_not_heard(worker: Worker, stre
     await streams.settle(5)
 
     assert calls(streams) is None
+
+
+async def test_a_new_leader_waits_for_who_did_not_answer_in_time_once(
+    worker: Worker, streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, tries = streams._read, []
+
+    async def slow_once(line: Any) -> None:
+        tries.append(line)
+        if len(tries) == 1:
+            raise TimeoutError
+        await read(line)
+
+    monkeypatch.setattr(streams, "_read", slow_once)
+    worker.says(calls=2)
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.settle(5)
+
+    assert (len(tries), calls(streams)) == (2, 2)
+
+
+async def test_a_new_leader_does_not_wait_for_who_never_answers_in_time(
+    streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    async def always_slow(line: Any) -> None:
+        tries.append(line)
+        raise TimeoutError
+
+    monkeypatch.setattr(streams, "_read", always_slow)
+    streams.follow(KEY, {"uid": ADDRESS})
+
+    await streams.settle(5)
+
+    assert len(tries) == 2
 
 
 async def test_a_pod_that_is_gone_is_heard_no_more(worker: Worker, streams: WorkerStreams) -> None:
