@@ -107,8 +107,12 @@ class Workers(Protocol):
     async def report_load(self, uid: str, load: float) -> None:
         """Tell a worker which load to report to LiveKit while it is open."""
 
-    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
-        """Have a worker dispatch callers again who found no slot; return what it found, if it answers."""
+    def look_for_callers(self, key: Key, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
+        """Have a worker dispatch an agent's callers again who found no slot, and tell what it found if it answers.
+
+        Nobody waits for it: a LiveKit that is slow keeps no decision waiting. While one look is under way, no other
+        begins.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class WorkerStreams:
         self._lines: dict[str, _Line] = {}
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
+        self._looks: dict[Key, asyncio.Task[None]] = {}
         self._closed = False
         self._commands = Commands()
 
@@ -124,18 +125,20 @@ class WorkerStreams:
         """Tell a worker which load to report to LiveKit while it is open."""
         await self._tell(uid, LOAD_PATH, LoadOrder(load=load).model_dump_json())
 
-    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
-        """Have a worker dispatch callers again who found no slot; return what it found, if it answers."""
+    def look_for_callers(self, key: Key, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
+        """Have a worker dispatch an agent's callers again who found no slot, and tell what it found if it answers."""
         line = self._lines.get(look.pod.uid)
-        if line is None:
-            return None
+        if line is not None and not self._closed and key not in self._looks:
+            self._looks[key] = asyncio.create_task(self._look(line, look, heard), name=f"look for callers of {key}")
+            self._looks[key].add_done_callback(lambda _: self._looks.pop(key))
+
+    async def _look(self, line: _Line, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
         order = CallersOrder(agent=look.agent, hold_seconds=look.hold_seconds, room=look.room, held=look.held)
         text = await self._ask(line, CALLERS_PATH, order.model_dump_json(by_alias=True))
         with suppress(ValidationError):
             answer = CallersAnswer.model_validate_json(text or b"")
             self._metrics.count_callers(answer)
-            return answer
-        return None
+            heard(answer)
 
     async def settle(self, within_seconds: float) -> None:
         """Wait until each worker was heard or did not answer, so that a new leader does not decide blindly."""
@@ -148,7 +151,7 @@ class WorkerStreams:
     async def aclose(self) -> None:
         """Stop hearing; what was heard stays, so that the last turns don't take the end for silence."""
         self._closed = True
-        tasks = [line.task for line in self._lines.values()]
+        tasks = [*(line.task for line in self._lines.values()), *self._looks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

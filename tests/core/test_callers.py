@@ -123,13 +123,23 @@ def looks(callers: Callers, *, found: list[int]) -> list[float]:
         now = at(tenth / 10)
         if plan_look(scene(ROOMY, callers), now) is not None:
             asked.append(tenth / 10)
-            callers = callers.with_look(now, waiting=next(answers, 0))
+            callers = callers.with_look(now).with_answer(now, waiting=next(answers, 0))
     return asked
 
 
 def test_looks_follow_each_other_by_a_second_until_one_that_came_late_enough_finds_nobody() -> None:
     assert looks(Callers(short_at=NOW), found=[]) == [0.0, 1.0, 2.0, 3.0]
     assert looks(Callers(short_at=NOW), found=[0, 0, 2, 1]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_look_that_is_not_answered_counts_for_nothing_but_the_pace() -> None:
+    callers, asked = Callers(short_at=NOW), []
+    for second in range(30):
+        if plan_look(scene(ROOMY, callers), at(second)) is not None:
+            asked.append(second)
+            callers = callers.with_look(at(second))
+
+    assert asked == list(range(HOLD_SECONDS + 4))
 
 
 def test_nobody_is_looked_for_who_must_have_hung_up() -> None:
@@ -139,7 +149,7 @@ def test_nobody_is_looked_for_who_must_have_hung_up() -> None:
 
 
 def test_what_was_found_long_ago_is_not_said_any_more() -> None:
-    callers = Callers(short_at=NOW).with_look(NOW, waiting=3)
+    callers = Callers(short_at=NOW).with_answer(NOW, waiting=3)
 
     assert (callers.waiting_at(at(5)), callers.waiting_at(at(5.1))) == (3, 0)
 
@@ -149,7 +159,7 @@ def test_a_shortage_that_goes_on_is_looked_at_for_as_long() -> None:
     for second in range(14):
         callers = callers.with_shortage(at(second))
         assert plan_look(scene(FULL, callers), at(second)) is not None
-        callers = callers.with_look(at(second), waiting=0)
+        callers = callers.with_look(at(second)).with_answer(at(second), waiting=0)
 
 
 def test_an_idle_fleet_has_room() -> None:
@@ -178,7 +188,7 @@ def test_a_watchman_looks_every_other_second_for_as_long_as_there_is_no_worker()
     for second in range(60):
         if plan_look(scene(fleet(), callers, watchman=WATCHMAN), at(second)):
             asked.append(second)
-            callers = callers.with_look(at(second), waiting=0)
+            callers = callers.with_look(at(second)).with_answer(at(second), waiting=0)
 
     assert asked == list(range(0, 60, 2))
 

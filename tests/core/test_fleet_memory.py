@@ -131,7 +131,7 @@ def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> N
     telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
     assert telling.memory.lessons(telling.now).headroom == before
 
-    telling.memory.looked(CallersAnswer(waiting=1, dispatched=1, lost=2), telling.now)
+    telling.memory.looked(telling.now, CallersAnswer(waiting=1, dispatched=1, lost=2))
 
     assert telling.memory.lessons(telling.now).headroom > before
     assert telling.memory.callers.waiting_at(telling.now) == 1

@@ -1,7 +1,7 @@
 """The outside of a handler, in memory: a cluster that keeps what it is given, and workers that obey."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.support.fleet import NOW
@@ -192,14 +192,14 @@ class FakeWorkers:
         """Obey."""
         self.states[uid] = self.states[uid].model_copy(update={"asked_load": load})
 
-    async def look_for_callers(self, look: LookForCallers) -> CallersAnswer | None:
+    def look_for_callers(self, key: Key, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
         """Note who was asked; as many wait as a test put there, and get slots as far as there is room."""
+        assert key.kind == "VoiceAgent"
         self.looks.append(look)
-        if self.waiting is None:
-            return None
-        served = min(self.waiting, look.room)
-        self.waiting -= served
-        return CallersAnswer(waiting=self.waiting, dispatched=served)
+        if self.waiting is not None:
+            served = min(self.waiting, look.room)
+            self.waiting -= served
+            heard(CallersAnswer(waiting=self.waiting, dispatched=served))
 
 
 def build_ports() -> tuple[Ports, FakeCluster, FakeWorkers]:

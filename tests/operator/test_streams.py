@@ -371,21 +371,34 @@ async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Wor
 LOOK = LookForCallers(PodRef("desk-rev-0", "uid", "1"), "voice.desk", hold_seconds=10, room=2)
 
 
-async def test_a_look_for_callers_brings_what_was_found(worker: Worker, streams: WorkerStreams) -> None:
+async def test_a_look_for_callers_tells_what_was_found(worker: Worker, streams: WorkerStreams) -> None:
     streams.follow(KEY, {"uid": ADDRESS})
     worker.answer = b'{"waiting": 1, "dispatched": 2, "lost": 3}'
+    found: list[CallersAnswer] = []
 
-    assert await streams.look_for_callers(LOOK) == CallersAnswer(waiting=1, dispatched=2, lost=3)
+    streams.look_for_callers(KEY, LOOK, found.append)
+    streams.look_for_callers(KEY, LOOK, found.append)
+    await until(lambda: bool(found))
+
+    assert found == [CallersAnswer(waiting=1, dispatched=2, lost=3)]
     assert worker.commands == ["/v1/callers"]
+    streams.look_for_callers(KEY, LOOK, found.append)
+    await until(lambda: len(found) == 2)
 
 
 @pytest.mark.parametrize("answer", [b"", b"no json", b'{"waiting": -1}', b'{"waiting": 1e99}'])
 async def test_nonsense_about_callers_is_no_answer(worker: Worker, streams: WorkerStreams, answer: bytes) -> None:
     streams.follow(KEY, {"uid": ADDRESS})
     worker.answer = answer
+    found: list[CallersAnswer] = []
 
-    assert await streams.look_for_callers(LOOK) is None
+    streams.look_for_callers(KEY, LOOK, found.append)
+    await until(lambda: bool(worker.commands))
+    await streams.aclose()
+
+    assert not found
 
 
 async def test_a_worker_that_is_gone_looks_for_nobody(streams: WorkerStreams) -> None:
-    assert await streams.look_for_callers(LOOK) is None
+    streams.look_for_callers(KEY, LOOK, pytest.fail)
+    await asyncio.sleep(0)

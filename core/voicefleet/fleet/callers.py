@@ -30,21 +30,28 @@ class Callers:
     short_at: datetime | None = None
     """When the fleet last had no room to speak of."""
     looked_at: datetime | None = None
+    """When the last look began."""
+    seen_at: datetime | None = None
+    """When that look began which was answered last."""
     waiting: int = 0
-    """Callers that the last look found, without those that it had dispatched again."""
+    """Callers that it found, without those that it had dispatched again."""
 
     def waiting_at(self, now: datetime) -> int:
         """Return how many wait, as far as anybody has looked lately."""
-        fresh = self.looked_at is not None and now - self.looked_at <= _FRESH
+        fresh = self.seen_at is not None and now - self.seen_at <= _FRESH
         return self.waiting if fresh else 0
 
     def with_shortage(self, at: datetime) -> "Callers":
         """Return the same with a fleet that has no room at this moment."""
         return replace(self, short_at=at)
 
-    def with_look(self, at: datetime, *, waiting: int) -> "Callers":
+    def with_look(self, at: datetime) -> "Callers":
+        """Return the same while a look is under way; without an answer it is as if there had been none."""
+        return replace(self, looked_at=at)
+
+    def with_answer(self, begun_at: datetime, *, waiting: int) -> "Callers":
         """Return the same after a look."""
-        return replace(self, looked_at=at, waiting=waiting)
+        return replace(self, seen_at=begun_at, waiting=waiting)
 
 
 NOTHING_KNOWN = Callers()
@@ -102,7 +109,7 @@ def next_look(scene: Scene, now: datetime) -> timedelta | None:
     if callers.short_at is None or scene.hold_seconds == 0:
         return None
     since = now - callers.short_at
-    seen = callers.looked_at is not None and callers.looked_at - callers.short_at >= _SETTLED
+    seen = callers.seen_at is not None and callers.seen_at - callers.short_at >= _SETTLED
     if (seen and not callers.waiting) or since > timedelta(seconds=scene.hold_seconds) + _SETTLED:
         return None
     return _due(callers, _LOOK, now)

@@ -74,15 +74,16 @@ class FleetMemory:
         if self._history is not None and size is not None:
             self._history.sized(size, now.timestamp())
 
-    def looked(self, answer: CallersAnswer | None, now: datetime) -> None:
-        """Take in what a look for callers found; without an answer it is as if they still waited."""
-        if answer is None:
-            self.callers = self.callers.with_look(now, waiting=self.callers.waiting)
-            return
-        self.callers = self.callers.with_look(now, waiting=answer.waiting)
+    def looking(self, now: datetime) -> None:
+        """Note that a look for callers begins."""
+        self.callers = self.callers.with_look(now)
+
+    def looked(self, begun_at: datetime, answer: CallersAnswer) -> None:
+        """Take in what a look found."""
+        self.callers = self.callers.with_answer(begun_at, waiting=answer.waiting)
         for _ in range(min(answer.lost, _MOST_REFUSALS)):
             if self._history is not None:
-                self._history.blocked(now.timestamp())
+                self._history.blocked(begun_at.timestamp())
 
     def _history_for(self, spec: VoiceAgentSpec, now: datetime) -> History:
         scaling = spec.scaling

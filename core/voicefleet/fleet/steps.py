@@ -196,7 +196,7 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
 
 
 def _next_look(seen: AgentSeen, steps: AgentSteps, now: datetime) -> timedelta | None:
-    looked = seen.callers.with_look(now, waiting=1) if steps.look else seen.callers
+    looked = seen.callers.with_look(now) if steps.look else seen.callers
     return next_look(_scene(seen, looked), now)
 
 

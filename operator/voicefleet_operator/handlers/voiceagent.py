@@ -1,6 +1,7 @@
 """VoiceAgent: observe, decide, act, report."""
 
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 
 from voicefleet.api import VoiceAgent
@@ -65,7 +66,8 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     ports.decided(key)
     failure = await apply_steps(ports, body, seen.core, steps)
     if steps.look is not None:
-        memory.fleet.looked(await ports.workers.look_for_callers(steps.look), ports.now())
+        memory.fleet.looking(now)
+        ports.workers.look_for_callers(key, steps.look, partial(memory.fleet.looked, now))
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.
         return None
