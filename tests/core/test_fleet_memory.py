@@ -195,3 +195,21 @@ def test_what_is_gone_is_forgotten() -> None:
 
     assert fleet() == Fleet()
     assert telling.memory.calls_known == 0
+
+
+@pytest.mark.parametrize("told", [20, 63, 355])
+def test_a_new_operator_goes_on_from_the_start_up_that_the_status_tells(told: int) -> None:
+    memory = FleetMemory()
+
+    memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW, startup_seconds=told)
+
+    assert memory.lessons(NOW).startup.q95 == told
+
+
+def test_whoever_changes_the_guess_of_the_start_up_is_believed() -> None:
+    memory = FleetMemory()
+    memory.observe(spec(), fleet(), NOW, startup_seconds=355)
+
+    memory.observe(spec(startupSeconds=20), fleet(), NOW, startup_seconds=355)
+
+    assert memory.lessons(NOW).startup.q95 == pytest.approx(28)

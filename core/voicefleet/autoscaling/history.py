@@ -6,6 +6,7 @@ The one thing here that changes; it reads no clock, every event brings its momen
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.erlang import normal_quantile
@@ -19,6 +20,9 @@ CORRECTION = 0.02
 """Standard deviations of headroom that one blocked call adds."""
 _MOST_STARTS = 64
 _STARTS_TRUSTED = 20
+# A start varies by about a fifth: 95 of 100 take at most 1.4 times the mean, 99 at most 1.6 times.
+_SLOW_START = 1.4
+_SLOWEST_START = 1.6
 _RELEARN_SECONDS = 60.0
 _RELEARN_SHARE = 0.02
 _FADE_SECONDS = 86_400.0
@@ -46,13 +50,24 @@ def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:
 class History:
     """What was seen of one fleet, in bounded memory."""
 
-    def __init__(self, rules: Rules, startup_seconds: float = 45.0, expected_call_seconds: float = 180.0) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        startup_seconds: float = 45.0,
+        expected_call_seconds: float = 180.0,
+        *,
+        known_startup_seconds: float | None = None,
+    ) -> None:
         self._target = rules.target_blocked
         self._floor = least_headroom(rules.target_blocked, rules.hold_seconds)
         self._headroom = self._floor
-        self._startup_guess = startup_seconds
+        self._startup_guess = _guess_startup(startup_seconds)
+        if known_startup_seconds is not None:
+            # What another process measured, and told as the time that nineteen of twenty starts need.
+            typical = known_startup_seconds / _SLOW_START
+            self._startup_guess = replace(_guess_startup(typical), q95=known_startup_seconds)
         self._starts: deque[float] = deque(maxlen=_MOST_STARTS)
-        self._startup = _measure_startup((), startup_seconds)
+        self._startup = self._startup_guess
         self._rate = ArrivalRate()
         self._rate_at: float | None = None
         self._recent: deque[float] = deque()
@@ -163,13 +178,16 @@ class History:
         self._learned_at, self._learned_calls = now, self._lifetimes.calls
 
 
-def _measure_startup(starts: Iterable[float], guess: float) -> Startup:
+def _guess_startup(typical: float) -> Startup:
+    return Startup(mean=typical, q95=_SLOW_START * typical, q99=_SLOWEST_START * typical)
+
+
+def _measure_startup(starts: Iterable[float], guess: Startup) -> Startup:
     measured = sorted(starts)
-    # A start varies by about a fifth: 95 of 100 take at most 1.4 times the mean, 99 at most 1.6 times.
     if len(measured) < _STARTS_TRUSTED:
-        typical = max([guess, *measured[len(measured) // 2 :][:1]])
+        typical = _guess_startup(max([guess.mean, *measured[len(measured) // 2 :][:1]]))
         slowest = measured[-1] if measured else 0.0
-        return Startup(mean=typical, q95=max(1.4 * typical, slowest), q99=max(1.6 * typical, slowest))
+        return Startup(typical.mean, q95=max(guess.q95, typical.q95, slowest), q99=max(typical.q99, slowest))
     mean = sum(measured) / len(measured)
     q95 = measured[math.ceil(0.95 * len(measured)) - 1]
-    return Startup(mean=mean, q95=q95, q99=max(measured[-1], 1.6 * mean))
+    return Startup(mean=mean, q95=q95, q99=max(measured[-1], _SLOWEST_START * mean))

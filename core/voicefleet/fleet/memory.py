@@ -45,9 +45,9 @@ class FleetMemory:
         """Return how many calls it keeps in mind."""
         return sum(len(calls) for calls in self._calls.values())
 
-    def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime) -> None:
-        """Take in what is seen at one moment."""
-        history = self._history_for(spec, now)
+    def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, startup_seconds: int | None = None) -> None:
+        """Take in what is seen at one moment; the start-up that the status tells is what somebody before us learned."""
+        history = self._history_for(spec, now, startup_seconds)
         self._count_hours(fleet, now)
         uids = {worker.pod.ref.uid for worker in fleet}
         for worker in fleet:
@@ -85,7 +85,7 @@ class FleetMemory:
             if self._history is not None:
                 self._history.blocked(begun_at.timestamp())
 
-    def _history_for(self, spec: VoiceAgentSpec, now: datetime) -> History:
+    def _history_for(self, spec: VoiceAgentSpec, now: datetime, startup_seconds: int | None) -> History:
         scaling = spec.scaling
         guesses = (
             scaling.target_blocked_fraction,
@@ -96,7 +96,10 @@ class FleetMemory:
         if self._history is None or guesses != self._guesses:
             # Other first guesses: what was learned from them is learned anew, from the calls that live.
             self._history = History(
-                rules_of(spec), float(scaling.startup_seconds), float(scaling.expected_call_seconds)
+                rules_of(spec),
+                float(scaling.startup_seconds),
+                float(scaling.expected_call_seconds),
+                known_startup_seconds=startup_seconds if self._history is None else None,
             )
             self._guesses = guesses
             began = [moment for calls in self._calls.values() for moment in calls.values()]

@@ -60,10 +60,10 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     memory = memory_of(ports, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
     fleet, waits = await observe_fleet(ports, key)
-    memory.fleet.observe(agent.spec, fleet, ports.now())
+    before = parse_status(VoiceAgentStatus, body)
+    memory.fleet.observe(agent.spec, fleet, ports.now(), startup_seconds=before.startup_seconds)
     if agent.spec.rollout.canary is not None:
         memory.note_tallies(fleet)
-    before = parse_status(VoiceAgentStatus, body)
     obstacle = find_obstacle(agent, pool, pool_is_allowed=allowed)
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
