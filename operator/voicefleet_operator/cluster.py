@@ -39,6 +39,7 @@ _REMOVED = "removed"
 _TELL_AGAIN_SECONDS = 60.0
 # More changes at once make none of them faster, and the lease would have to stand in line behind them.
 _CHANGES_AT_ONCE = 32
+_CONFIG_MAPS = TYPES_BY_KIND["ConfigMap"]
 
 
 class KubeCluster:
@@ -76,8 +77,11 @@ class KubeCluster:
         if before == digest and self._clock() - at < self._repair_seconds:
             return
         if before != digest or not await self._is_there(path, manifest):
-            async with self._change() as kube:
-                await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+            # A ConfigMap's name says what is in it, so it is made once, which costs less, and at most mended later.
+            is_made = manifest["kind"] == "ConfigMap" and not before and await self._create(_CONFIG_MAPS, manifest)
+            if not is_made:
+                async with self._change() as kube:
+                    await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
         known[path] = (digest, self._clock())
 
     async def _is_there(self, path: str, manifest: Manifest) -> bool:
@@ -100,9 +104,9 @@ class KubeCluster:
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""
-        body = await self._create(PODS, manifest)
-        if body is not None:
-            self._take_in(PODS, body)
+        made = await self._create(PODS, manifest)
+        if made is not None:
+            self._take_in(PODS, {**manifest, "metadata": made["metadata"], "status": {"phase": "Pending"}})
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
@@ -170,7 +174,7 @@ class KubeCluster:
 
     async def read_config_map(self, namespace: str, name: str) -> Body | None:
         """Return a ConfigMap, as it was when first asked for: its name says what is in it."""
-        path = TYPES_BY_KIND["ConfigMap"].path(namespace, name)
+        path = _CONFIG_MAPS.path(namespace, name)
         known = [body for bodies in self._config_maps.values() if (body := bodies.get(path))]
         if known:
             return known[0]

@@ -22,6 +22,8 @@ from voicefleet_operator.metrics import Metrics
 Body = dict[str, Any]
 
 JSON = "application/json"
+# Whoever knows what it has just written needs no copy of it.
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -107,8 +109,8 @@ class Kube:
         return await self.request("GET", path, query=query)
 
     async def post(self, path: str, body: Body) -> Body:
-        """Create one object."""
-        return await self.request("POST", path, body=body, timeout_seconds=WRITE_SECONDS)
+        """Create one object and return its metadata."""
+        return await self.request("POST", path, body=body, accept=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS)
 
     async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
@@ -148,6 +150,7 @@ class Kube:
         body: Body | None = None,
         query: Mapping[str, str] | None = None,
         media_type: str = JSON,
+        accept: str = JSON,
         timeout_seconds: float = READ_SECONDS,
     ) -> Body:
         """Send one request and return the decoded answer, or raise `ApiError`."""
@@ -155,7 +158,7 @@ class Kube:
         try:
             patience = aiohttp.ClientTimeout(total=timeout_seconds)
             async with await self._ask(
-                method, _where(path, query), patience, body=body, media_type=media_type
+                method, _where(path, query), patience, body, {"Content-Type": media_type, "Accept": accept}
             ) as answer:
                 data = await answer.read()
                 status = answer.status
@@ -186,15 +189,14 @@ class Kube:
         method: str,
         where: str,
         patience: aiohttp.ClientTimeout,
-        *,
         body: Body | None = None,
-        media_type: str = JSON,
+        types: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
         configuration = self._configuration
         # Asking for it each time also reads a token that was replaced.
         token = await configuration.get_api_key_with_prefix("BearerToken")
         # Between us and the apiserver the wire is faster than unpacking.
-        headers = {"Accept": JSON, "Accept-Encoding": "identity", "Content-Type": media_type, "User-Agent": _USER_AGENT}
+        headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": _USER_AGENT, **(types or {})}
         return await self._session.request(
             method,
             configuration.host + where,

@@ -64,9 +64,10 @@ class World:
         self.leads = True
         self.seconds = 0.0
         self.queue = WorkQueue()
+        self.cache = Cache()
         self.cluster = KubeCluster(
             self.kube,  # type: ignore[arg-type]
-            Cache(),
+            self.cache,
             self.queue,
             may_write=lambda: self.leads,
             clock=lambda: self.seconds,
@@ -252,3 +253,31 @@ async def test_a_change_whose_turn_comes_after_the_lead_was_lost_is_not_made(wor
 async def _let_others_run() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+async def test_a_config_map_is_made_and_not_applied_until_somebody_changed_it(world: World) -> None:
+    await world.cluster.apply(CONFIG)
+    assert [method for method, *_ in world.kube.requests] == ["POST"]
+
+    world.seconds = 10_000.0
+    await world.cluster.apply(CONFIG)
+
+    assert [method for method, *_ in world.kube.requests] == ["POST", "GET", "APPLY voicefleet-operator"]
+
+
+async def test_a_config_map_that_is_there_already_is_applied(world: World) -> None:
+    refusal = ApiError(409, "AlreadyExists", "")
+    world.kube.error = refusal
+    with pytest.raises(ApiError):
+        await world.cluster.apply(CONFIG)
+
+    assert [method for method, *_ in world.kube.requests] == ["POST", "APPLY voicefleet-operator"]
+
+
+async def test_a_pod_is_known_as_it_was_made_with_what_the_server_gave_it(world: World) -> None:
+    labels = {"voicefleet.dev/agent": "desk"}
+    spec = {"containers": [{"name": "worker"}]}
+    await world.cluster.create_pod({"metadata": {"namespace": "voice", "name": "n", "labels": labels}, "spec": spec})
+
+    (pod,) = world.cache.pods
+    assert (pod["metadata"]["uid"], pod["spec"], pod["status"]["phase"]) == ("uid-1", spec, "Pending")
