@@ -7,7 +7,7 @@ import pytest
 from e2e.bench import Bench
 from e2e.scale.applying import measure_apply
 from e2e.scale.figures import Figure, Outcome, quantile, table
-from e2e.scale.many import measure_many
+from e2e.scale.many import Crowd, measure_many
 from e2e.scale.one import measure_shrink, measure_stream
 from e2e.scale.stage import bench_for_scale, set_stage
 
@@ -28,7 +28,7 @@ async def _measure(bench: Bench) -> dict[str, Outcome]:
             await measure_apply(stage, per_second=10, seconds=0.3),
             await measure_stream(stage, workers=4, changes_per_second=20, seconds=2),
             await measure_shrink(stage, workers=4),
-            await measure_many(stage, agents=2, workers=2, crash=False, quiet_seconds=1.5),
+            await measure_many(stage, Crowd(2, workers=2, crash=False, quiet_seconds=1.5)),
         ]
     return {outcome.measurement: outcome for outcome in found}
 

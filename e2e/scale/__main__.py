@@ -14,7 +14,7 @@ from pathlib import Path
 from e2e.bench import BenchError
 from e2e.scale.applying import measure_apply
 from e2e.scale.figures import Outcome, table
-from e2e.scale.many import measure_many
+from e2e.scale.many import Crowd, measure_many
 from e2e.scale.one import measure_shrink, measure_stream
 from e2e.scale.stage import Stage, bench_for_scale, set_stage
 
@@ -49,7 +49,7 @@ def measurements(sizes: Sizes) -> dict[str, Callable[[Stage], Awaitable[Outcome]
             stage, workers=workers, changes_per_second=sizes.of(200, least=10), seconds=max(2, sizes.of(20))
         ),
         "shrink": lambda stage: measure_shrink(stage, workers=workers),
-        "many": lambda stage: measure_many(stage, agents=sizes.of(1_000), workers=10, speaking=sizes.speaking),
+        "many": lambda stage: measure_many(stage, Crowd(sizes.of(1_000), workers=10, speaking=sizes.speaking)),
     }
 
 
