@@ -1,16 +1,15 @@
 """Callers who found no slot: who of them is dispatched again, and when somebody looks for them."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fleet import NOW, busy, cordoned, fleet, idle, lessons, silent, starting
+from tests.support.fleet import NOW, busy, cordoned, fleet, heard, idle, lessons, silent, starting, state
 from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
-from voicefleet.fleet import Fleet, PodRef
+from voicefleet.fleet import Fleet, PodRef, Worker
 from voicefleet.fleet.callers import Callers, LookForCallers, Scene, is_short, next_look, plan_look
 
 HOLD_SECONDS = 10
@@ -194,17 +193,25 @@ def test_a_watchman_looks_every_other_second_for_as_long_as_there_is_no_worker()
 
 
 def test_whoever_looks_is_told_which_calls_are_young_and_held() -> None:
-    young = busy("desk-new-0", calls=1)
-    assert young.heard is not None
-    (call,) = young.heard.state.sessions
-    calls = tuple(call.model_copy(update={"dispatch": f"AD_{age}", "age_seconds": age}) for age in (3, 25, 60))
-    said = young.heard.state.model_copy(update={"sessions": calls})
-    seen = fleet(replace(young, heard=replace(young.heard, state=said)))
-
-    look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
+    look = plan_look(scene(fleet(holding({"AD_3": 3, "AD_25": 25, "AD_60": 60})), Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert look.held == ("AD_3", "AD_25")
+    assert (look.held, look.room) == (("AD_3", "AD_25"), 9)
+
+
+def test_while_a_worker_does_not_tell_which_call_it_took_nobody_is_dispatched_again() -> None:
+    young = plan_look(scene(fleet(holding({"": 3})), Callers(short_at=NOW)), NOW)
+    old = plan_look(scene(fleet(holding({"": 60})), Callers(short_at=NOW)), NOW)
+
+    assert young is not None
+    assert old is not None
+    assert (young.room, old.room) == (0, 11)
+
+
+def holding(ages: dict[str, float]) -> Worker:
+    """Return a worker with calls of these dispatches."""
+    calls = [{"id": f"call {dispatch}", "dispatch": dispatch, "ageSeconds": age} for dispatch, age in ages.items()]
+    return heard("desk-new-0", state(sessions=calls))
 
 
 def test_while_somebody_is_silent_nobody_is_dispatched_again() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from livekit import api
 from livekit.protocol.agent import Job
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from livekit.protocol.models import ParticipantInfo, Room
@@ -30,6 +31,7 @@ class LiveKit:
     done: list[str] = field(default_factory=list)
     silent_rooms: set[str] = field(default_factory=set)
     away: bool = False
+    broken_rooms: set[str] = field(default_factory=set)
     going_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class LiveKit:
 
     async def create(self, dispatch: AgentDispatch) -> None:
         await self.going_on.wait()
+        if dispatch.room in self.broken_rooms:
+            raise api.ServerError("unavailable", "", status=503)
         self.done.append(f"{dispatch.room} {dispatch.metadata}")
 
 
@@ -187,6 +191,15 @@ async def test_a_room_that_does_not_answer_hides_no_other(livekit: LiveKit, call
     answer = await callers.look(ORDER)
 
     assert answer == CallersAnswer(dispatched=1)
+
+
+async def test_a_caller_who_cannot_be_dispatched_keeps_no_other_waiting(livekit: LiveKit, callers: Callers) -> None:
+    for name in ("first", "second", "third"):
+        livekit.call(name, 3)
+    livekit.broken_rooms.add("room-first")
+
+    assert await callers.look(ORDER) == CallersAnswer(dispatched=2)
+    assert livekit.done == ["room-second for second", "room-third for third"]
 
 
 async def test_a_livekit_that_is_away_is_no_answer(livekit: LiveKit, callers: Callers) -> None:

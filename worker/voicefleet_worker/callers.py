@@ -82,10 +82,13 @@ class Callers:
             alone = await _each(lambda caller: _is_alone(livekit, caller.room), waiting.callers)
         callers = [caller for caller, is_alone in zip(waiting.callers, alone, strict=True) if is_alone is True]
         again = [found[caller.id] for caller in callers[: order.room]]
-        claimed = await asyncio.gather(*(_dispatch_again(livekit, dispatch) for dispatch in again))
-        answer = CallersAnswer(waiting=len(callers) - len(again), dispatched=sum(claimed), lost=waiting.lost)
+        # What becomes of one caller keeps no other waiting.
+        claims = await asyncio.gather(*(_dispatch_again(livekit, d) for d in again), return_exceptions=True)
+        dispatched = sum(claim is True for claim in claims)
+        answer = CallersAnswer(waiting=len(callers) - len(again), dispatched=dispatched, lost=waiting.lost)
         if callers or waiting.lost:
-            logger.info("callers found no slot", extra=answer.model_dump())
+            failed = sum(isinstance(claim, BaseException) for claim in claims)
+            logger.info("callers found no slot", extra={**answer.model_dump(), "failed": failed})
         return answer
 
     async def _list(self, livekit: Dispatches, order: CallersOrder) -> list[AgentDispatch]:

@@ -95,8 +95,8 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
     # A call that nobody holds wakes a fleet all the same, for the next one.
     hold = scene.hold_seconds or _SEEN_SECONDS
     held = _young_calls(scene.fleet, hold, now)
-    # Where somebody may have taken a call without our knowing it, it is not given to another.
-    knows_all = not scene.fleet.is_blind(now) and len(held) <= MOST_HELD
+    # Where somebody may have taken a call without our knowing which, it is not given to another.
+    knows_all = not scene.fleet.is_blind(now) and len(held) <= MOST_HELD and "" not in held
     room = _room(scene.fleet, now) if knows_all else 0
     return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD]) if pod else None
 
