@@ -41,7 +41,7 @@ def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:
 
     The chance to run out at one moment one lead ahead may be three times the target: workers are whole, so most moments
     have more room than was asked for. Who may wait is rarely lost, so with a hold it may be higher, twice as high at
-    ten seconds: measured, a fifth of the loss is left then. One in a thousand becomes 2.75, with ten seconds 2.49.
+    ten seconds: measured, a seventh of the loss is left then. One in a thousand becomes 2.75, with ten seconds 2.49.
     """
     times = 3 + min(hold_seconds, _PATIENT_SECONDS) / 3
     return normal_quantile(1 - min(0.3, times * target_blocked))
