@@ -49,6 +49,7 @@ class FakeWorker:
             "slots": 12,
             "sessions": sessions,
             "registered": True,
+            "looksForCallers": True,
             "cordoned": self.cordoned,
             "askedLoad": self.asked_load,
         }

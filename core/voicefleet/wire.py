@@ -91,6 +91,8 @@ class WorkerState(WireModel):
     reported_load: Annotated[float, Field(ge=_LOWEST_LOAD, le=_HIGHEST_LOAD)] = 0.0
     refused: Count = 0
     """Calls that LiveKit offered while the worker was full or closed, since the process began."""
+    looks_for_callers: bool = False
+    """Whether it can be asked to; old workers can't."""
     tally: Tally = Tally()
     """Rides on changes and heartbeats; a change of it alone sends no line."""
 
@@ -101,6 +103,11 @@ class LoadOrder(WireModel):
     load: Annotated[AskedLoad, Field(strict=True)]
 
 
+MOST_TOLD = 1000
+Callers = Annotated[int, Field(ge=0, le=MOST_TOLD)]
+"""So many at most are told of; nothing that one worker says makes a fleet larger than that."""
+
+
 class CallersOrder(WireModel):
     """The body of an order to look for callers who found no slot, and to have some of them dispatched again."""
 
@@ -108,6 +115,8 @@ class CallersOrder(WireModel):
     """The name under which they ask for the agent, which may be another than the worker's own."""
     hold_seconds: Annotated[int, Field(strict=True, ge=1, le=120)]
     """Whoever has waited for longer is left alone."""
+    pause_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """How long ago the look before was; whoever gave up since then is told of."""
     room: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
     """Callers for whom there is a slot."""
     held: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=MOST_HELD)] = ()
@@ -117,12 +126,14 @@ class CallersOrder(WireModel):
 class CallersAnswer(WireModel):
     """What a look for callers found."""
 
-    waiting: Count = 0
+    waiting: Callers = 0
     """Callers who still wait."""
-    dispatched: Count = 0
+    dispatched: Callers = 0
     """Callers whom LiveKit was asked to find a worker for once more."""
-    lost: Count = 0
+    lost: Callers = 0
     """Callers who have waited for too long since the look before."""
+    more: bool = False
+    """There were more rooms than it looked into."""
 
 
 def latency_class(latency_seconds: float) -> int:

@@ -76,7 +76,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
         "--hold-seconds",
         type=_number(least=0, most=120),
         default=default.hold_seconds,
-        help="how long a call that finds no slot waits for one, whatever the policy; 0: not at all (default: 10)",
+        help="how long a call that finds no slot waits for one, whatever the policy; 0: not at all (default: 15)",
     )
     parser.add_argument(
         "--target-blocked",

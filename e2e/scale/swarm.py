@@ -54,6 +54,7 @@ class Member:
             "slots": self.slots,
             "sessions": [{"id": call, "ageSeconds": round(now - began, 3)} for call, began in self.calls.items()],
             "registered": True,
+            "looksForCallers": True,
             "cordoned": self.cordoned,
             "draining": False,
             "askedLoad": self.load,

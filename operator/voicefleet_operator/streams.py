@@ -133,7 +133,13 @@ class WorkerStreams:
             self._looks[key].add_done_callback(lambda _: self._looks.pop(key))
 
     async def _look(self, line: _Line, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
-        order = CallersOrder(agent=look.agent, hold_seconds=look.hold_seconds, room=look.room, held=look.held)
+        order = CallersOrder(
+            agent=look.agent,
+            hold_seconds=look.hold_seconds,
+            pause_seconds=look.pause_seconds,
+            room=look.room,
+            held=look.held,
+        )
         text = await self._ask(line, CALLERS_PATH, order.model_dump_json(by_alias=True))
         with suppress(ValidationError):
             answer = CallersAnswer.model_validate_json(text or b"")

@@ -126,7 +126,7 @@ def test_a_sharper_target_asks_for_more_headroom() -> None:
 
 
 def test_who_may_wait_needs_less_headroom_up_to_a_patience() -> None:
-    assert [round(least_headroom(0.001, hold), 2) for hold in (0, 3, 10, 15, 120)] == [2.75, 2.65, 2.49, 2.41, 2.41]
+    assert [round(least_headroom(0.001, hold), 2) for hold in (0, 5, 8, 15, 120)] == [2.75, 2.75, 2.65, 2.49, 2.49]
 
 
 def test_start_ups_are_guessed_until_twenty_were_measured() -> None:

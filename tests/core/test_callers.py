@@ -6,13 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.fleet import NOW, busy, cordoned, fleet, heard, idle, lessons, silent, starting, state
+from tests.support.fleet import (
+    NOW,
+    busy,
+    cordoned,
+    failed,
+    fleet,
+    heard,
+    idle,
+    lessons,
+    off_the_line,
+    pod,
+    silent,
+    starting,
+    state,
+    stuck,
+)
 from voicefleet.autoscaling.arrivals import ArrivalRate
-from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
+from voicefleet.autoscaling.holding import SETTLED_SECONDS, Dispatch, find_waiting
 from voicefleet.fleet import Fleet, PodRef, Worker
 from voicefleet.fleet.callers import Callers, LookForCallers, Scene, is_short, next_look, plan_look
+from voicefleet.wire import CallersAnswer
 
-HOLD_SECONDS = 10
+HOLD_SECONDS = 8
 
 
 def dispatch(name: str, age_seconds: float, *, taken: bool = False) -> Dispatch:
@@ -26,33 +42,36 @@ def at(seconds: float) -> datetime:
 @pytest.mark.parametrize(
     ("one", "waits", "lost"),
     [
-        (dispatch("on its way", 1.9), False, 0),
-        (dispatch("untaken", 2.0), True, 0),
+        (dispatch("on its way", 4.9), False, 0),
+        (dispatch("untaken", 5.0), True, 0),
         (dispatch("taken", 5.0, taken=True), False, 0),
-        (dispatch("at the end of its patience", 10.0), True, 0),
-        (dispatch("given up", 10.1), False, 1),
-        (dispatch("taken late", 10.1, taken=True), False, 0),
-        (dispatch("given up by the look before", 11.1), False, 0),
+        (dispatch("at the end of its patience", 20.0), True, 0),
+        (dispatch("given up", 20.1), False, 1),
+        (dispatch("taken late", 20.1, taken=True), False, 0),
+        (dispatch("given up by the look before", 21.1), False, 0),
     ],
     ids=lambda value: value.id if isinstance(value, Dispatch) else "",
 )
 def test_who_waits_and_who_is_lost(one: Dispatch, waits: bool, lost: int) -> None:
-    found = find_waiting([one], HOLD_SECONDS)
+    found = find_waiting([one], 20)
 
     assert ([d.id for d in found.callers], found.lost) == ([one.id] if waits else [], lost)
 
 
 def test_who_has_waited_longest_comes_first() -> None:
-    found = find_waiting([dispatch("young", 2), dispatch("old", 9), dispatch("middle", 5)], HOLD_SECONDS)
+    found = find_waiting([dispatch("young", 6), dispatch("old", 19), dispatch("middle", 11)], 20)
 
     assert [d.id for d in found.callers] == ["old", "middle", "young"]
 
 
-@given(arrived=st.floats(0, 0.999), hold=st.integers(1, 120))
-def test_a_caller_whom_nobody_takes_is_lost_exactly_once(arrived: float, hold: int) -> None:
-    looks = (find_waiting([dispatch("d", number * LOOK_SECONDS - arrived)], hold) for number in range(1, hold + 5))
+@given(st.floats(0, 0.999), st.integers(1, 120), st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0, 30.0]), max_size=20))
+def test_a_caller_whom_nobody_takes_is_lost_exactly_once(arrived: float, hold: int, pauses: list[float]) -> None:
+    age, lost = -arrived, 0
+    for pause in [*pauses, *([1.0] * 125)]:
+        age += pause
+        lost += find_waiting([dispatch("d", max(0.0, age))], hold, pause).lost
 
-    assert sum(look.lost for look in looks) == 1
+    assert lost == 1
 
 
 def scene(seen: Fleet, callers: Callers, *, hold: int = HOLD_SECONDS, watchman: PodRef | None = None) -> Scene:
@@ -115,20 +134,35 @@ def test_who_wants_no_holding_gets_none() -> None:
     assert next_look(scene(FULL, Callers(short_at=NOW), hold=0), NOW) is None
 
 
-def looks(callers: Callers, *, found: list[int]) -> list[float]:
+NOBODY = CallersAnswer()
+
+
+def looks(callers: Callers, *, found: list[CallersAnswer]) -> list[float]:
     """Take a turn each tenth of a second, and return when a roomy fleet was asked; one answer after the other."""
     asked, answers = [], iter(found)
     for tenth in range(300):
         now = at(tenth / 10)
         if plan_look(scene(ROOMY, callers), now) is not None:
             asked.append(tenth / 10)
-            callers = callers.with_look(now).with_answer(now, waiting=next(answers, 0))
+            callers = callers.with_look(now, "uid").with_answer(now, next(answers, NOBODY))
     return asked
 
 
 def test_looks_follow_each_other_by_a_second_until_one_that_came_late_enough_finds_nobody() -> None:
-    assert looks(Callers(short_at=NOW), found=[]) == [0.0, 1.0, 2.0, 3.0]
-    assert looks(Callers(short_at=NOW), found=[0, 0, 2, 1]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    waits = CallersAnswer(waiting=1)
+
+    assert looks(Callers(short_at=NOW), found=[]) == [float(second) for second in range(7)]
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [waits, waits]) == [float(second) for second in range(9)]
+
+
+def test_where_not_all_could_be_seen_somebody_may_wait() -> None:
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [CallersAnswer(more=True)])[-1] == 7.0
+
+
+def test_whoever_was_dispatched_again_may_find_nobody_once_more() -> None:
+    again = CallersAnswer(dispatched=1)
+
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [again])[-1] == 12.0
 
 
 def test_a_look_that_is_not_answered_counts_for_nothing_but_the_pace() -> None:
@@ -136,21 +170,21 @@ def test_a_look_that_is_not_answered_counts_for_nothing_but_the_pace() -> None:
     for second in range(30):
         if plan_look(scene(ROOMY, callers), at(second)) is not None:
             asked.append(second)
-            callers = callers.with_look(at(second))
+            callers = callers.with_look(at(second), "uid")
 
-    assert asked == list(range(HOLD_SECONDS + 4))
+    assert asked == list(range(HOLD_SECONDS + 7))
 
 
 def test_nobody_is_looked_for_who_must_have_hung_up() -> None:
-    asked = looks(Callers(short_at=NOW), found=[9] * 100)
+    asked = looks(Callers(short_at=NOW), found=[CallersAnswer(waiting=9)] * 100)
 
     assert asked[-1] == HOLD_SECONDS + SETTLED_SECONDS + 1
 
 
 def test_what_was_found_long_ago_is_not_said_any_more() -> None:
-    callers = Callers(short_at=NOW).with_answer(NOW, waiting=3)
+    callers = Callers(short_at=NOW).with_answer(NOW, CallersAnswer(waiting=3))
 
-    assert (callers.waiting_at(at(5)), callers.waiting_at(at(5.1))) == (3, 0)
+    assert (callers.waiting_at(at(7)), callers.waiting_at(at(7.1))) == (3, 0)
 
 
 def test_a_shortage_that_goes_on_is_looked_at_for_as_long() -> None:
@@ -158,7 +192,7 @@ def test_a_shortage_that_goes_on_is_looked_at_for_as_long() -> None:
     for second in range(14):
         callers = callers.with_shortage(at(second))
         assert plan_look(scene(FULL, callers), at(second)) is not None
-        callers = callers.with_look(at(second)).with_answer(at(second), waiting=0)
+        callers = callers.with_look(at(second), "uid").with_answer(at(second), NOBODY)
 
 
 def test_an_idle_fleet_has_room() -> None:
@@ -182,14 +216,14 @@ def test_a_fleet_that_has_come_up_looks_for_itself() -> None:
     assert (look.pod.name, look.room) == ("desk-new-0", 12)
 
 
-def test_a_watchman_looks_every_other_second_for_as_long_as_there_is_no_worker() -> None:
+def test_a_watchman_looks_every_five_seconds_for_as_long_as_there_is_no_worker() -> None:
     callers, asked = Callers(), []
     for second in range(60):
         if plan_look(scene(fleet(), callers, watchman=WATCHMAN), at(second)):
             asked.append(second)
-            callers = callers.with_look(at(second)).with_answer(at(second), waiting=0)
+            callers = callers.with_look(at(second), "uid").with_answer(at(second), NOBODY)
 
-    assert asked == list(range(0, 60, 2))
+    assert asked == list(range(0, 60, 5))
 
 
 def test_whoever_looks_is_told_which_calls_are_young_and_held() -> None:
@@ -221,3 +255,41 @@ def test_while_somebody_is_silent_nobody_is_dispatched_again() -> None:
 
     assert look is not None
     assert look.room == 0
+
+
+def test_a_worker_that_did_not_answer_is_not_asked_twice_if_another_can_be() -> None:
+    seen = fleet(idle("desk-new-0"), busy("desk-new-1", calls=6))
+    first = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
+    assert first is not None
+    unanswered = Callers(short_at=NOW).with_look(NOW, first.pod.uid)
+
+    second = plan_look(scene(seen, unanswered), at(1))
+    third = plan_look(scene(seen, unanswered.with_answer(NOW, NOBODY)), at(1))
+
+    assert second is not None
+    assert third is not None
+    assert [look.pod.name for look in (first, second, third)] == ["desk-new-0", "desk-new-1", "desk-new-0"]
+
+
+def test_an_old_worker_that_cannot_look_is_not_asked() -> None:
+    old = heard("desk-new-0", state(calls=12, looks_for_callers=False))
+
+    assert plan_look(scene(fleet(old), Callers(short_at=NOW)), NOW) is None
+    assert next_look(scene(fleet(old), Callers(short_at=NOW)), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "room"),
+    [
+        (off_the_line(idle("desk-new-1")), 0),
+        (Worker(pod("desk-new-1")), 0),  # ready, and not heard yet
+        (starting("desk-new-1"), 12),
+        (stuck("desk-new-1"), 12),
+        (failed("desk-new-1"), 12),
+    ],
+)
+def test_nobody_is_dispatched_again_while_a_worker_may_take_calls_unheard(other: Worker, room: int) -> None:
+    look = plan_look(scene(fleet(idle("desk-new-0"), other), Callers(short_at=NOW)), NOW)
+
+    assert look is not None
+    assert look.room == room

@@ -10,7 +10,10 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.fleet import Fleet, Heard, Worker
+from voicefleet.autoscaling.history import History
+from voicefleet.autoscaling.load import Rules
+from voicefleet.fleet import Fleet, Heard, PodRef, Worker
+from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.wire import CallersAnswer, Session
 
@@ -131,7 +134,8 @@ def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> N
     telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
     assert telling.memory.lessons(telling.now).headroom == before
 
-    telling.memory.looked(telling.now, CallersAnswer(waiting=1, dispatched=1, lost=2))
+    look = LookForCallers(PodRef("desk-new-0", "uid-desk-new-0", "1"), "voice.desk", 15, room=1)
+    telling.memory.looked(look, telling.now, CallersAnswer(waiting=1, dispatched=1, lost=2))
 
     assert telling.memory.lessons(telling.now).headroom > before
     assert telling.memory.callers.waiting_at(telling.now) == 1
@@ -195,6 +199,49 @@ def test_what_is_gone_is_forgotten() -> None:
 
     assert fleet() == Fleet()
     assert telling.memory.calls_known == 0
+
+
+WATCH = LookForCallers(PodRef("other-new-0", "uid-other", "1"), "voice.desk", 15, room=0)
+
+
+def test_what_a_watchman_sees_is_one_call_that_came_however_many_it_tells_of() -> None:
+    telling = Telling(min=0, scaleToZero=True)
+    telling.at(90_000)
+    telling.sees()
+    before = telling.memory.lessons(telling.now)
+
+    for seconds in (90_005, 90_010, 90_015):
+        telling.memory.looked(WATCH, telling.at(seconds), CallersAnswer(waiting=900, lost=900))
+
+    after = telling.memory.lessons(telling.now)
+    assert telling.memory.callers.waiting_at(telling.now) == 1
+    assert after.arrivals.silent_seconds <= 15
+    assert after.arrivals.long.calls == pytest.approx(before.arrivals.long.calls + 1, abs=0.05)
+    assert after.headroom == before.headroom
+
+
+def test_a_fleet_is_watched_while_somebody_is_there_and_for_a_moment_longer() -> None:
+    memory, awake, asleep = FleetMemory(), fleet(make.idle("desk-new-0")), fleet()
+    at = [NOW + timedelta(seconds=seconds) for seconds in (0, 10, 120, 121)]
+
+    assert not memory.is_watched(awake, None, NOW)
+    assert memory.is_watched(awake, WATCH.pod, NOW)
+    # From now on it must have looked, and not only be there.
+    assert [memory.is_watched(asleep, WATCH.pod, moment) for moment in at] == [True, True, True, False]
+    memory.observe(spec(), asleep, at[3])
+    memory.looked(WATCH, at[3], CallersAnswer())
+    assert memory.is_watched(asleep, None, at[3])
+
+
+def test_one_slow_start_is_forgotten_after_five_of_our_own() -> None:
+    history = History(Rules(12), 45.0, known_startup_seconds=600.0)
+    q95 = []
+    for _ in range(6):
+        q95.append(history.lessons(0).startup.q95)
+        history.started(40.0)
+
+    assert q95 == [600, 600, 600, 600, 600, pytest.approx(63)]
+    assert history.lessons(0).startup.mean == 45
 
 
 @pytest.mark.parametrize("told", [20, 63, 355])

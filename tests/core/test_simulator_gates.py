@@ -42,9 +42,9 @@ def test_packing_pays() -> None:
 
 
 def test_an_hpa_cuts_calls_where_we_cut_none() -> None:
-    theirs = _play("smooth", 17, name="hpa-cpu-50", dispatch=Dispatch.LIVEKIT)
+    theirs = _play("smooth", 18, name="hpa-cpu-50", dispatch=Dispatch.LIVEKIT)
     assert theirs.outcome.cut > 0
-    assert _play("smooth", 17).outcome.cut == 0
+    assert _play("smooth", 18).outcome.cut == 0
 
 
 @pytest.mark.parametrize(

@@ -385,7 +385,7 @@ async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_h
     world.workers.looks.clear()
 
     await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=5)))
-    assert [(look.hold_seconds, look.room) for look in world.workers.looks] == [(10, 0)]
+    assert [(look.hold_seconds, look.room) for look in world.workers.looks] == [(15, 0)]
 
     await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=6)))
     assert world.status()["waitingCalls"] == 2

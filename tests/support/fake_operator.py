@@ -218,8 +218,8 @@ class FakeOperator:
         self.plans_checked(seen, steps)
         refused = self._act(agent, seen, steps)
         if steps.look is not None:
-            self.memory.looking(now)
-            self.memory.looked(now, self.world.look_for_callers(steps.look))
+            self.memory.looking(steps.look, now)
+            self.memory.looked(steps.look, now, self.world.look_for_callers(steps.look))
         if steps.finalizer == "remove" and not refused:
             return steps
         with suppress(RefusalError):

@@ -30,8 +30,8 @@ def pod(name: str, **fields: object) -> Pod:
 def state(*, calls: int = 0, **fields: object) -> WorkerState:
     """Return what a registered worker says."""
     sessions = tuple(Session(id=f"call-{number}", age_seconds=1000) for number in range(calls))
-    said = {"sequence": 1, "revision": "r", "slots": SLOTS, "sessions": sessions, "registered": True, **fields}
-    return WorkerState.model_validate(said)
+    said = {"sequence": 1, "revision": "r", "slots": SLOTS, "sessions": sessions, "registered": True}
+    return WorkerState.model_validate({**said, "looks_for_callers": True, **fields})
 
 
 def heard(name: str, said: WorkerState, *, seconds_ago: float = 1, **fields: Any) -> Worker:

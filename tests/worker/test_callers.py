@@ -13,6 +13,7 @@ from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet.wire import CallersAnswer, CallersOrder
+from voicefleet_worker import callers as module
 from voicefleet_worker.callers import Callers
 
 NOW = 1_000_000.0
@@ -31,6 +32,9 @@ class LiveKit:
     done: list[str] = field(default_factory=list)
     silent_rooms: set[str] = field(default_factory=set)
     away: bool = False
+    unanswered: set[str] = field(default_factory=set)
+    """Requests that are done once and not answered."""
+    listed: int = 0
     broken_rooms: set[str] = field(default_factory=set)
     going_on: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,6 +61,7 @@ class LiveKit:
         yield self
 
     async def list_rooms(self) -> list[Room]:
+        self.listed += 1
         return self.rooms
 
     async def list_dispatches(self, room: str) -> list[AgentDispatch]:
@@ -68,18 +73,33 @@ class LiveKit:
         return self.people[room]
 
     async def delete(self, dispatch: AgentDispatch) -> bool:
-        return self.dispatches.pop(dispatch.id, None) is not None
+        found = self.dispatches.pop(dispatch.id, None) is not None
+        self._answer("delete")
+        return found
 
     async def create(self, dispatch: AgentDispatch) -> None:
         await self.going_on.wait()
         if dispatch.room in self.broken_rooms:
             raise api.ServerError("unavailable", "", status=503)
         self.done.append(f"{dispatch.room} {dispatch.metadata}")
+        if "create" in self.unanswered:
+            self.dispatches["anew"] = AgentDispatch(id="anew", agent_name=dispatch.agent_name, room=dispatch.room)
+        self._answer("create")
+
+    def _answer(self, request: str) -> None:
+        if request in self.unanswered:
+            self.unanswered.discard(request)
+            raise aiohttp.ServerDisconnectedError
 
 
 @pytest.fixture
 def livekit() -> LiveKit:
     return LiveKit()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SECOND_THOUGHTS_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -90,7 +110,7 @@ def callers(livekit: LiveKit) -> Callers:
 async def test_a_caller_whom_no_worker_took_is_dispatched_again_with_all_that_came_with_the_call(
     livekit: LiveKit, callers: Callers
 ) -> None:
-    livekit.call("waits", 3)
+    livekit.call("waits", 6)
 
     answer = await callers.look(ORDER)
 
@@ -102,7 +122,7 @@ async def test_a_caller_whom_no_worker_took_is_dispatched_again_with_all_that_ca
 async def test_only_as_many_as_there_is_room_for_and_the_longest_waiting_first(
     livekit: LiveKit, callers: Callers
 ) -> None:
-    for name, age in (("second", 5), ("third", 3), ("first", 7)):
+    for name, age in (("second", 8), ("third", 7), ("first", 9)):
         livekit.call(name, age)
 
     answer = await callers.look(ORDER.model_copy(update={"room": 2}))
@@ -114,9 +134,9 @@ async def test_only_as_many_as_there_is_room_for_and_the_longest_waiting_first(
 async def test_other_agents_calls_and_calls_that_have_an_agent_are_left_alone(
     livekit: LiveKit, callers: Callers
 ) -> None:
-    livekit.call("other", 3, agent="voice.other")
-    livekit.call("served", 3, jobs=1)
-    livekit.call("new", 1.5)
+    livekit.call("other", 6, agent="voice.other")
+    livekit.call("served", 6, jobs=1)
+    livekit.call("new", 4.5)
     livekit.call("gone", 60)
 
     answer = await callers.look(ORDER)
@@ -129,8 +149,8 @@ async def test_other_agents_calls_and_calls_that_have_an_agent_are_left_alone(
 async def test_a_call_that_some_worker_holds_is_left_alone_though_livekit_knows_of_no_job(
     livekit: LiveKit, callers: Callers
 ) -> None:
-    livekit.call("held", 3)
-    livekit.call("waits", 3)
+    livekit.call("held", 6)
+    livekit.call("waits", 6)
 
     answer = await callers.look(ORDER.model_copy(update={"held": ("held",)}))
 
@@ -139,9 +159,9 @@ async def test_a_call_that_some_worker_holds_is_left_alone_though_livekit_knows_
 
 
 async def test_a_room_with_an_agent_is_left_alone_and_so_is_an_empty_one(livekit: LiveKit, callers: Callers) -> None:
-    livekit.call("answered", 3)
+    livekit.call("answered", 6)
     livekit.people["room-answered"].append(ParticipantInfo(kind=AGENT_KIND))
-    livekit.call("hung up", 3)
+    livekit.call("hung up", 6)
     livekit.people["room-hung up"].clear()
 
     assert await callers.look(ORDER) == CallersAnswer()
@@ -156,7 +176,7 @@ async def test_who_gave_up_is_told_of(livekit: LiveKit, callers: Callers) -> Non
 
 async def test_of_two_who_look_at_once_only_one_gets_a_caller_an_agent(livekit: LiveKit, callers: Callers) -> None:
     for number in range(5):
-        livekit.call(f"call-{number}", 3)
+        livekit.call(f"call-{number}", 6)
     other = Callers(livekit.connect, clock=lambda: NOW)
 
     answers = await asyncio.gather(callers.look(ORDER), other.look(ORDER))
@@ -168,7 +188,7 @@ async def test_of_two_who_look_at_once_only_one_gets_a_caller_an_agent(livekit: 
 async def test_who_asked_may_hang_up_and_the_caller_gets_an_agent_all_the_same(
     livekit: LiveKit, callers: Callers
 ) -> None:
-    livekit.call("waits", 3)
+    livekit.call("waits", 6)
     livekit.going_on.clear()
     asked = asyncio.create_task(callers.look(ORDER))
     while livekit.dispatches:  # noqa: ASYNC110
@@ -184,8 +204,8 @@ async def test_who_asked_may_hang_up_and_the_caller_gets_an_agent_all_the_same(
 
 
 async def test_a_room_that_does_not_answer_hides_no_other(livekit: LiveKit, callers: Callers) -> None:
-    livekit.call("silent", 3)
-    livekit.call("waits", 3)
+    livekit.call("silent", 6)
+    livekit.call("waits", 6)
     livekit.silent_rooms.add("room-silent")
 
     answer = await callers.look(ORDER)
@@ -195,11 +215,73 @@ async def test_a_room_that_does_not_answer_hides_no_other(livekit: LiveKit, call
 
 async def test_a_caller_who_cannot_be_dispatched_keeps_no_other_waiting(livekit: LiveKit, callers: Callers) -> None:
     for name in ("first", "second", "third"):
-        livekit.call(name, 3)
+        livekit.call(name, 6)
     livekit.broken_rooms.add("room-first")
 
-    assert await callers.look(ORDER) == CallersAnswer(dispatched=2)
+    assert await callers.look(ORDER) == CallersAnswer(dispatched=2, lost=1)
     assert livekit.done == ["room-second for second", "room-third for third"]
+
+
+async def test_a_create_that_was_not_answered_is_looked_up_before_it_is_tried_again(
+    livekit: LiveKit, callers: Callers
+) -> None:
+    livekit.call("waits", 6)
+    livekit.unanswered.add("create")
+
+    assert await callers.look(ORDER) == CallersAnswer(dispatched=1)
+    assert livekit.done == ["room-waits for waits"]
+
+
+async def test_a_delete_that_was_not_answered_but_done_gets_the_caller_an_agent_all_the_same(
+    livekit: LiveKit, callers: Callers
+) -> None:
+    livekit.call("waits", 6)
+    livekit.unanswered.add("delete")
+
+    assert await callers.look(ORDER) == CallersAnswer(dispatched=1)
+    assert livekit.done == ["room-waits for waits"]
+
+
+async def test_many_who_ask_within_a_second_share_one_sight(livekit: LiveKit, callers: Callers) -> None:
+    livekit.call("waits", 6)
+    for agent in range(50):
+        livekit.call(f"other-{agent}", 6, agent=f"voice.{agent}")
+    orders = [ORDER.model_copy(update={"agent": f"voice.{agent}", "room": 0}) for agent in range(50)]
+
+    answers = await asyncio.gather(*map(callers.look, orders))
+
+    assert [answer.waiting for answer in answers if answer] == [1] * 50
+    assert livekit.listed == 1
+
+
+async def test_rooms_beyond_those_that_can_be_asked_are_told_of(livekit: LiveKit, callers: Callers) -> None:
+    for number in range(201):
+        livekit.call(f"call-{number}", 6, jobs=1)
+        livekit.rooms[-1].num_participants = 2
+    livekit.call("waits", 6)
+    livekit.rooms[-1].num_participants = 1
+
+    assert await callers.look(ORDER) == CallersAnswer(dispatched=1, more=True)
+
+
+async def test_a_worker_that_goes_finishes_its_looks(livekit: LiveKit, callers: Callers) -> None:
+    livekit.call("waits", 6)
+    asked = asyncio.create_task(callers.look(ORDER))
+    await asyncio.sleep(0)
+    asked.cancel()
+
+    await callers.finish()
+
+    assert livekit.done == ["room-waits for waits"]
+
+
+async def test_a_dispatch_stands_until_livekit_says_that_it_does_not(livekit: LiveKit, callers: Callers) -> None:
+    livekit.call("stands", 6)
+    assert await callers.is_wished_for("stands", "room-stands")
+    assert not await callers.is_wished_for("gone", "room-stands")
+
+    livekit.away = True
+    assert await callers.is_wished_for("gone", "room-stands")
 
 
 async def test_a_livekit_that_is_away_is_no_answer(livekit: LiveKit, callers: Callers) -> None:

@@ -34,6 +34,8 @@ def leave() -> asyncio.Event:
 
 async def find_a_caller(order: CallersOrder) -> CallersAnswer | None:
     """Find one caller, unless the order is for no room: then LiveKit is away."""
+    if "AD_told" in order.held:
+        return CallersAnswer(waiting=len(order.held))
     return CallersAnswer(waiting=1, dispatched=order.room, lost=2) if order.room else None
 
 
@@ -264,7 +266,7 @@ async def test_a_look_for_callers_tells_what_it_found(client: TestClient[Any, An
         CALLERS_PATH, headers=TOKEN, data='{"agent": "voice.desk", "holdSeconds": 10, "room": 3}'
     ) as response:
         assert response.status == 200
-        assert await response.json() == {"waiting": 1, "dispatched": 3, "lost": 2}
+        assert await response.json() == {"waiting": 1, "dispatched": 3, "lost": 2, "more": False}
 
 
 async def test_a_look_for_callers_without_livekit_is_refused(client: TestClient[Any, Any]) -> None:
@@ -287,3 +289,10 @@ async def test_a_look_for_callers_that_makes_no_sense_is_not_begun(client: TestC
     async with client.post(CALLERS_PATH, headers=TOKEN, data=order) as response:
         assert response.status == 400
         assert "holdSeconds" in await response.text()
+
+
+async def test_whoever_looks_knows_of_its_own_calls(client: TestClient[Any, Any], desk: Desk) -> None:
+    desk.answer("AJ_1", "AD_own")
+    order = '{"agent": "a", "holdSeconds": 9, "room": 0, "held": ["AD_told"]}'
+    async with client.post(CALLERS_PATH, headers=TOKEN, data=order) as response:
+        assert (await response.json())["waiting"] == 2

@@ -86,6 +86,21 @@ def begun(settings: Settings) -> Job:
     return job
 
 
+async def test_a_second_agent_for_one_caller_leaves_without_a_word(settings: Settings) -> None:
+    job = Job(settings)
+    job.room.join()
+    first = SimpleNamespace(identity="agent-1", attributes={"lk.agent_name": settings.plan.dispatch_name})
+    job.room.remote_participants["agent-1"] = first
+    call = call_of(job, settings)
+    silent = SimpleNamespace(on=lambda *_: None)
+    session = SimpleNamespace(on=lambda *_: None, stt=silent, llm=silent, tts=silent)
+    call.session = cast("AgentSession[None]", session)
+
+    await call.begin()
+
+    assert job.told == ["another agent is here"]
+
+
 @pytest.mark.parametrize(
     "reason", [None, rtc.DisconnectReason.CLIENT_INITIATED, rtc.DisconnectReason.SIP_TRUNK_FAILURE]
 )

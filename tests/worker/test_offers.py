@@ -9,12 +9,15 @@ import pytest
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.ipc.proc_pool import ProcPool
 from livekit.protocol import agent as protocol
+from livekit.protocol.models import Room
 
 from voicefleet_worker.desk import Answer, Desk, Identity
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.server import Offers, build_server, is_registered, keep_warm, tell_livekit
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import CLOSED_LOAD, LOAD_THRESHOLD, load_on_the_wire, reported_load
+
+NOW = 1_000_000.0
 
 
 @dataclass
@@ -43,7 +46,13 @@ def desk_of(slots: int) -> Desk:
 
 def offers(settings: Settings, desk: Desk) -> tuple[Offers, Metrics]:
     metrics = Metrics(desk)
-    return Offers(settings.plan, desk, metrics), metrics
+    return Offers(settings.plan, desk, metrics, is_wished_for, clock=lambda: NOW), metrics
+
+
+async def is_wished_for(dispatch: str, room: str) -> bool:
+    """Tell of the one dispatch that was deleted."""
+    assert room == "room"
+    return dispatch != "AD_deleted"
 
 
 async def answer(to: Offers, request: Request) -> None:
@@ -84,7 +93,7 @@ async def test_a_cordoned_and_a_draining_worker_pass_on(settings: Settings) -> N
 async def test_a_call_that_lacks_variables_is_taken_by_nobody(settings: Settings) -> None:
     needy = settings.plan.variables[0].model_copy(update={"default": None})
     desk = desk_of(1)
-    to = Offers(dataclasses.replace(settings.plan, variables=(needy,)), desk, Metrics(desk))
+    to = Offers(dataclasses.replace(settings.plan, variables=(needy,)), desk, Metrics(desk), is_wished_for)
     lacking = Request("1")
     bringing = Request("2", protocol.Job(metadata='{"variables": {"name": "Ada"}}'))
 
@@ -92,6 +101,32 @@ async def test_a_call_that_lacks_variables_is_taken_by_nobody(settings: Settings
     await answer(to, bringing)
 
     assert (lacking.terminated, bringing.taken) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "dispatch", "taken"),
+    [
+        (2.9, "AD_deleted", True),  # nobody gives a caller away who has waited for no longer
+        (3.0, "AD_deleted", False),
+        (3.0, "AD_stands", True),
+        (60.0, "AD_deleted", False),
+        (60.0, "", True),
+    ],
+)
+async def test_an_offer_that_comes_too_late_is_taken_only_if_the_caller_was_not_given_to_another(
+    settings: Settings,
+    age_seconds: float,
+    dispatch: str,
+    taken: bool,
+) -> None:
+    desk = desk_of(1)
+    to, _ = offers(settings, desk)
+    room = Room(name="room", creation_time_ms=int((NOW - age_seconds) * 1000))
+    late = Request("1", protocol.Job(dispatch_id=dispatch, room=room))
+
+    await answer(to, late)
+
+    assert (late.taken, late.terminated, desk.slots.used) == (taken, None if taken else True, int(taken))
 
 
 async def test_a_call_that_never_came_gives_its_slot_back(settings: Settings) -> None:

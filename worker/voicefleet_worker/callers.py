@@ -1,10 +1,12 @@
 """Callers who found no free slot, as this worker sees them in LiveKit: it looks, and has them dispatched again."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -13,7 +15,7 @@ from livekit.protocol.agent_dispatch import AgentDispatch, CreateAgentDispatchRe
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
-from voicefleet.wire import CallersAnswer, CallersOrder
+from voicefleet.wire import MOST_TOLD, CallersAnswer, CallersOrder
 from voicefleet_worker.settings import LiveKitAccess
 
 logger = logging.getLogger("voicefleet.worker")
@@ -21,6 +23,10 @@ logger = logging.getLogger("voicefleet.worker")
 _REQUEST_SECONDS = 2.0
 _LIST_SECONDS = 1.5
 _ROOM_SECONDS = 0.5
+_SECOND_THOUGHTS_SECONDS = 0.5
+_TRIES = 3
+_FINISH_SECONDS = 6.0
+_ERRORS = (aiohttp.ClientError, api.ServerError, TimeoutError, OSError)
 _AT_ONCE = 16
 # More rooms than this are young at once only while far more callers come than there is room for.
 _MOST_ROOMS = 200
@@ -58,6 +64,8 @@ class Callers:
         self._connect = connect
         self._clock = clock
         self._looks: set[asyncio.Task[CallersAnswer | None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._sight = Sight(at=float("-inf"), since=0.0)
 
     async def look(self, order: CallersOrder) -> CallersAnswer | None:
         """Have the callers who wait longest dispatched again, as far as there is room; nothing if LiveKit is away."""
@@ -67,40 +75,68 @@ class Callers:
         look.add_done_callback(self._looks.discard)
         return await asyncio.shield(look)
 
+    async def is_wished_for(self, dispatch: str, room: str) -> bool:
+        """Tell whether a dispatch still stands; as long as LiveKit does not say, it does."""
+        with contextlib.suppress(*_ERRORS):
+            async with asyncio.timeout(_ROOM_SECONDS), self._connect() as livekit:
+                return any(other.id == dispatch for other in await livekit.list_dispatches(room))
+        return True
+
+    async def finish(self) -> None:
+        """Let the looks that are under way come to their end."""
+        if self._looks:
+            await asyncio.wait(self._looks, timeout=_FINISH_SECONDS)
+
     async def _try_to_look(self, order: CallersOrder) -> CallersAnswer | None:
         try:
             async with self._connect() as livekit:
                 return await self._look(livekit, order)
-        except (aiohttp.ClientError, api.ServerError, TimeoutError, OSError) as error:
+        except _ERRORS as error:
             logger.warning("callers who wait were not looked for", extra={"error": type(error).__name__})
             return None
 
     async def _look(self, livekit: Dispatches, order: CallersOrder) -> CallersAnswer:
-        async with asyncio.timeout(_LIST_SECONDS):
-            found = {dispatch.id: dispatch for dispatch in await self._list(livekit, order)}
-            waiting = find_waiting((self._read(d, order.held) for d in found.values()), order.hold_seconds)
-            alone = await _each(lambda caller: _is_alone(livekit, caller.room), waiting.callers)
-        callers = [caller for caller, is_alone in zip(waiting.callers, alone, strict=True) if is_alone is True]
+        sight = await self._see(livekit, order)
+        found = {dispatch.id: dispatch for dispatch in sight.dispatches if dispatch.agent_name == order.agent}
+        ages = (self._read(dispatch, order.held) for dispatch in found.values())
+        waiting = find_waiting(ages, order.hold_seconds, order.pause_seconds)
+        alone, _ = await _each(lambda caller: _is_alone(livekit, caller.room), waiting.callers)
+        callers = [caller for caller in waiting.callers if alone.get(caller)]
         again = [found[caller.id] for caller in callers[: order.room]]
         # What becomes of one caller keeps no other waiting.
         claims = await asyncio.gather(*(_dispatch_again(livekit, d) for d in again), return_exceptions=True)
-        dispatched = sum(claim is True for claim in claims)
-        answer = CallersAnswer(waiting=len(callers) - len(again), dispatched=dispatched, lost=waiting.lost)
-        if callers or waiting.lost:
-            failed = sum(isinstance(claim, BaseException) for claim in claims)
+        failed = sum(isinstance(claim, BaseException) for claim in claims)
+        answer = CallersAnswer(
+            waiting=min(len(callers) - len(again), MOST_TOLD),
+            dispatched=sum(claim is True for claim in claims),
+            lost=min(waiting.lost + failed, MOST_TOLD),
+            more=sight.more,
+        )
+        if callers or answer.lost:
             logger.info("callers found no slot", extra={**answer.model_dump(), "failed": failed})
         return answer
 
-    async def _list(self, livekit: Dispatches, order: CallersOrder) -> list[AgentDispatch]:
-        """Return the agent's dispatches in rooms that are young enough, the oldest first."""
-        oldest = self._clock() - order.hold_seconds - LOOK_SECONDS
-        # The youngest are still on their way to a worker.
-        youngest = self._clock() - SETTLED_SECONDS
-        rooms = [room for room in await livekit.list_rooms() if oldest <= room.creation_time_ms / 1000 <= youngest]
-        rooms.sort(key=lambda room: room.creation_time_ms)
-        of_rooms = await _each(lambda room: livekit.list_dispatches(room.name), rooms[:_MOST_ROOMS])
-        heard = [dispatches for dispatches in of_rooms if not isinstance(dispatches, BaseException)]
-        return [d for dispatches in heard for d in dispatches if d.agent_name == order.agent]
+    async def _see(self, livekit: Dispatches, order: CallersOrder) -> "Sight":
+        """Return what was seen within the last second, or else look; many agents may ask one worker at once."""
+        since = self._clock() - order.hold_seconds - order.pause_seconds
+        async with self._one_at_a_time:
+            # What was dispatched again since then is found gone by whoever would do so, too.
+            if self._clock() - self._sight.at >= LOOK_SECONDS or since < self._sight.since:
+                self._sight = await self._list(livekit, since)
+            return self._sight
+
+    async def _list(self, livekit: Dispatches, since: float) -> "Sight":
+        """List the dispatches of all rooms that are younger than this moment and not on their way to a worker."""
+        now = self._clock()
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            rooms = await livekit.list_rooms()
+        ripe = [room for room in rooms if since <= room.creation_time_ms / 1000 <= now - SETTLED_SECONDS]
+        # Where two are, one is an agent; LiveKit's number may be some seconds old, so those come last.
+        ripe.sort(key=lambda room: (room.num_participants > 1, room.creation_time_ms))
+        names = [room.name for room in ripe]
+        heard, all_heard = await _each(livekit.list_dispatches, names[:_MOST_ROOMS])
+        seen = tuple(dispatch for dispatches in heard.values() for dispatch in dispatches)
+        return Sight(at=now, since=since, dispatches=seen, more=not all_heard or len(names) > _MOST_ROOMS)
 
     def _read(self, dispatch: AgentDispatch, held: Collection[str]) -> Dispatch:
         age = self._clock() - dispatch.state.created_at / 1e9
@@ -108,17 +144,41 @@ class Callers:
         return Dispatch(dispatch.id, dispatch.room, max(0.0, age), taken)
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The dispatches of young rooms, as they were at one moment."""
+
+    at: float
+    since: float
+    """Rooms that are older were left out."""
+    dispatches: tuple[AgentDispatch, ...] = ()
+    more: bool = False
+    """There were more rooms than could be asked."""
+
+
 async def _each(
-    ask: Callable[[SubjectT], Awaitable[AnswerT]], subjects: Iterable[SubjectT]
-) -> list[AnswerT | BaseException]:
-    """Ask about each, a few at a time; a room that has gone meanwhile answers no more, and hides no other."""
-    turn = asyncio.Semaphore(_AT_ONCE)
+    ask: Callable[[SubjectT], Awaitable[AnswerT]], subjects: Sequence[SubjectT]
+) -> tuple[dict[SubjectT, AnswerT], bool]:
+    """Ask about each, a few at a time, and return what was answered in time, and whether all could be asked.
 
-    async def ask_one(subject: SubjectT) -> AnswerT:
-        async with turn, asyncio.timeout(_ROOM_SECONDS):
-            return await ask(subject)
+    A room that has gone meanwhile answers no more, and hides no other.
+    """
+    turn, answers = asyncio.Semaphore(_AT_ONCE), dict[SubjectT, AnswerT]()
 
-    return await asyncio.gather(*map(ask_one, subjects), return_exceptions=True)
+    async def ask_one(subject: SubjectT) -> None:
+        async with turn:
+            with contextlib.suppress(*_ERRORS):
+                async with asyncio.timeout(_ROOM_SECONDS):
+                    answers[subject] = await ask(subject)
+
+    tasks = [asyncio.create_task(ask_one(subject)) for subject in subjects]
+    if not tasks:
+        return {}, True
+    _, late = await asyncio.wait(tasks, timeout=_LIST_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return answers, not late
 
 
 async def _is_alone(livekit: Dispatches, room: str) -> bool:
@@ -128,11 +188,33 @@ async def _is_alone(livekit: Dispatches, room: str) -> bool:
 
 
 async def _dispatch_again(livekit: Dispatches, dispatch: AgentDispatch) -> bool:
-    """Delete a dispatch and create its like; of two who try, only one finds it still there."""
-    if not await livekit.delete(dispatch):
-        return False
-    await livekit.create(dispatch)
-    return True
+    """Delete a dispatch and create its like; of two who try, only one finds it still there.
+
+    A LiveKit that is slow may have done what it did not answer to, so that is looked up.
+    """
+    try:
+        if not await livekit.delete(dispatch):
+            return False
+    except _ERRORS:
+        await asyncio.sleep(_SECOND_THOUGHTS_SECONDS)
+        if await _is_wished_for(livekit, dispatch):
+            return False
+    for _ in range(_TRIES):
+        try:
+            await livekit.create(dispatch)
+        except _ERRORS:
+            await asyncio.sleep(_SECOND_THOUGHTS_SECONDS)
+            with contextlib.suppress(*_ERRORS):
+                if await _is_wished_for(livekit, dispatch):
+                    return True
+        else:
+            return True
+    raise TimeoutError
+
+
+async def _is_wished_for(livekit: Dispatches, dispatch: AgentDispatch) -> bool:
+    """Tell whether a room has a dispatch of the same agent."""
+    return any(other.agent_name == dispatch.agent_name for other in await livekit.list_dispatches(dispatch.room))
 
 
 def connect_with(access: LiveKitAccess) -> Connect:

@@ -148,7 +148,9 @@ class Control:
             return web.Response(
                 status=400, text=f'expected {{"agent": …, "holdSeconds": …, "room": …}}: {_first(error)}\n'
             )
-        answer = await self.look_for_callers(order)
+        # What the operator knows of this worker is a moment old.
+        own = tuple(call.dispatch for call in self.desk.slots.held(now_seconds=0.0))
+        answer = await self.look_for_callers(order.model_copy(update={"held": (*order.held, *own)}))
         if answer is None:
             return web.Response(status=503, text="LiveKit cannot be asked\n")
         return web.Response(text=answer.model_dump_json(by_alias=True), content_type="application/json")

@@ -22,6 +22,8 @@ class Answer(StrEnum):
     CORDONED = "cordoned"
     DRAINING = "draining"
     VARIABLES_MISSING = "variables_missing"
+    OUTDATED = "outdated"
+    """It came so late that the caller was meanwhile given to another worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class Desk:
             asked_load=self._asked_load,
             reported_load=self.load,
             refused=self.refused,
+            looks_for_callers=True,
             tally=self.tallies.total,
         )
 

@@ -38,6 +38,7 @@ _EARLY_SECONDS = 10.0
 # As the SDK says that nobody caught an error.
 _CRASHED = "job crashed"
 _CALL_STATUS = "sip.callStatus"
+_AGENT_NAME = "lk.agent_name"
 _ANSWERED = ("active", "")
 _LOST_ON_THE_WAY = frozenset({
     rtc.DisconnectReason.CONNECTION_TIMEOUT,
@@ -130,6 +131,9 @@ class Call:
         self.session.on("close", self._on_close)
         report_on(self.session, self.reporter)
         await self._connect()
+        if self._is_one_too_many():
+            self._end("another agent is here")
+            return
         agent = Agent(instructions=fill(self.plan.instructions, self.values))
         await self.session.start(
             agent,
@@ -157,6 +161,11 @@ class Call:
                 await self.ctx.connect()
         except TimeoutError as error:
             raise rtc.ConnectError(f"the room could not be joined within {CONNECT_SECONDS:g} s") from error
+
+    def _is_one_too_many(self) -> bool:
+        """Tell whether the caller has an agent already: LiveKit may send a second one after a caller who waited."""
+        names = [p.attributes.get(_AGENT_NAME, "") for p in self.ctx.room.remote_participants.values()]
+        return self.plan.dispatch_name in names
 
     async def _await_caller(self) -> rtc.RemoteParticipant | None:
         try:

@@ -47,14 +47,16 @@ async def _run(settings: Settings, directory: Path) -> int:
     metrics = Metrics(desk)
     orders = Orders()
     with open_reports(directory, desk.hear) as box:
-        server = build_server(settings, desk, Offers(settings.plan, desk, metrics), box.address)
         callers = Callers(connect_with(settings.livekit))
+        offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
+        server = build_server(settings, desk, offers, box.address)
         control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)
         try:
             return await _serve(settings, Parts(server, desk, box), orders)
         finally:
+            await callers.finish()
             await runner.cleanup()
 
 

@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
+from livekit.protocol.agent import Job
 
+from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.call_variables import Missing, read_call_variables, resolve_variables
 from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
@@ -20,7 +24,12 @@ from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
 
 logger = logging.getLogger("voicefleet.worker")
 
+IsWishedFor = Callable[[str, str], Awaitable[bool]]
+"""Whether a dispatch still stands, by its id and its room."""
+
 WATCH_SECONDS = 0.2
+# An offer that is as old as this may be outdated by the time that it is taken.
+_LATE_BEFORE_SECONDS = 2.0
 # LiveKit that is away is waited for: giving up would end the calls that its other nodes still carry.
 _RETRIES_FOR_EVER = 1_000_000_000
 # The worker joins LiveKit when the first process waits for a call, or else after this time: on a node that starts
@@ -58,19 +67,32 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", reports: Path
 class Offers:
     """Answers to the calls that LiveKit offers."""
 
-    def __init__(self, plan: DialoguePlan, desk: Desk, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        plan: DialoguePlan,
+        desk: Desk,
+        metrics: Metrics,
+        is_wished_for: IsWishedFor,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._plan = plan
         self._desk = desk
         self._metrics = metrics
+        self._is_wished_for = is_wished_for
+        self._clock = clock
 
     async def answer(self, request: JobRequest) -> None:
         """Take the call if there is a slot, else let LiveKit ask another worker."""
         answer = self._decide(request)
+        if answer is Answer.ACCEPTED and await self._is_outdated(request.job):
+            self._desk.give_back(request.id)
+            answer = Answer.OUTDATED
         self._metrics.count_offer(answer)
         if answer is not Answer.ACCEPTED:
             logger.info("call refused", extra={"job_id": request.id, "reason": answer.value})
-            # A call that lacks variables lacks them everywhere; any other may be taken by the next worker.
-            await request.reject(terminate=answer is Answer.VARIABLES_MISSING)
+            # What is wrong with the call is so everywhere; any other may be taken by the next worker.
+            await request.reject(terminate=answer in (Answer.VARIABLES_MISSING, Answer.OUTDATED))
             return
         try:
             await request.accept()
@@ -78,6 +100,11 @@ class Offers:
             self._desk.give_back(request.id)
             raise
         self._desk.mark_launched(request.id)
+
+    async def _is_outdated(self, job: Job) -> bool:
+        """Tell whether an offer comes so late that the caller may have been dispatched anew, and was."""
+        is_late = self._clock() - job.room.creation_time_ms / 1000 >= SETTLED_SECONDS - _LATE_BEFORE_SECONDS
+        return is_late and bool(job.dispatch_id) and not await self._is_wished_for(job.dispatch_id, job.room.name)
 
     def _decide(self, request: JobRequest) -> Answer:
         values = resolve_variables(self._plan.variables, read_call_variables(request.job.metadata))

@@ -6,11 +6,11 @@ The one thing here that changes; it reads no clock, every event brings its momen
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import replace
 
 from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.erlang import normal_quantile
 from voicefleet.autoscaling.expectation import BURST_SECONDS, BURST_WINDOW_SECONDS, is_burst
+from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.autoscaling.load import Lessons, Rules, Size, Startup
 from voicefleet.autoscaling.survival import Lifetimes, Survival
 
@@ -20,6 +20,8 @@ CORRECTION = 0.02
 """Standard deviations of headroom that one blocked call adds."""
 _MOST_STARTS = 64
 _STARTS_TRUSTED = 20
+_STARTS_OF_OUR_OWN = 5
+"""From so many on, one slow start that another process saw counts no more."""
 # A start varies by about a fifth: 95 of 100 take at most 1.4 times the mean, 99 at most 1.6 times.
 _SLOW_START = 1.4
 _SLOWEST_START = 1.6
@@ -32,8 +34,8 @@ _FORGOTTEN_AFTER = 2.0
 """A call whose end nobody reported is forgotten after so many times the length of the grid."""
 
 
-_PATIENT_SECONDS = 15.0
-"""Callers who may wait for longer allow no less headroom: not many should wait."""
+_PATIENT_SECONDS = 10.0
+"""Callers who are tried again for longer allow no less headroom: not many should wait."""
 
 
 def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:
@@ -41,9 +43,9 @@ def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:
 
     The chance to run out at one moment one lead ahead may be three times the target: workers are whole, so most moments
     have more room than was asked for. Who may wait is rarely lost, so with a hold it may be higher, twice as high at
-    ten seconds: measured, a seventh of the loss is left then. One in a thousand becomes 2.75, with ten seconds 2.49.
+    fifteen seconds, of which a caller is tried again in the last ten. One in a thousand becomes 2.75, then 2.49.
     """
-    times = 3 + min(hold_seconds, _PATIENT_SECONDS) / 3
+    times = 3 + min(max(0.0, hold_seconds - SETTLED_SECONDS), _PATIENT_SECONDS) / 3
     return normal_quantile(1 - min(0.3, times * target_blocked))
 
 
@@ -61,13 +63,11 @@ class History:
         self._target = rules.target_blocked
         self._floor = least_headroom(rules.target_blocked, rules.hold_seconds)
         self._headroom = self._floor
-        self._startup_guess = _guess_startup(startup_seconds)
-        if known_startup_seconds is not None:
-            # What another process measured, and told as the time that nineteen of twenty starts need.
-            typical = known_startup_seconds / _SLOW_START
-            self._startup_guess = replace(_guess_startup(typical), q95=known_startup_seconds)
+        self._startup_guess = startup_seconds
+        self._known_startup = known_startup_seconds
+        """What another process measured, and told as the time that nineteen of twenty starts need."""
         self._starts: deque[float] = deque(maxlen=_MOST_STARTS)
-        self._startup = self._startup_guess
+        self._startup = _measure_startup((), startup_seconds, known_startup_seconds)
         self._rate = ArrivalRate()
         self._rate_at: float | None = None
         self._recent: deque[float] = deque()
@@ -113,10 +113,14 @@ class History:
         self._headroom = min(self._floor + MOST_CORRECTION, self._headroom + CORRECTION * (1 - self._target))
         self._mark_burst(at)
 
+    def knocked(self, at: float) -> None:
+        """Count a call that came while there was no worker: it is known that it came, not yet what becomes of it."""
+        self._arrived(at)
+
     def started(self, seconds: float) -> None:
         """Count a worker that took so long from its creation to readiness for calls."""
         self._starts.append(seconds)
-        self._startup = _measure_startup(self._starts, self._startup_guess)
+        self._startup = _measure_startup(self._starts, self._startup_guess, self._known_startup)
 
     def sized(self, size: Size, now: float) -> None:
         """Remember since when there are more workers than the size asks for."""
@@ -178,16 +182,15 @@ class History:
         self._learned_at, self._learned_calls = now, self._lifetimes.calls
 
 
-def _guess_startup(typical: float) -> Startup:
-    return Startup(mean=typical, q95=_SLOW_START * typical, q99=_SLOWEST_START * typical)
-
-
-def _measure_startup(starts: Iterable[float], guess: Startup) -> Startup:
+def _measure_startup(starts: Iterable[float], guess: float, known: float | None) -> Startup:
     measured = sorted(starts)
     if len(measured) < _STARTS_TRUSTED:
-        typical = _guess_startup(max([guess.mean, *measured[len(measured) // 2 :][:1]]))
+        typical = max([guess, *measured[len(measured) // 2 :][:1]])
         slowest = measured[-1] if measured else 0.0
-        return Startup(typical.mean, q95=max(guess.q95, typical.q95, slowest), q99=max(typical.q99, slowest))
+        slow = _SLOW_START * typical
+        if known is not None and len(measured) < _STARTS_OF_OUR_OWN:
+            typical, slow = min(typical, known / _SLOW_START), known
+        return Startup(mean=typical, q95=max(slow, slowest), q99=max(_SLOWEST_START * typical, slow, slowest))
     mean = sum(measured) / len(measured)
     q95 = measured[math.ceil(0.95 * len(measured)) - 1]
     return Startup(mean=mean, q95=q95, q99=max(measured[-1], _SLOWEST_START * mean))

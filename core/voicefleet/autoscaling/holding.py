@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 LOOK_SECONDS = 1.0
 """How often callers who wait are looked for, as long as there may be some."""
-SETTLED_SECONDS = 2.0
-"""A younger dispatch may still be on its way to a worker, or its worker's word on its way to us."""
+SETTLED_SECONDS = 5.0
+"""A younger dispatch may still be on its way: LiveKit gives a worker three seconds, and a crowd stands in line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,13 @@ class Waiting:
     lost: int = 0
 
 
-def find_waiting(dispatches: Iterable[Dispatch], hold_seconds: float) -> Waiting:
-    """Sort out the dispatches that no worker took; each that is too old is told of by one look."""
+def find_waiting(dispatches: Iterable[Dispatch], hold_seconds: float, pause_seconds: float = LOOK_SECONDS) -> Waiting:
+    """Sort out the dispatches that no worker took; each that is too old is told of by one look.
+
+    So long is it since the look before.
+    """
     untaken = sorted((d for d in dispatches if not d.taken), key=lambda d: -d.age_seconds)
     return Waiting(
         callers=tuple(d for d in untaken if SETTLED_SECONDS <= d.age_seconds <= hold_seconds),
-        lost=sum(hold_seconds < d.age_seconds <= hold_seconds + LOOK_SECONDS for d in untaken),
+        lost=sum(hold_seconds < d.age_seconds <= hold_seconds + pause_seconds for d in untaken),
     )

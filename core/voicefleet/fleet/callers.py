@@ -10,17 +10,18 @@ from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS
 from voicefleet.autoscaling.load import Lessons
 from voicefleet.fleet.observed import Fleet, PodRef, Worker
 from voicefleet.names import SILENT_AFTER_SECONDS
-from voicefleet.wire import MOST_HELD
+from voicefleet.wire import MOST_HELD, CallersAnswer
 
 _LOOK = timedelta(seconds=LOOK_SECONDS)
 # Whoever came at the last moment of a shortage is seen by a look that begins so long after it.
 _SETTLED = timedelta(seconds=SETTLED_SECONDS + 1.0)
 
-_WATCH = timedelta(seconds=2)
+_WATCH = timedelta(seconds=5)
 """How often a watchman looks for the callers of a fleet without workers, which takes far longer to start."""
-_SEEN_SECONDS = 5
+_SEEN_SECONDS = 15
 """How long a call is to be seen that may not wait; a watchman looks more than once in it."""
-_FRESH = timedelta(seconds=5)
+_FRESH = timedelta(seconds=7)
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,17 @@ class Callers:
     """What is known of callers who wait for a slot."""
 
     short_at: datetime | None = None
-    """When the fleet last had no room to speak of."""
+    """When the fleet last had no room to speak of, or callers were dispatched again."""
     looked_at: datetime | None = None
     """When the last look began."""
+    asked: str = ""
+    """Uid of the pod that was asked for it."""
     seen_at: datetime | None = None
     """When that look began which was answered last."""
     waiting: int = 0
     """Callers that it found, without those that it had dispatched again."""
+    more: bool = False
+    """It could not see all."""
 
     def waiting_at(self, now: datetime) -> int:
         """Return how many wait, as far as anybody has looked lately."""
@@ -45,13 +50,14 @@ class Callers:
         """Return the same with a fleet that has no room at this moment."""
         return replace(self, short_at=at)
 
-    def with_look(self, at: datetime) -> "Callers":
+    def with_look(self, at: datetime, asked: str) -> "Callers":
         """Return the same while a look is under way; without an answer it is as if there had been none."""
-        return replace(self, looked_at=at)
+        return replace(self, looked_at=at, asked=asked)
 
-    def with_answer(self, begun_at: datetime, *, waiting: int) -> "Callers":
-        """Return the same after a look."""
-        return replace(self, seen_at=begun_at, waiting=waiting)
+    def with_answer(self, begun_at: datetime, answer: CallersAnswer) -> "Callers":
+        """Return the same after a look; whoever was dispatched again may yet find nobody."""
+        short_at = begun_at if answer.dispatched else self.short_at
+        return replace(self, short_at=short_at, seen_at=begun_at, waiting=answer.waiting, more=answer.more)
 
 
 NOTHING_KNOWN = Callers()
@@ -68,11 +74,19 @@ class LookForCallers:
     room: int
     held: tuple[str, ...] = ()
     """Dispatches that the fleet has young calls of."""
+    pause_seconds: float = LOOK_SECONDS
+    """How long ago the look before was."""
 
 
 def is_short(fleet: Fleet, lessons: Lessons, now: datetime) -> bool:
     """Tell whether calls may find no slot: all are taken, or will be before the next look."""
     return _room(fleet, now) <= lessons.arrivals.per_second * LOOK_SECONDS
+
+
+def can_watch(worker: Worker, now: datetime) -> bool:
+    """Tell whether a worker could look for callers."""
+    state = worker.state(now)
+    return state is not None and state.looks_for_callers and worker.takes_calls(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +104,27 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
     """Return the look for callers that is due, if somebody can be asked for it."""
     if next_look(scene, now) != timedelta():
         return None
-    asked = max(_takers(scene.fleet, now), key=lambda w: (w.free_slots(now), w.pod.ref.name), default=None)
-    pod = asked.pod.ref if asked else scene.watchman
+    pod = _whom_to_ask(scene, now) or scene.watchman
     # A call that nobody holds wakes a fleet all the same, for the next one.
     hold = scene.hold_seconds or _SEEN_SECONDS
     held = _young_calls(scene.fleet, hold, now)
-    # Where somebody may have taken a call without our knowing which, it is not given to another.
-    knows_all = not scene.fleet.is_blind(now) and len(held) <= MOST_HELD and "" not in held
-    room = _room(scene.fleet, now) if knows_all else 0
-    return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD]) if pod else None
+    seen_at = scene.callers.seen_at
+    pause = (now - seen_at).total_seconds() if seen_at else LOOK_SECONDS
+    room = _room(scene.fleet, now) if _knows_all(scene.fleet, held, now) else 0
+    pause = min(max(pause, 0.0), _LONGEST_PAUSE_SECONDS)
+    return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD], pause) if pod else None
 
 
 def next_look(scene: Scene, now: datetime) -> timedelta | None:
     """Return after how long to look for callers, or nothing when nobody waits or there is nobody to ask."""
     callers = scene.callers
-    if not _takers(scene.fleet, now):
+    if not any(worker.takes_calls(now) for worker in scene.fleet):
         return _due(callers, _WATCH, now) if scene.watchman else None
-    if callers.short_at is None or scene.hold_seconds == 0:
+    if callers.short_at is None or scene.hold_seconds == 0 or _whom_to_ask(scene, now) is None:
         return None
     since = now - callers.short_at
     seen = callers.seen_at is not None and callers.seen_at - callers.short_at >= _SETTLED
-    if (seen and not callers.waiting) or since > timedelta(seconds=scene.hold_seconds) + _SETTLED:
+    if (seen and not callers.waiting and not callers.more) or since > timedelta(seconds=scene.hold_seconds) + _SETTLED:
         return None
     return _due(callers, _LOOK, now)
 
@@ -119,14 +133,32 @@ def _due(callers: Callers, pause: timedelta, now: datetime) -> timedelta:
     return timedelta() if callers.looked_at is None else max(timedelta(), callers.looked_at + pause - now)
 
 
+def _whom_to_ask(scene: Scene, now: datetime) -> PodRef | None:
+    """Return a worker with much room; one that did not answer the last time is asked again only if nobody else can."""
+    callers = scene.callers
+    silent = callers.asked if callers.looked_at != callers.seen_at else ""
+    takers = [worker for worker in scene.fleet if can_watch(worker, now)]
+    best = max(takers, key=lambda w: (w.pod.ref.uid != silent, w.free_slots(now), w.pod.ref.name), default=None)
+    return best.pod.ref if best else None
+
+
+def _knows_all(fleet: Fleet, held: tuple[str, ...], now: datetime) -> bool:
+    """Tell whether nobody may have taken a call without our knowing which: it would be given to another as well."""
+    return not fleet.is_blind(now) and not any(map(_is_doubtful, fleet)) and len(held) <= MOST_HELD and "" not in held
+
+
+def _is_doubtful(worker: Worker) -> bool:
+    """Tell whether a worker may take calls at this moment that we do not hear of."""
+    pod = worker.pod
+    if pod.ended or pod.stuck or pod.phase != "Running":
+        return False
+    return pod.ready if worker.heard is None else not worker.heard.live
+
+
 def _young_calls(fleet: Fleet, hold_seconds: int, now: datetime) -> tuple[str, ...]:
     oldest = hold_seconds + _SETTLED.total_seconds() + SILENT_AFTER_SECONDS
     states = [state for worker in fleet if (state := worker.state(now))]
     return tuple(call.dispatch for state in states for call in state.sessions if call.age_seconds <= oldest)
-
-
-def _takers(fleet: Fleet, now: datetime) -> list[Worker]:
-    return [worker for worker in fleet if worker.takes_calls(now)]
 
 
 def _room(fleet: Fleet, now: datetime) -> int:

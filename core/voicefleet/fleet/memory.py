@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
-from voicefleet.fleet.callers import NOTHING_KNOWN, is_short
-from voicefleet.fleet.observed import Activity, Fleet, Heard, Worker
+from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
+from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
 from voicefleet.names import SILENT_AFTER_SECONDS
@@ -15,6 +15,7 @@ from voicefleet.wire import CallersAnswer
 _LONGEST_REST = timedelta(minutes=5)
 _HOUR_SECONDS = 3600.0
 _MOST_REFUSALS = 100
+_WATCHED_FOR = timedelta(minutes=2)
 
 
 class FleetMemory:
@@ -30,6 +31,7 @@ class FleetMemory:
         self._failed: set[str] = set()
         self._failures_in_row = 0
         self.callers = NOTHING_KNOWN
+        self._watched_at: datetime | None = None
         self.worker_hours = 0.0
         """Worker hours of the running day (UTC), as far as this process saw them."""
         self._counted_at: datetime | None = None
@@ -74,16 +76,34 @@ class FleetMemory:
         if self._history is not None and size is not None:
             self._history.sized(size, now.timestamp())
 
-    def looking(self, now: datetime) -> None:
+    def looking(self, look: LookForCallers, now: datetime) -> None:
         """Note that a look for callers begins."""
-        self.callers = self.callers.with_look(now)
+        self.callers = self.callers.with_look(now, look.pod.uid)
 
-    def looked(self, begun_at: datetime, answer: CallersAnswer) -> None:
+    def looked(self, look: LookForCallers, begun_at: datetime, answer: CallersAnswer) -> None:
         """Take in what a look found."""
-        self.callers = self.callers.with_answer(begun_at, waiting=answer.waiting)
+        is_watch = look.pod.uid not in self._calls
+        if is_watch:
+            # What another agent's worker says starts one worker, which then looks for itself.
+            answer = answer.model_copy(update={"waiting": min(answer.waiting, 1), "lost": 0})
+        before, self.callers = self.callers, self.callers.with_answer(begun_at, answer)
+        if self._history is None:
+            return
+        if is_watch:
+            self._watched_at = begun_at
+            if answer.waiting and not before.waiting:
+                self._history.knocked(begun_at.timestamp())
         for _ in range(min(answer.lost, _MOST_REFUSALS)):
-            if self._history is not None:
-                self._history.blocked(begun_at.timestamp())
+            self._history.blocked(begun_at.timestamp())
+
+    def is_watched(self, fleet: Fleet, watchman: PodRef | None, now: datetime) -> bool:
+        """Tell whether a call would be seen if there were no worker; a watchman that is away for a moment will be back.
+
+        Of a fleet that has workers a watchman need only be there, of one that has none it must have looked.
+        """
+        if watchman is not None and any(worker.takes_calls(now) for worker in fleet):
+            self._watched_at = now
+        return self._watched_at is not None and now - self._watched_at <= _WATCHED_FOR
 
     def _history_for(self, spec: VoiceAgentSpec, now: datetime, startup_seconds: int | None) -> History:
         scaling = spec.scaling

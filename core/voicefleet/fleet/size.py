@@ -26,6 +26,12 @@ def rules_of(spec: VoiceAgentSpec) -> Rules:
     )
 
 
+def may_sleep(spec: VoiceAgentSpec) -> bool:
+    """Tell whether there may be times without any worker."""
+    scaling = spec.scaling
+    return scaling.scale_to_zero and scaling.min == 0 and scaling.mode == "Auto" and not spec.suspend
+
+
 def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outlook: Outlook, *, now: datetime) -> Size:
     """Return how many workers there should be, and why; floors are added to what is known already."""
     if spec.suspend:

@@ -47,6 +47,8 @@ class AgentSeen:
     callers: Callers = NOTHING_KNOWN
     watchman: PodRef | None = None
     """A worker of another agent of the pool, which can look for callers while this one has no workers."""
+    watched: bool = False
+    """A call would be seen if there were no workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 def _plan_size(seen: AgentSeen, pool: ProviderPool, now: datetime) -> Size:
     spec = seen.agent.spec
     ceilings = ceilings_of(spec, pool, used_worker_hours=seen.worker_hours, now=now)
-    outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watchman is not None)
+    outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     return plan_fleet_size(spec, seen.fleet, seen.lessons, outlook, now=now)
 
 
@@ -196,13 +198,11 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
 
 
 def _next_look(seen: AgentSeen, steps: AgentSteps, now: datetime) -> timedelta | None:
-    looked = seen.callers.with_look(now) if steps.look else seen.callers
+    looked = seen.callers.with_look(now, steps.look.pod.uid) if steps.look else seen.callers
     return next_look(_scene(seen, looked), now)
 
 
 def _scene(seen: AgentSeen, callers: Callers) -> Scene:
     metadata, scaling = seen.agent.metadata, seen.agent.spec.scaling
     name = agent_dispatch_name(metadata.namespace or "", metadata.name)
-    # Suspended, it takes no calls.
-    watchman = None if seen.agent.spec.suspend else seen.watchman
-    return Scene(name, seen.fleet, callers, scaling.hold_seconds, watchman)
+    return Scene(name, seen.fleet, callers, scaling.hold_seconds, seen.watchman)

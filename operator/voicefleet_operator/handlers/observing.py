@@ -9,7 +9,9 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, PodRef, Trouble, Worker
+from voicefleet.fleet.callers import can_watch
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
+from voicefleet.fleet.size import may_sleep
 from voicefleet.fleet.steps import AgentSeen
 from voicefleet.manifests.children import control_token
 from voicefleet.manifests.revision import Revision, read_revision
@@ -68,6 +70,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
+    watchman = _find_watchman(ports, key, agent) if may_sleep(agent.spec) else None
     seen = AgentSeen(
         agent=agent,
         fleet=fleet,
@@ -83,7 +86,8 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
         callers=memory.fleet.callers,
-        watchman=_find_watchman(ports, key, agent) if agent.spec.scaling.scale_to_zero else None,
+        watchman=watchman,
+        watched=memory.fleet.is_watched(fleet, watchman, ports.now()),
     )
     return Seen(seen, waits)
 
@@ -156,15 +160,18 @@ def follow_workers(ports: Ports, key: Key) -> list[Body]:
 
 
 def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
-    """Return a worker of another agent of the same pool, and so of the same LiveKit, that is on the line."""
+    """Return a worker of another agent of the same pool, and so of the same LiveKit, that can look for callers.
+
+    It is one whose agent never sleeps itself: of two who watched over each other, both might go to sleep at once.
+    """
     pool = agent.spec.provider_pool_ref
-    for other in ports.cache.users_of(pool.namespace or key.namespace, pool.name):
-        namespace, name = other["metadata"]["namespace"], other["metadata"]["name"]
-        for body in (
-            ports.cache.pods.of_agent(namespace, name) if (namespace, name) != (key.namespace, key.name) else ()
-        ):
+    others = ports.cache.users_of(pool.namespace or key.namespace, pool.name)
+    awake = [other["metadata"] for other in others if not other["spec"].get("scaling", {}).get("scaleToZero")]
+    # Each has its own order of them, so that not all ask the same one.
+    for other in sorted(awake, key=lambda metadata: hash((key.namespace, key.name, metadata["uid"]))):
+        for body in ports.cache.pods.of_agent(other["namespace"], other["name"]):
             worker = Worker(read_pod(body), ports.workers.heard(body["metadata"]["uid"]))
-            if worker.takes_calls(ports.now()):
+            if can_watch(worker, ports.now()):
                 return worker.pod.ref
     return None
 

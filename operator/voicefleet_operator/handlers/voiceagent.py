@@ -64,10 +64,11 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     steps = plan_agent(seen.core, now=now)
     memory.fleet.decided(steps.size, now)
     ports.decided(key)
-    failure = await apply_steps(ports, body, seen.core, steps)
     if steps.look is not None:
-        memory.fleet.looking(now)
-        ports.workers.look_for_callers(key, steps.look, partial(memory.fleet.looked, now))
+        # Before all that may take long: what it knows of calls that are held is true now.
+        memory.fleet.looking(steps.look, now)
+        ports.workers.look_for_callers(key, steps.look, partial(memory.fleet.looked, steps.look, now))
+    failure = await apply_steps(ports, body, seen.core, steps)
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.
         return None
