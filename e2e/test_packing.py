@@ -208,7 +208,7 @@ async def test_a_caller_who_found_no_slot_gets_the_next_one_that_comes_free(benc
         while (await fleet.look(room=0))["waiting"] < len(callers):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
     # Not even calls that LiveKit does not list yet are taken for waiting ones.
-    assert await fleet.look(room=0) == {"waiting": 2, "dispatched": 0, "lost": 0}
+    assert await fleet.look(room=0) == {"waiting": 2, "dispatched": 0, "lost": 0, "more": False}
 
     await fleet.hang_up_one_on(0)
     # Two who look at once are as good as one: a caller gets one agent.
