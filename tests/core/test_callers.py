@@ -148,21 +148,22 @@ def looks(callers: Callers, *, found: list[CallersAnswer]) -> list[float]:
     return asked
 
 
-def test_looks_follow_each_other_by_a_second_until_one_that_came_late_enough_finds_nobody() -> None:
+def test_looks_follow_each_other_by_a_second_until_one_that_came_late_enough_finds_nobody_and_then_slowly() -> None:
     waits = CallersAnswer(waiting=1)
+    seconds = [float(second) for second in range(15)]
 
-    assert looks(Callers(short_at=NOW), found=[]) == [float(second) for second in range(7)]
-    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [waits, waits]) == [float(second) for second in range(9)]
+    assert looks(Callers(short_at=NOW), found=[]) == [*seconds[:7], 11.0]
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [waits, waits]) == [*seconds[:9], 13.0]
 
 
 def test_where_not_all_could_be_seen_somebody_may_wait() -> None:
-    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [CallersAnswer(more=True)])[-1] == 7.0
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [CallersAnswer(more=True)])[-2:] == [7.0, 12.0]
 
 
 def test_whoever_was_dispatched_again_may_find_nobody_once_more() -> None:
     again = CallersAnswer(dispatched=1)
 
-    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [again])[-1] == 12.0
+    assert looks(Callers(short_at=NOW), found=[NOBODY] * 6 + [again])[6:] == [6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0]
 
 
 def test_a_look_that_is_not_answered_counts_for_nothing_but_the_pace() -> None:

@@ -16,6 +16,7 @@ _LOOK = timedelta(seconds=LOOK_SECONDS)
 # Whoever came at the last moment of a shortage is seen by a look that begins so long after it.
 _SETTLED = timedelta(seconds=SETTLED_SECONDS + 1.0)
 
+_SECOND_LOOK = timedelta(seconds=5)
 _WATCH = timedelta(seconds=5)
 """How often a watchman looks for the callers of a fleet without workers, which takes far longer to start."""
 _SEEN_SECONDS = 15
@@ -122,11 +123,12 @@ def next_look(scene: Scene, now: datetime) -> timedelta | None:
         return _due(callers, _WATCH, now) if scene.watchman else None
     if callers.short_at is None or scene.hold_seconds == 0 or _whom_to_ask(scene, now) is None:
         return None
-    since = now - callers.short_at
-    seen = callers.seen_at is not None and callers.seen_at - callers.short_at >= _SETTLED
-    if (seen and not callers.waiting and not callers.more) or since > timedelta(seconds=scene.hold_seconds) + _SETTLED:
+    if now - callers.short_at > timedelta(seconds=scene.hold_seconds) + _SETTLED:
         return None
-    return _due(callers, _LOOK, now)
+    seen = callers.seen_at is not None and callers.seen_at - callers.short_at >= _SETTLED
+    # LiveKit may take a while to believe that there is room again, and loses calls meanwhile.
+    pause = _SECOND_LOOK if seen and not callers.waiting and not callers.more else _LOOK
+    return _due(callers, pause, now)
 
 
 def _due(callers: Callers, pause: timedelta, now: datetime) -> timedelta:
