@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from random import Random
 
-from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS
+from voicefleet.autoscaling.holding import LOOK_SECONDS, may_be_tried
 from voicefleet_simulator.dispatch import Dispatch, build_dispatch
 from voicefleet_simulator.outcome import Outcome, Tally
 from voicefleet_simulator.pod import Pod
@@ -181,12 +181,12 @@ class Simulation:
         """Ask again for those who have waited long enough, the oldest first, and give up who waited too long."""
         now = self._now
         for call, since in list(self._waiting_since.items()):
-            waited = now - since
-            if waited > self._world.hold_seconds:
+            waited, hold = now - since, self._world.hold_seconds
+            if waited > hold:
                 del self._waiting_since[call]
                 self._lose(since)
                 self._hurry()
-            elif waited >= SETTLED_SECONDS and (pod := self._choose(self._ready, now)) is not None:
+            elif may_be_tried(waited, hold) and (pod := self._choose(self._ready, now)) is not None:
                 del self._waiting_since[call]
                 self._answer(call, pod, waited)
         if self._waiting_since:

@@ -23,10 +23,10 @@ Body = dict[str, Any]
 
 JSON = "application/json"
 # Whoever knows what it has just written needs no copy of it.
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+_METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+STRATEGIC_PATCH = {"Content-Type": "application/strategic-merge-patch+json"}
+APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
 READ_SECONDS = 10.0
 # A write that began while we led must be over before anybody else may lead: the lease lasts 15 s, and we stop
 # believing in it 10 s after it was last renewed.
@@ -110,21 +110,21 @@ class Kube:
 
     async def post(self, path: str, body: Body) -> Body:
         """Create one object and return its metadata."""
-        return await self.request("POST", path, body=body, accept=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS)
+        return await self.request("POST", path, body=body, types=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS)
 
     async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
-        return await self.request("PATCH", path, body=body, media_type=MERGE_PATCH, timeout_seconds=timeout_seconds)
+        return await self.request("PATCH", path, body=body, types=MERGE_PATCH, timeout_seconds=timeout_seconds)
 
     async def merge_strategically(self, path: str, body: Body) -> Body:
         """Change some fields of an object whose lists have keys, such as the containers of a pod."""
-        return await self.request("PATCH", path, body=body, media_type=STRATEGIC_PATCH, timeout_seconds=WRITE_SECONDS)
+        return await self.request("PATCH", path, body=body, types=STRATEGIC_PATCH, timeout_seconds=WRITE_SECONDS)
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         """Bring an object that is ours to what a manifest says."""
         query = {"fieldManager": field_manager, "force": "true"}
         return await self.request(
-            "PATCH", path, body=body, query=query, media_type=APPLY_PATCH, timeout_seconds=WRITE_SECONDS
+            "PATCH", path, body=body, query=query, types=APPLY_PATCH, timeout_seconds=WRITE_SECONDS
         )
 
     async def delete(self, path: str, body: Body) -> Body:
@@ -149,17 +149,14 @@ class Kube:
         *,
         body: Body | None = None,
         query: Mapping[str, str] | None = None,
-        media_type: str = JSON,
-        accept: str = JSON,
+        types: Mapping[str, str] | None = None,
         timeout_seconds: float = READ_SECONDS,
     ) -> Body:
         """Send one request and return the decoded answer, or raise `ApiError`."""
         status = 0
         try:
             patience = aiohttp.ClientTimeout(total=timeout_seconds)
-            async with await self._ask(
-                method, _where(path, query), patience, body, {"Content-Type": media_type, "Accept": accept}
-            ) as answer:
+            async with await self._ask(method, _where(path, query), patience, body, types) as answer:
                 data = await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -196,11 +193,11 @@ class Kube:
         # Asking for it each time also reads a token that was replaced.
         token = await configuration.get_api_key_with_prefix("BearerToken")
         # Between us and the apiserver the wire is faster than unpacking.
-        headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": _USER_AGENT, **(types or {})}
+        headers = {"Accept": JSON, "Accept-Encoding": "identity", "Content-Type": JSON, "User-Agent": _USER_AGENT}
         return await self._session.request(
             method,
             configuration.host + where,
-            headers=headers | ({"Authorization": token} if token else {}),
+            headers=headers | dict(types or {}) | ({"Authorization": token} if token else {}),
             data=None if body is None else orjson.dumps(body),
             timeout=patience,
             proxy=configuration.proxy,

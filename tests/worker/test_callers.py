@@ -222,21 +222,12 @@ async def test_a_caller_who_cannot_be_dispatched_keeps_no_other_waiting(livekit:
     assert livekit.done == ["room-second for second", "room-third for third"]
 
 
-async def test_a_create_that_was_not_answered_is_looked_up_before_it_is_tried_again(
-    livekit: LiveKit, callers: Callers
+@pytest.mark.parametrize("lost_answer", ["delete", "create"])
+async def test_what_was_done_and_not_answered_gets_the_caller_one_agent_all_the_same(
+    livekit: LiveKit, callers: Callers, lost_answer: str
 ) -> None:
     livekit.call("waits", 6)
-    livekit.unanswered.add("create")
-
-    assert await callers.look(ORDER) == CallersAnswer(dispatched=1)
-    assert livekit.done == ["room-waits for waits"]
-
-
-async def test_a_delete_that_was_not_answered_but_done_gets_the_caller_an_agent_all_the_same(
-    livekit: LiveKit, callers: Callers
-) -> None:
-    livekit.call("waits", 6)
-    livekit.unanswered.add("delete")
+    livekit.unanswered.add(lost_answer)
 
     assert await callers.look(ORDER) == CallersAnswer(dispatched=1)
     assert livekit.done == ["room-waits for waits"]

@@ -25,6 +25,8 @@ _STARTS_OF_OUR_OWN = 5
 # A start varies by about a fifth: 95 of 100 take at most 1.4 times the mean, 99 at most 1.6 times.
 _SLOW_START = 1.4
 _SLOWEST_START = 1.6
+_PATIENT_SECONDS = 10.0
+"""Callers who are tried again for longer allow no less headroom: not many should wait."""
 _RELEARN_SECONDS = 60.0
 _RELEARN_SHARE = 0.02
 _FADE_SECONDS = 86_400.0
@@ -32,10 +34,6 @@ _FADE = 0.82
 """Weight of yesterday's calls today: half after three and a half days."""
 _FORGOTTEN_AFTER = 2.0
 """A call whose end nobody reported is forgotten after so many times the length of the grid."""
-
-
-_PATIENT_SECONDS = 10.0
-"""Callers who are tried again for longer allow no less headroom: not many should wait."""
 
 
 def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:

@@ -31,6 +31,11 @@ class Waiting:
     lost: int = 0
 
 
+def may_be_tried(age_seconds: float, hold_seconds: float) -> bool:
+    """Tell whether LiveKit may be asked again for a call that no worker took."""
+    return SETTLED_SECONDS <= age_seconds <= hold_seconds
+
+
 def find_waiting(dispatches: Iterable[Dispatch], hold_seconds: float, pause_seconds: float = LOOK_SECONDS) -> Waiting:
     """Sort out the dispatches that no worker took; each that is too old is told of by one look.
 
@@ -38,6 +43,6 @@ def find_waiting(dispatches: Iterable[Dispatch], hold_seconds: float, pause_seco
     """
     untaken = sorted((d for d in dispatches if not d.taken), key=lambda d: -d.age_seconds)
     return Waiting(
-        callers=tuple(d for d in untaken if SETTLED_SECONDS <= d.age_seconds <= hold_seconds),
+        callers=tuple(d for d in untaken if may_be_tried(d.age_seconds, hold_seconds)),
         lost=sum(hold_seconds < d.age_seconds <= hold_seconds + pause_seconds for d in untaken),
     )

@@ -81,7 +81,7 @@ class LookForCallers:
 
 def is_short(fleet: Fleet, lessons: Lessons, now: datetime) -> bool:
     """Tell whether calls may find no slot: all are taken, or will be before the next look."""
-    return _room(fleet, now) <= lessons.arrivals.per_second * LOOK_SECONDS
+    return fleet.free_slots(now) <= lessons.arrivals.per_second * LOOK_SECONDS
 
 
 def can_watch(worker: Worker, now: datetime) -> bool:
@@ -111,7 +111,7 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
     held = _young_calls(scene.fleet, hold, now)
     seen_at = scene.callers.seen_at
     pause = (now - seen_at).total_seconds() if seen_at else LOOK_SECONDS
-    room = _room(scene.fleet, now) if _knows_all(scene.fleet, held, now) else 0
+    room = scene.fleet.free_slots(now) if _knows_all(scene.fleet, held, now) else 0
     pause = min(max(pause, 0.0), _LONGEST_PAUSE_SECONDS)
     return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD], pause) if pod else None
 
@@ -119,7 +119,7 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
 def next_look(scene: Scene, now: datetime) -> timedelta | None:
     """Return after how long to look for callers, or nothing when nobody waits or there is nobody to ask."""
     callers = scene.callers
-    if not any(worker.takes_calls(now) for worker in scene.fleet):
+    if not scene.fleet.takes_calls(now):
         return _due(callers, _WATCH, now) if scene.watchman else None
     if callers.short_at is None or scene.hold_seconds == 0 or _whom_to_ask(scene, now) is None:
         return None
@@ -161,7 +161,3 @@ def _young_calls(fleet: Fleet, hold_seconds: int, now: datetime) -> tuple[str, .
     oldest = hold_seconds + _SETTLED.total_seconds() + SILENT_AFTER_SECONDS
     states = [state for worker in fleet if (state := worker.state(now))]
     return tuple(call.dispatch for state in states for call in state.sessions if call.age_seconds <= oldest)
-
-
-def _room(fleet: Fleet, now: datetime) -> int:
-    return sum(worker.free_slots(now) for worker in fleet)

@@ -101,7 +101,7 @@ class FleetMemory:
 
         Of a fleet that has workers a watchman need only be there, of one that has none it must have looked.
         """
-        if watchman is not None and any(worker.takes_calls(now) for worker in fleet):
+        if watchman is not None and fleet.takes_calls(now):
             self._watched_at = now
         return self._watched_at is not None and now - self._watched_at <= _WATCHED_FOR
 
@@ -148,7 +148,7 @@ class FleetMemory:
         if before is None or before.state.instance != heard.state.instance:
             return
         refused = heard.state.refused - before.state.refused
-        if refused > 0 and not any(other.free_slots(now) for other in fleet):
+        if refused > 0 and not fleet.free_slots(now):
             for _ in range(min(refused, _MOST_REFUSALS)):
                 history.blocked(heard.at.timestamp())
 

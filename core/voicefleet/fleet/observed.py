@@ -236,6 +236,14 @@ class Fleet:
         """Count the calls that are known of."""
         return sum(worker.calls(now) for worker in self.workers)
 
+    def free_slots(self, now: datetime) -> int:
+        """Count the calls that could begin at this moment."""
+        return sum(worker.free_slots(now) for worker in self.workers)
+
+    def takes_calls(self, now: datetime) -> bool:
+        """Tell whether some worker serves callers."""
+        return any(worker.takes_calls(now) for worker in self.workers)
+
     def is_blind(self, now: datetime) -> bool:
         """Tell whether the load of some worker is unknown."""
         return self.count(Activity.SILENT, now) > 0

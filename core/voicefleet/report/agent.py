@@ -72,7 +72,7 @@ def _numbers(fleet: Fleet, now: datetime) -> dict[str, object]:
     return {
         "replicas": sum(not w.pod.leaving and not w.pod.ended for w in fleet),
         "calls": fleet.calls(now),
-        "free_slots": sum(worker.free_slots(now) for worker in fleet),
+        "free_slots": fleet.free_slots(now),
         "slots": sum(state.slots for worker in fleet if (state := worker.state(now))),
         "workers": _count_workers(fleet, now),
     }

@@ -170,7 +170,7 @@ def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
     # Each has its own order of them, so that not all ask the same one.
     for other in sorted(awake, key=lambda metadata: hash((key.namespace, key.name, metadata["uid"]))):
         for body in ports.cache.pods.of_agent(other["namespace"], other["name"]):
-            worker = Worker(read_pod(body), ports.workers.heard(body["metadata"]["uid"]))
+            worker = _read_worker(ports, body, {})
             if can_watch(worker, ports.now()):
                 return worker.pod.ref
     return None
