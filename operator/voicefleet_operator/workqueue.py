@@ -1,7 +1,8 @@
 """The queue of keys to reconcile: each key once, never twice at a time, failures later and later.
 
 The first change of a quiet object is served at once, and a shower of changes a few times a second. Namespaces take
-turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first.
+turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first, and
+while there are any, few of the others are served at a time.
 
 It holds no task and no timer; time is asked of the clock that it was given.
 """
@@ -20,6 +21,8 @@ _LONGEST_BACKOFF_SECONDS = 300.0
 _PACE_SECONDS = 0.2
 # Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
 _NEWCOMERS_IN_A_ROW = 3
+# What is written for those who are looked after makes the apiserver slow for whoever has nothing yet.
+_KNOWN_BESIDE_NEWCOMERS = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,11 +49,13 @@ class _Waiters:
     def __bool__(self) -> bool:
         return bool(self.new or self.known)
 
-    def next(self) -> Key:
-        """Take out whose turn it is."""
-        if self.known and (not self.new or self.new_in_a_row >= _NEWCOMERS_IN_A_ROW):
+    def next(self, *, new_only: bool) -> Key | None:
+        """Take out whose turn it is, if there is anybody."""
+        if self.known and not new_only and (not self.new or self.new_in_a_row >= _NEWCOMERS_IN_A_ROW):
             self.new_in_a_row = 0
             return self.known.popleft()
+        if not self.new:
+            return None
         self.new_in_a_row += 1
         return self.new.popleft()
 
@@ -74,7 +79,8 @@ class WorkQueue:
         self._rests_until: dict[Key, float] = {}
         self._rests: deque[tuple[float, Key]] = deque()
         self._waiting: set[Key] = set()
-        self._taken: set[Key] = set()
+        self._newcomers = 0
+        self._taken: dict[Key, bool] = {}
         self._again: set[Key] = set()
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -105,17 +111,12 @@ class WorkQueue:
     def take(self) -> Key | None:
         """Hand out the next key, if any is ready now; it must be given back with `done`."""
         self._promote()
-        if not self._next_namespaces:
+        key = self._next()
+        if key is None:
             return None
-        namespace = self._next_namespaces.popleft()
-        key = self._ready[namespace].next()
-        if self._ready[namespace]:
-            self._next_namespaces.append(namespace)
-        else:
-            del self._ready[namespace]
         self._waiting.discard(key)
+        self._taken[key] = key not in self._known
         self._known.add(key)
-        self._taken.add(key)
         self._let_rest(key)
         # What was wished for later is served by this turn, which says itself when to look again.
         self._due.pop(key, None)
@@ -123,10 +124,13 @@ class WorkQueue:
 
     def done(self, key: Key) -> None:
         """Give a key back, so that it may be handed out again."""
-        self._taken.discard(key)
+        del self._taken[key]
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+        if self._waiting:
+            # It may have been the last newcomer, whom others had to wait for.
+            self._wake.set()
 
     def forget(self, key: Key) -> None:
         """Take a key that is gone for a newcomer if it comes again."""
@@ -179,8 +183,28 @@ class WorkQueue:
             self._ready[key.namespace] = _Waiters()
             self._next_namespaces.append(key.namespace)
         waiters = self._ready[key.namespace]
-        (waiters.known if key in self._known else waiters.new).append(key)
+        is_known = key in self._known
+        (waiters.known if is_known else waiters.new).append(key)
+        self._newcomers += not is_known
         self._wake.set()
+
+    def _next(self) -> Key | None:
+        """Take out the key whose turn it is, the namespaces in turn."""
+        known = sum(not is_new for is_new in self._taken.values())
+        new_only = known >= _KNOWN_BESIDE_NEWCOMERS and bool(self._newcomers or any(self._taken.values()))
+        for _ in range(len(self._next_namespaces) if self._newcomers or not new_only else 0):
+            namespace = self._next_namespaces.popleft()
+            waiters = self._ready[namespace]
+            newcomers = len(waiters.new)
+            key = waiters.next(new_only=new_only)
+            self._newcomers += len(waiters.new) - newcomers
+            if waiters:
+                self._next_namespaces.append(namespace)
+            else:
+                del self._ready[namespace]
+            if key is not None:
+                return key
+        return None
 
     def _let_rest(self, key: Key) -> None:
         now = self._clock()

@@ -65,6 +65,73 @@ def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: W
     assert order == ["new-0", "new-1", "new-2", "known-0", "new-3", "new-4", "known-1"]
 
 
+def test_while_newcomers_are_served_few_of_the_others_are_served_at_a_time(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", f"voice-{number}", "known") for number in range(4)]
+    new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(2)]
+    for key in known:
+        queue.add(key)
+        serve(queue)
+    clock.seconds += 1
+    for key in (new[0], *known, new[1]):
+        queue.add(key)
+
+    assert {queue.take() for _ in range(5)} == {*new, *known[:2], None}
+    queue.done(known[0])
+    assert (queue.take(), queue.take()) == (known[2], None)
+    for key in new:
+        queue.done(key)
+    assert (queue.take(), queue.take()) == (known[3], None)
+
+
+def test_without_newcomers_all_hands_serve_the_others(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(8)]
+    for key in known:
+        queue.add(key)
+        serve(queue)
+    clock.seconds += 1
+    for key in known:
+        queue.add(key)
+
+    assert [queue.take() for _ in range(9)] == [*known, None]
+
+
+async def test_a_hand_that_waits_is_woken_when_the_last_newcomer_has_been_served(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(3)]
+    for key in known:
+        queue.add(key)
+        serve(queue)
+    clock.seconds += 1
+    for key in (A, *known):
+        queue.add(key)
+    assert [queue.take() for _ in range(4)] == [A, *known[:2], None]
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+
+    queue.done(A)
+
+    assert await asyncio.wait_for(waiting, 1) == known[2]
+
+
+def test_who_was_forgotten_while_it_waited_is_counted_once(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    serve(queue)
+    clock.seconds += 1
+    queue.add(A)
+    queue.forget(A)
+    serve(queue)
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(3)]
+    for key in known:
+        queue.add(key)
+        serve(queue)
+    clock.seconds += 1
+    for key in known:
+        queue.add(key)
+
+    assert [queue.take() for _ in range(4)] == [*known, None]
+
+
 def test_who_was_gone_comes_back_as_a_newcomer(queue: WorkQueue, clock: Clock) -> None:
     for key in (A, B):
         queue.add(key)
