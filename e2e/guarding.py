@@ -66,19 +66,21 @@ class Guarded:
 
     def budget(self, agent: VoiceAgent) -> None:
         """Apply the budget that the operator applies."""
-        self.bench.kubectl("apply", "-f", "-", stdin=json.dumps(build_busy_guard(agent)))
+        self.bench.kubectl("apply", "-f", "-", stdin=json.dumps(build_busy_guard(agent.metadata)))
 
     def worker(
         self, name: str, *, busy: bool, of: VoiceAgent | None = None, node: str | None = "kwok-0", namespace: str = ""
     ) -> None:
         """Make a worker; without a node it waits for one for ever."""
         labels = (
-            select_agent(of) if of else {"app.kubernetes.io/managed-by": "voicefleet", "voicefleet.dev/agent": AGENT}
+            select_agent(of.metadata)
+            if of
+            else {"app.kubernetes.io/managed-by": "voicefleet", "voicefleet.dev/agent": AGENT}
         )
         labels |= {LABEL_BUSY: "true" if busy else "false", LABEL_REVISION: "5f0c9a1b2d"}
         metadata: dict[str, Any] = {"name": name, "namespace": namespace or self.namespace, "labels": labels}
         if of is not None:
-            metadata["ownerReferences"] = [build_owner(of)]
+            metadata["ownerReferences"] = [build_owner(of.metadata)]
         spec = {
             "nodeSelector": {"kubernetes.io/hostname": node or "none"},
             "containers": [{"name": "worker", "image": "worker:e2e"}],

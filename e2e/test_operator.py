@@ -63,7 +63,6 @@ def test_a_sample_becomes_a_worker_that_belongs_to_it(bench: Bench, fleet: Fleet
     assert bench.kubectl("get", kinds, *labels).stdout.split() == [
         f"configmap/{name.removesuffix('-0')}",
         "serviceaccount/receptionist-worker",
-        "poddisruptionbudget.policy/receptionist-busy",
         "networkpolicy.networking.k8s.io/receptionist-worker",
         "secret/receptionist-control",
     ]
@@ -96,6 +95,9 @@ def test_calls_show_in_the_status_and_guard_the_pod(bench: Bench, fleet: Fleet) 
     assert annotations["karpenter.sh/do-not-disrupt"] == "true"
     wait_for(lambda: evict(bench, fleet, name) != "", "a budget that guards")
     assert "disruption budget" in evict(bench, fleet, name)
+    assert bench.kubectl("get", "pdb", "-n", fleet.namespace, "-o", "name").stdout.split() == [
+        "poddisruptionbudget.policy/receptionist-busy"
+    ]
 
     fleet.workers[name].calls = 0
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import random
 import time
 from collections import defaultdict
@@ -11,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+
+import orjson
 
 from voicefleet.fleet import Mark, PodRef
 from voicefleet.manifests import Manifest
@@ -64,7 +65,6 @@ class KubeCluster:
         self._changes = asyncio.Semaphore(_CHANGES_AT_ONCE)
         # By the uid of the owner, so that nothing is remembered for longer than it lives.
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
-        self._created: dict[str, float] = {}
         self._told: defaultdict[str, dict[str, Telling]] = defaultdict(dict)
         self._config_maps: defaultdict[str, dict[str, Body]] = defaultdict(dict)
         self._labels: dict[str, tuple[Mapping[str, str], float]] = {}
@@ -100,7 +100,6 @@ class KubeCluster:
         # Spread, so that those of a thousand agents are not put right all at once.
         at = self._clock() - random.uniform(0, self._repair_seconds)  # noqa: S311 - a spread
         self._applied[uid] = {_path(manifest): (_digest(manifest), at) for manifest in manifests}
-        self._created[uid] = at
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""
@@ -110,11 +109,12 @@ class KubeCluster:
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
-        owner = _owner(manifest)
-        if not again and self._clock() - self._created.get(owner, float("-inf")) < self._repair_seconds:
+        path, known = _path(manifest), self._applied[_owner(manifest)]
+        _, at = known.get(path, ("", float("-inf")))
+        if not again and self._clock() - at < self._repair_seconds:
             return
         await self._create(SECRETS, manifest)
-        self._created[owner] = self._clock()
+        known[path] = (_digest(manifest), self._clock())
 
     async def delete_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod, if it is still exactly the one that was read."""
@@ -216,7 +216,7 @@ class KubeCluster:
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
-        for memory in (self._applied, self._created, self._told, self._config_maps):
+        for memory in (self._applied, self._told, self._config_maps):
             memory.pop(uid, None)
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
@@ -286,7 +286,7 @@ class Telling:
 
 
 def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _owner(manifest: Manifest) -> str:

@@ -68,6 +68,7 @@ TYPES_BY_KIND = {
     "VoiceAgent": VOICE_AGENTS,
     "ProviderPool": PROVIDER_POOLS,
     "ConfigMap": ResourceType("/api/v1", "configmaps"),
+    "Secret": SECRETS,
     "ServiceAccount": ResourceType("/api/v1", "serviceaccounts"),
     "NetworkPolicy": ResourceType("/apis/networking.k8s.io/v1", "networkpolicies"),
     "PodDisruptionBudget": ResourceType("/apis/policy/v1", "poddisruptionbudgets"),

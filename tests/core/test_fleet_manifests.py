@@ -9,7 +9,7 @@ import yaml
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.fleet.render import Rendered, render_agent
-from voicefleet.manifests.children import build_control_secret, control_token
+from voicefleet.manifests.children import build_busy_guard, build_control_secret, control_token
 from voicefleet.manifests.revision import Revision, build_config_map, build_pod, read_revision, render_revision
 from voicefleet.manifests.secrets import secrets_of_worker
 
@@ -53,8 +53,8 @@ def draw() -> list[dict[str, Any]]:
     one = agent()
     rendered = render_agent(one, pool(), default_image=IMAGE, operator_namespace="operators")
     assert isinstance(rendered, Rendered)
-    children = [child for child in (*rendered.children, *rendered.guards) if child["kind"] != "ConfigMap"]
-    return [*children, build_pod(one, rendered.revision, 0)]
+    children = [child for child in rendered.children if child["kind"] != "ConfigMap"]
+    return [*children, build_busy_guard(one.metadata), build_pod(one, rendered.revision, 0)]
 
 
 @pytest.mark.parametrize("name", ["voiceagent", "voiceagent-complete", "voiceagent-realtime"])

@@ -208,7 +208,7 @@ async def test_what_somebody_else_wrote_just_before_is_looked_at_though_the_watc
 @pytest.mark.parametrize("act", ["apply", "create", "secret", "delete", "mark", "status"])
 async def test_who_does_not_lead_changes_nothing(world: World, act: str) -> None:
     world.leads = False
-    owned = {"metadata": {"namespace": "voice", "name": "x", "ownerReferences": [{"uid": "u"}]}}
+    owned = {"kind": "Secret", "metadata": {"namespace": "voice", "name": "x", "ownerReferences": [{"uid": "u"}]}}
     body = {"apiVersion": "v", "kind": "K", "metadata": {"name": "n", "namespace": "voice", "uid": "u"}}
     acts = {
         "apply": lambda: world.cluster.apply(CONFIG),

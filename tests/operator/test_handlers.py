@@ -133,8 +133,8 @@ async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> Non
 
     writes = await world.turn()
 
-    assert [write.split()[0] for write in writes] == ["mark", "apply", "finalizers", "status"]
-    assert "apply PodDisruptionBudget/desk-busy" in writes
+    assert [write.split()[0] for write in writes] == ["apply", "mark", "finalizers", "status"]
+    assert writes[0] == "apply PodDisruptionBudget/desk-busy"
     assert (world.status()["calls"], world.status()["freeSlots"]) == (5, 7)
 
 
@@ -263,8 +263,45 @@ async def test_calls_are_guarded_even_if_the_spec_cannot_be_read(world: World) -
 
     world.apply(agents=[])
 
-    assert [write.split()[0] for write in await world.turn()] == ["mark", "status"]
+    assert [write.split()[0] for write in await world.turn()] == ["apply", "mark", "status"]
     assert world.status()["calls"] == 4
+
+
+async def test_pods_without_calls_need_no_guard(world: World) -> None:
+    await world.run()
+
+    assert not any(name.startswith("PodDisruptionBudget") for name in world.cluster.applied)
+
+
+async def test_a_guard_that_the_cluster_refuses_keeps_no_pod_from_being_marked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=4)
+    world.apply(agents=[])
+
+    async def refuse(_manifest: Body) -> None:
+        raise ApiError(403, "Forbidden", "not you")
+
+    monkeypatch.setattr(world.cluster, "apply", refuse)
+    with pytest.raises(ApiError):
+        await world.turn()
+
+    assert [write.split()[0] for write in world.cluster.writes] == ["mark"]
+
+
+async def test_a_new_operator_takes_the_mark_of_a_pod_for_the_word_that_it_is_guarded(world: World) -> None:
+    await world.run()
+    world.everybody_says(calls=5)
+    await world.turn()
+    await world.turn()
+    world.cluster.applied.clear()
+
+    assert await world.turn() == []
+    assert "PodDisruptionBudget/desk-busy" in world.cluster.applied
 
 
 async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_nobody_in_the_dark(
@@ -283,7 +320,7 @@ async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "apply", "finalizers", "status"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["apply", "mark", "finalizers", "status"]
     assert world.condition("Stalled") == "True RefusedByCluster"
     assert world.condition("Ready") == "True Ready"
 

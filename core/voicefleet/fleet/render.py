@@ -8,7 +8,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.dialogue import DialogueProblem, plan_dialogue
 from voicefleet.fleet.observed import Trouble
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.children import build_busy_guard, build_service_account
+from voicefleet.manifests.children import build_service_account
 from voicefleet.manifests.network import build_network_policy, network_policy_name
 from voicefleet.manifests.revision import Revision, build_config_map, render_revision
 from voicefleet.names import Reason
@@ -23,8 +23,6 @@ class Rendered:
     revision: Revision
     children: tuple[Manifest, ...]
     """What is applied before a pod is created."""
-    guards: tuple[Manifest, ...] = ()
-    """What is applied once a worker may come up: before that there is nothing to guard."""
     unwanted: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that an earlier spec asked for and this one does not."""
     not_yet: tuple[str, ...] = ()
@@ -47,11 +45,10 @@ def render_agent(
         build_config_map(agent, revision),
         *([policy] if policy else []),
     )
-    guards = (build_busy_guard(agent),)
     unwanted = () if policy else (("NetworkPolicy", network_policy_name(agent.metadata.name)),)
-    everything = json.dumps([children, guards, unwanted], sort_keys=True)
+    everything = json.dumps([children, unwanted], sort_keys=True)
     digest = hashlib.sha256(everything.encode()).hexdigest()[:_DIGEST_LENGTH]
-    return Rendered(revision, children, guards, unwanted, dialogue.not_yet, digest)
+    return Rendered(revision, children, unwanted, dialogue.not_yet, digest)
 
 
 def find_obstacle(agent: VoiceAgent, pool: ProviderPool | None, *, pool_is_allowed: bool) -> Trouble | None:

@@ -59,7 +59,7 @@ class AgentSteps:
     apply: tuple[Manifest, ...] = ()
     create: tuple[Manifest, ...] = ()
     children: str | None = None
-    """Digest of all that is ever applied, and empty as long as some of it is not."""
+    """Digest of all that is applied."""
     remove: tuple[tuple[str, str], ...] = ()
     """Kind and name of children that are no longer wanted."""
     finalizer: Literal["add", "remove"] | None = None
@@ -92,8 +92,8 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     creatable = [new for new in plan.create if new.revision in revisions]
     return AgentSteps(
         fleet=plan,
-        apply=(*seen.rendered.children, *(seen.rendered.guards if _has_come_up(seen) else ())),
-        children=seen.rendered.digest if _has_come_up(seen) else "",
+        apply=seen.rendered.children,
+        children=seen.rendered.digest,
         create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
         finalizer=finalizer,
         resources=seen.rendered.revision.resources,

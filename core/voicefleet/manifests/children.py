@@ -3,6 +3,7 @@
 import hmac
 
 from voicefleet.api import API_VERSION, VoiceAgent
+from voicefleet.api.metadata import ObjectMeta
 from voicefleet.manifests import Manifest
 from voicefleet.names import (
     CONTROL_TOKEN_KEY,
@@ -22,21 +23,21 @@ def build_service_account(agent: VoiceAgent) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": build_metadata(agent, service_account_name(agent.metadata.name)),
+        "metadata": build_metadata(agent.metadata, service_account_name(agent.metadata.name)),
         "automountServiceAccountToken": False,
     }
 
 
-def build_busy_guard(agent: VoiceAgent) -> Manifest:
+def build_busy_guard(owner: ObjectMeta) -> Manifest:
     """Return the budget that refuses to evict a pod with calls; idle pods may always go."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": build_metadata(agent, f"{agent.metadata.name}-busy"),
+        "metadata": build_metadata(owner, f"{owner.name}-busy"),
         "spec": {
             # Not maxUnavailable: 0, for which the controller asks our scale for replicas that need not be set.
             "minAvailable": _MORE_THAN_THERE_ARE,
-            "selector": {"matchLabels": {**select_agent(agent), LABEL_BUSY: "true"}},
+            "selector": {"matchLabels": {**select_agent(owner), LABEL_BUSY: "true"}},
             "unhealthyPodEvictionPolicy": "IfHealthyBudget",
         },
     }
@@ -50,7 +51,7 @@ def build_control_secret(agent: VoiceAgent, operator_key: bytes) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": build_metadata(agent, control_secret_name(agent.metadata.name)),
+        "metadata": build_metadata(agent.metadata, control_secret_name(agent.metadata.name)),
         "type": "Opaque",
         "immutable": True,
         "stringData": {
@@ -64,28 +65,28 @@ def control_token(operator_key: bytes, namespace: str, name: str) -> str:
     return hmac.new(operator_key, f"{namespace}/{name}".encode(), "sha256").hexdigest()
 
 
-def build_metadata(agent: VoiceAgent, name: str) -> Manifest:
+def build_metadata(owner: ObjectMeta, name: str) -> Manifest:
     """Return the metadata that all children share: labels, and the VoiceAgent as their owner."""
     return {
         "name": name,
-        "namespace": agent.metadata.namespace,
-        "labels": select_agent(agent),
-        "ownerReferences": [build_owner(agent)],
+        "namespace": owner.namespace,
+        "labels": select_agent(owner),
+        "ownerReferences": [build_owner(owner)],
     }
 
 
-def build_owner(agent: VoiceAgent) -> Manifest:
+def build_owner(owner: ObjectMeta) -> Manifest:
     """Return the reference by which a child belongs to its VoiceAgent and goes with it."""
     return {
         "apiVersion": API_VERSION,
         "kind": "VoiceAgent",
-        "name": agent.metadata.name,
-        "uid": agent.metadata.uid,
+        "name": owner.name,
+        "uid": owner.uid,
         "controller": True,
         "blockOwnerDeletion": True,
     }
 
 
-def select_agent(agent: VoiceAgent) -> dict[str, str]:
+def select_agent(owner: ObjectMeta) -> dict[str, str]:
     """Return the labels by which an agent's children are found."""
-    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_AGENT: agent.metadata.name}
+    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_AGENT: owner.name}

@@ -37,9 +37,9 @@ def build_network_policy(agent: VoiceAgent, *, operator_namespace: str) -> Manif
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": build_metadata(agent, network_policy_name(agent.metadata.name)),
+        "metadata": build_metadata(agent.metadata, network_policy_name(agent.metadata.name)),
         "spec": {
-            "podSelector": {"matchLabels": select_agent(agent)},
+            "podSelector": {"matchLabels": select_agent(agent.metadata)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": _callers(operator_namespace), "ports": [{"protocol": "TCP", "port": CONTROL_PORT}]}],
             "egress": [_dns(), {"to": _peers(egress)}],

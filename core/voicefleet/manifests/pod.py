@@ -71,7 +71,7 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
         "containers": [_container(worker, secrets, default_image)],
         "volumes": _volumes(name, secrets, worker),
     }
-    spec |= _placement(worker.pod_template, select_agent(agent))
+    spec |= _placement(worker.pod_template, select_agent(agent.metadata))
     return {key: value for key, value in spec.items() if value not in ([], None)}
 
 

@@ -48,7 +48,7 @@ class Revision:
 def render_revision(agent: VoiceAgent, pool: ProviderPool, *, default_image: str) -> Revision:
     """Return the revision that the agent's spec asks for now, named by what is in it."""
     template = agent.spec.worker.pod_template
-    labels = {**(template.labels or {}), **select_agent(agent)}
+    labels = {**(template.labels or {}), **select_agent(agent.metadata)}
     annotations = dict(template.annotations or {})
     spec = build_pod_spec(agent, pool, default_image)
     files = {AGENT_FILE: _file(agent, _FLEET_FIELDS), POOL_FILE: _file(pool, _POOL_FIELDS)}
@@ -101,7 +101,7 @@ def _reading(spec: Manifest, config_map: str) -> Manifest:
 
 def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
     """Return one pod of a revision."""
-    metadata = build_metadata(agent, worker_name(agent.metadata.name, revision.name, number))
+    metadata = build_metadata(agent.metadata, worker_name(agent.metadata.name, revision.name, number))
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
     metadata["annotations"] = {**revision.annotations, **told}
@@ -110,7 +110,7 @@ def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
 
 def build_config_map(agent: VoiceAgent, revision: Revision) -> Manifest:
     """Return the ConfigMap of a revision; no secret value is in it, since no spec holds one."""
-    metadata = build_metadata(agent, config_map_name(agent.metadata.name, revision.name))
+    metadata = build_metadata(agent.metadata, config_map_name(agent.metadata.name, revision.name))
     metadata["labels"] = {**metadata["labels"], LABEL_REVISION: revision.name}
     template = {"labels": revision.labels, "annotations": revision.annotations, "spec": revision.spec}
     files = {**revision.files, TEMPLATE_FILE: json.dumps(template, sort_keys=True, ensure_ascii=False)}

@@ -38,7 +38,7 @@ def report_agent(
     said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
-        selector=",".join(f"{key}={value}" for key, value in select_agent(agent).items()),
+        selector=",".join(f"{key}={value}" for key, value in select_agent(agent.metadata).items()),
         summary=_summarise(seen, standing, now),
         waiting_calls=seen.callers.waiting_at(now),
         revision=steps.revision or before.revision,

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 
+from voicefleet.api.metadata import ObjectMeta
 from voicefleet.fleet import Fleet, FleetPlan, Worker
+from voicefleet.fleet.guards import build_guards
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_control_secret
 from voicefleet.names import ANNOTATION_CORDONED_AT, FINALIZER, Reason
 from voicefleet.report.conditions import timestamp
@@ -21,38 +24,49 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
 
     What the cluster refuses does not keep the rest from being done: return the first refusal.
     """
-    failure: ApiError | None = None
-    for stage in _stages(ports, body, seen, steps):
-        failure = await _refusal(stage) or failure
-    return failure
+    ports.cluster.trust(seen.agent.metadata.uid or "", _done_before_us(ports, seen, steps))
+    return await _run(_stages(ports, body, seen, steps))
 
 
-async def run_fleet_plan(ports: Ports, namespace: str, fleet: Fleet, plan: FleetPlan) -> None:
+async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> None:
     """Do what was decided about a fleet to which nothing is added."""
-    for stage in (*_first(ports, namespace, plan), *_last(ports, namespace, fleet, plan, {})):
-        await stage
+    owner = ObjectMeta.model_validate(body["metadata"])
+    stages = chain(_first(ports, owner, fleet, plan), _last(ports, owner.namespace or "", fleet, plan, {}))
+    if (failure := await _run(stages)) is not None:
+        raise failure
 
 
-async def _refusal(stage: Awaitable[None]) -> ApiError | None:
-    try:
-        await stage
-    except ApiError as error:
-        return error
-    return None
+def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterator[Manifest]:
+    """Yield what an operator before us applied: it tells so in the status, and marks no pod that is not guarded."""
+    yield from build_guards(seen.agent.metadata, seen.fleet)
+    if steps.children is not None and seen.before.children_digest == steps.children:
+        yield from (*steps.apply, build_control_secret(seen.agent, ports.control_key))
+
+
+async def _run(stages: Iterable[Awaitable[None]]) -> ApiError | None:
+    failure: ApiError | None = None
+    for stage in stages:
+        try:
+            await stage
+        except ApiError as error:
+            failure = failure or error
+    return failure
 
 
 def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:
     namespace = seen.agent.metadata.namespace or ""
-    yield from _first(ports, namespace, steps.fleet)
+    yield from _first(ports, seen.agent.metadata, seen.fleet, steps.fleet)
     yield _add(ports, seen, steps)
     yield _set_finalizer(ports, body, steps)
     yield from _last(ports, namespace, seen.fleet, steps.fleet, dict(steps.resources))
     yield _all(ports.cluster.remove(kind, namespace, name, owner=body) for kind, name in steps.remove)
 
 
-def _first(ports: Ports, namespace: str, plan: FleetPlan) -> Iterator[Awaitable[None]]:
+def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
     """Yield what guards calls, and what gives callers room at once."""
-    yield _all(ports.cluster.mark_pod(namespace, mark) for mark in plan.mark)
+    # First the guard, so that a mark tells whoever comes after us that there is one.
+    yield _all(ports.cluster.apply(guard) for guard in build_guards(owner, fleet, plan.mark))
+    yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
     yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
     yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
 
@@ -85,10 +99,8 @@ async def _add(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
 
 
 async def _apply_children(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> None:
-    """Apply what stands beside the pods, unless the status says that an operator before us did."""
-    uid, cluster = seen.agent.metadata.uid or "", ports.cluster
-    if steps.children and seen.before.children_digest == steps.children:
-        cluster.trust(uid, steps.apply)
+    """Apply what stands beside the pods."""
+    cluster = ports.cluster
     # Its predecessor's went with it while ours was already thought to be there.
     again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
     secret = cluster.create_secret(build_control_secret(seen.agent, ports.control_key), again=again)
