@@ -24,7 +24,7 @@ from voicefleet.names import (
     STATE_PATH,
     UNCORDON_PATH,
 )
-from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder, WorkerState
+from voicefleet.wire import CallersAnswer, LoadOrder, WorkerState
 from voicefleet_operator.commands import Commands, headers_for, host_of
 from voicefleet_operator.lines import LineStream
 from voicefleet_operator.metrics import Metrics
@@ -133,14 +133,7 @@ class WorkerStreams:
             self._looks[key].add_done_callback(lambda _: self._looks.pop(key))
 
     async def _look(self, line: _Line, look: LookForCallers, heard: Callable[[CallersAnswer], None]) -> None:
-        order = CallersOrder(
-            agent=look.agent,
-            hold_seconds=look.hold_seconds,
-            pause_seconds=look.pause_seconds,
-            room=look.room,
-            held=look.held,
-        )
-        text = await self._ask(line, CALLERS_PATH, order.model_dump_json(by_alias=True))
+        text = await self._ask(line, CALLERS_PATH, look.order.model_dump_json(by_alias=True))
         with suppress(ValidationError):
             answer = CallersAnswer.model_validate_json(text or b"")
             self._metrics.count_callers(answer)

@@ -26,7 +26,7 @@ from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.holding import SETTLED_SECONDS, Dispatch, find_waiting
 from voicefleet.fleet import Fleet, PodRef, Worker
 from voicefleet.fleet.callers import Callers, LookForCallers, Scene, is_short, next_look, plan_look
-from voicefleet.wire import CallersAnswer
+from voicefleet.wire import CallersAnswer, CallersOrder
 
 HOLD_SECONDS = 8
 
@@ -114,14 +114,14 @@ def test_the_worker_with_the_most_room_looks_and_knows_of_all_room() -> None:
     look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert (look.pod.name, look.hold_seconds, look.room) == ("desk-new-2", HOLD_SECONDS, 4)
+    assert (look.pod.name, look.order.hold_seconds, look.order.room) == ("desk-new-2", HOLD_SECONDS, 4)
 
 
 def test_a_full_fleet_is_asked_as_well_so_that_it_is_known_who_waits() -> None:
     look = plan_look(scene(FULL, Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert look.room == 0
+    assert look.order.room == 0
 
 
 @pytest.mark.parametrize("seen", [fleet(), fleet(starting("desk-new-0")), fleet(silent("desk-new-0"))])
@@ -207,14 +207,14 @@ WATCHMAN = PodRef("other-new-0", "uid-other", "1")
 def test_a_watchman_looks_for_a_fleet_that_has_nobody_to_look_and_dispatches_nobody(seen: Fleet) -> None:
     look = plan_look(scene(seen, Callers(), watchman=WATCHMAN), NOW)
 
-    assert look == LookForCallers(WATCHMAN, "voice.desk", HOLD_SECONDS, room=0)
+    assert look == LookForCallers(WATCHMAN, CallersOrder(agent="voice.desk", hold_seconds=HOLD_SECONDS, room=0))
 
 
 def test_a_fleet_that_has_come_up_looks_for_itself() -> None:
     look = plan_look(scene(fleet(idle("desk-new-0")), Callers(short_at=NOW), watchman=WATCHMAN), NOW)
 
     assert look is not None
-    assert (look.pod.name, look.room) == ("desk-new-0", 12)
+    assert (look.pod.name, look.order.room) == ("desk-new-0", 12)
 
 
 def test_a_watchman_looks_every_five_seconds_for_as_long_as_there_is_no_worker() -> None:
@@ -231,7 +231,7 @@ def test_whoever_looks_is_told_which_calls_are_young_and_held() -> None:
     look = plan_look(scene(fleet(holding({"AD_3": 3, "AD_25": 25, "AD_60": 60})), Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert (look.held, look.room) == (("AD_3", "AD_25"), 9)
+    assert (look.order.held, look.order.room) == (("AD_3", "AD_25"), 9)
 
 
 def test_while_a_worker_does_not_tell_which_call_it_took_nobody_is_dispatched_again() -> None:
@@ -240,7 +240,7 @@ def test_while_a_worker_does_not_tell_which_call_it_took_nobody_is_dispatched_ag
 
     assert young is not None
     assert old is not None
-    assert (young.room, old.room) == (0, 11)
+    assert (young.order.room, old.order.room) == (0, 11)
 
 
 def holding(ages: dict[str, float]) -> Worker:
@@ -255,7 +255,7 @@ def test_while_somebody_is_silent_nobody_is_dispatched_again() -> None:
     look = plan_look(scene(seen, Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert look.room == 0
+    assert look.order.room == 0
 
 
 def test_a_worker_that_did_not_answer_is_not_asked_twice_if_another_can_be() -> None:
@@ -293,4 +293,4 @@ def test_nobody_is_dispatched_again_while_a_worker_may_take_calls_unheard(other:
     look = plan_look(scene(fleet(idle("desk-new-0"), other), Callers(short_at=NOW)), NOW)
 
     assert look is not None
-    assert look.room == room
+    assert look.order.room == room

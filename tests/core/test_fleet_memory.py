@@ -15,7 +15,7 @@ from voicefleet.autoscaling.load import Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
-from voicefleet.wire import CallersAnswer, Session
+from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
 
 def spec(**scaling: object) -> VoiceAgentSpec:
@@ -134,7 +134,7 @@ def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> N
     telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
     assert telling.memory.lessons(telling.now).headroom == before
 
-    look = LookForCallers(PodRef("desk-new-0", "uid-desk-new-0", "1"), "voice.desk", 15, room=1)
+    look = LookForCallers(PodRef("desk-new-0", "uid-desk-new-0", "1"), ORDER)
     telling.memory.looked(look, telling.now, CallersAnswer(waiting=1, dispatched=1, lost=2))
 
     assert telling.memory.lessons(telling.now).headroom > before
@@ -201,7 +201,8 @@ def test_what_is_gone_is_forgotten() -> None:
     assert telling.memory.calls_known == 0
 
 
-WATCH = LookForCallers(PodRef("other-new-0", "uid-other", "1"), "voice.desk", 15, room=0)
+ORDER = CallersOrder(agent="voice.desk", hold_seconds=15, room=0)
+WATCH = LookForCallers(PodRef("other-new-0", "uid-other", "1"), ORDER)
 
 
 def test_what_a_watchman_sees_is_one_call_that_came_however_many_it_tells_of() -> None:

@@ -197,7 +197,7 @@ class FakeWorkers:
         assert key.kind == "VoiceAgent"
         self.looks.append(look)
         if self.waiting is not None:
-            served = min(self.waiting, look.room)
+            served = min(self.waiting, look.order.room)
             self.waiting -= served
             heard(CallersAnswer(waiting=self.waiting, dispatched=served))
 

@@ -422,7 +422,7 @@ async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_h
     world.workers.looks.clear()
 
     await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=5)))
-    assert [(look.hold_seconds, look.room) for look in world.workers.looks] == [(15, 0)]
+    assert [(look.order.hold_seconds, look.order.room) for look in world.workers.looks] == [(15, 0)]
 
     await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=6)))
     assert world.status()["waitingCalls"] == 2
@@ -430,7 +430,7 @@ async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_h
 
     world.everybody_says(calls=9)
     await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=7)))
-    assert world.workers.looks[-1].room == 3
+    assert world.workers.looks[-1].order.room == 3
     assert world.workers.waiting == 0
 
 
@@ -468,7 +468,7 @@ async def test_another_agent_of_the_pool_watches_for_callers_of_a_fleet_without_
     await world.turn()
 
     (look,) = world.workers.looks
-    assert (look.pod.name, look.agent, look.room) == (watchman["metadata"]["name"], "voice.desk", 0)
+    assert (look.pod.name, look.order.agent, look.order.room) == (watchman["metadata"]["name"], "voice.desk", 0)
 
 
 async def test_a_fleet_that_may_not_sleep_asks_nobody_else(world: World) -> None:

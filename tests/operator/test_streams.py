@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.support.fleet import NOW, state
 from voicefleet.fleet import PodRef
 from voicefleet.fleet.callers import LookForCallers
-from voicefleet.wire import CallersAnswer
+from voicefleet.wire import CallersAnswer, CallersOrder
 from voicefleet_operator import commands as commands_module
 from voicefleet_operator import streams as streams_module
 from voicefleet_operator.metrics import Metrics
@@ -368,7 +368,7 @@ async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Wor
     assert metrics.registry.get_sample_value("voicefleet_operator_decision_delay_seconds_count") == 1
 
 
-LOOK = LookForCallers(PodRef("desk-rev-0", "uid", "1"), "voice.desk", hold_seconds=10, room=2)
+LOOK = LookForCallers(PodRef("desk-rev-0", "uid", "1"), CallersOrder(agent="voice.desk", hold_seconds=10, room=2))
 
 
 async def test_a_look_for_callers_tells_what_was_found(worker: Worker, streams: WorkerStreams) -> None:

@@ -272,11 +272,11 @@ class FakeWorld:
     def look_for_callers(self, look: LookForCallers) -> CallersAnswer:
         """Offer as many calls again as the order has room for; whoever waits for too long has hung up."""
         ages = {name: self.seconds - since for name, (since, _) in self.waiting.items()}
-        lost = [name for name, age in ages.items() if age > look.hold_seconds]
-        ripe = [name for name, age in ages.items() if SETTLED_SECONDS <= age <= look.hold_seconds]
+        lost = [name for name, age in ages.items() if age > look.order.hold_seconds]
+        ripe = [name for name, age in ages.items() if SETTLED_SECONDS <= age <= look.order.hold_seconds]
         for name in lost:
             del self.waiting[name]
-        again = ripe[: look.room]
+        again = ripe[: look.order.room]
         for name in again:
             self.call(name, lasts_seconds=self.waiting[name][1], draw=0.5)
         return CallersAnswer(waiting=len(ripe) - len(again), dispatched=len(again), lost=len(lost))

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -30,6 +31,7 @@ _GUARDED = "/v1/"
 _STALLED_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _LONGEST_ORDER_BYTES = 256 * 1024
+Order = TypeVar("Order", LoadOrder, CallersOrder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,7 @@ class Control:
 
     async def ask_load(self, request: web.Request) -> web.Response:
         """Report the load that is asked for, as long as the worker is open."""
-        try:
-            order = LoadOrder.model_validate_json(await request.read())
-        except ValidationError as error:
-            return web.Response(status=400, text=f'expected {{"load": a number from -1e9 to 0}}: {_first(error)}\n')
-        except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=400, text=f"an order is no longer than {_LONGEST_ORDER_BYTES} bytes\n")
+        order = await _read(request, LoadOrder, '{"load": a number from -1e9 to 0}')
         self.desk.ask_load(order.load)
         return self._state()
 
@@ -142,12 +139,7 @@ class Control:
 
     async def look(self, request: web.Request) -> web.Response:
         """Look for callers who found no slot, in the whole fleet, and have some of them dispatched again."""
-        try:
-            order = CallersOrder.model_validate_json(await request.read())
-        except ValidationError as error:
-            return web.Response(
-                status=400, text=f'expected {{"agent": …, "holdSeconds": …, "room": …}}: {_first(error)}\n'
-            )
+        order = await _read(request, CallersOrder, '{"agent": …, "holdSeconds": …, "room": …}')
         # What the operator knows of this worker is a moment old.
         own = tuple(call.dispatch for call in self.desk.slots.held(now_seconds=0.0))
         answer = await self.look_for_callers(order.model_copy(update={"held": (*order.held, *own)}))
@@ -201,6 +193,16 @@ async def start_control(control: Control, *, host: str, port: int) -> tuple[web.
         await runner.cleanup()
         raise BadInputError("--control-port", f"{port} cannot be listened on: {error.strerror}") from None
     return runner, int(runner.addresses[0][1])
+
+
+async def _read(request: web.Request, kind: type[Order], expected: str) -> Order:
+    """Return the order in a request, or refuse the request in words."""
+    try:
+        return kind.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise web.HTTPBadRequest(text=f"expected {expected}: {_first(error)}\n") from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise web.HTTPBadRequest(text=f"an order is no longer than {_LONGEST_ORDER_BYTES} bytes\n") from error
 
 
 def _first(error: ValidationError) -> str:

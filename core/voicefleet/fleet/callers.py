@@ -10,7 +10,7 @@ from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS
 from voicefleet.autoscaling.load import Lessons
 from voicefleet.fleet.observed import Fleet, PodRef, Worker
 from voicefleet.names import SILENT_AFTER_SECONDS
-from voicefleet.wire import MOST_HELD, CallersAnswer
+from voicefleet.wire import MOST_HELD, CallersAnswer, CallersOrder
 
 _LOOK = timedelta(seconds=LOOK_SECONDS)
 # Whoever came at the last moment of a shortage is seen by a look that begins so long after it.
@@ -69,14 +69,7 @@ class LookForCallers:
     """A worker is to look for callers who wait, and have as many dispatched again as there is room for."""
 
     pod: PodRef
-    agent: str
-    """The name under which callers ask for the agent."""
-    hold_seconds: int
-    room: int
-    held: tuple[str, ...] = ()
-    """Dispatches that the fleet has young calls of."""
-    pause_seconds: float = LOOK_SECONDS
-    """How long ago the look before was."""
+    order: CallersOrder
 
 
 def is_short(fleet: Fleet, lessons: Lessons, now: datetime) -> bool:
@@ -106,14 +99,22 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
     if next_look(scene, now) != timedelta():
         return None
     pod = _whom_to_ask(scene, now) or scene.watchman
+    return LookForCallers(pod, _order(scene, now)) if pod else None
+
+
+def _order(scene: Scene, now: datetime) -> CallersOrder:
     # A call that nobody holds wakes a fleet all the same, for the next one.
     hold = scene.hold_seconds or _SEEN_SECONDS
     held = _young_calls(scene.fleet, hold, now)
     seen_at = scene.callers.seen_at
     pause = (now - seen_at).total_seconds() if seen_at else LOOK_SECONDS
-    room = scene.fleet.free_slots(now) if _knows_all(scene.fleet, held, now) else 0
-    pause = min(max(pause, 0.0), _LONGEST_PAUSE_SECONDS)
-    return LookForCallers(pod, scene.agent, hold, room, held[:MOST_HELD], pause) if pod else None
+    return CallersOrder(
+        agent=scene.agent,
+        hold_seconds=hold,
+        pause_seconds=min(max(pause, 0.0), _LONGEST_PAUSE_SECONDS),
+        room=scene.fleet.free_slots(now) if _knows_all(scene.fleet, held, now) else 0,
+        held=held[:MOST_HELD],
+    )
 
 
 def next_look(scene: Scene, now: datetime) -> timedelta | None:
