@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -143,13 +142,12 @@ async def set_stage(bench: Bench, tell: Callable[[str], None], *, still_seconds:
     """Install the operator's rights and start it."""
     bench.kubectl("create", "namespace", OPERATORS)
     install_rights(bench, OPERATORS)
-    with tempfile.TemporaryDirectory(prefix="voicefleet-scale-") as directory:
-        operator = OperatorProcess(bench, OPERATORS, log=Path(directory) / "operator.log")
-        async with Client.open(bench) as client:
-            stage = Stage(bench, operator, client, tell, still_seconds)
-            try:
-                await asyncio.to_thread(operator.start)
-                await until(stage.is_leading, "an operator that leads", within_seconds=_LEAD_SECONDS)
-                yield stage
-            finally:
-                await asyncio.to_thread(operator.stop)
+    operator = OperatorProcess(bench, OPERATORS, log=bench.dir / "logs" / "operator.log")
+    async with Client.open(bench) as client:
+        stage = Stage(bench, operator, client, tell, still_seconds)
+        try:
+            await asyncio.to_thread(operator.start)
+            await until(stage.is_leading, "an operator that leads", within_seconds=_LEAD_SECONDS)
+            yield stage
+        finally:
+            await asyncio.to_thread(operator.stop)
