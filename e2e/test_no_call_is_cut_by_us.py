@@ -47,6 +47,13 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         shutil.rmtree(scene.bench.dir, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def outages(scene: Scene) -> Iterator[ApiserverOutages]:
+    """For as long as the scene: the apiserver that came back after an outage ends with this."""
+    with apiserver_outages(scene.bench) as outages:
+        yield outages
+
+
 @dataclass
 class Trial:
     """Twenty calls, their fleet, and what is done to it."""
@@ -206,30 +213,29 @@ QUICK_ACTS = tuple(AT_ONCE.get(act, act) for act in ACTS)
 ORDERS = (ACTS, *(random.Random(seed).sample(QUICK_ACTS, len(QUICK_ACTS)) for seed in (4, 11)))
 
 
-async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene) -> None:
+async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene, outages: ApiserverOutages) -> None:
     await asyncio.to_thread(scene.wait_until_ready, WORKERS)
     records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
-    with apiserver_outages(scene.bench) as outages:
-        async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, CALLS) as calls:
-            trial = Trial(scene, calls, records, outages)
-            await trial.check("the beginning")
-            first = {record.pod for record in records.alive if record.now}
-            for order in ORDERS:
-                for act in order:
-                    await act(trial)
-                    await trial.check(act.__name__.replace("_", " "))
-            # So that those who hold the calls have to leave when these end.
-            await roll_out(trial)
-            await trial.check("a last roll out")
-            assert records.tally() == (0, 0, 0)
-            assert {record.pod for record in records.heard if record.emptied_with_calls} >= first
+    async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, CALLS) as calls:
+        trial = Trial(scene, calls, records, outages)
+        await trial.check("the beginning")
+        first = {record.pod for record in records.alive if record.now}
+        for order in ORDERS:
+            for act in order:
+                await act(trial)
+                await trial.check(act.__name__.replace("_", " "))
+        # So that those who hold the calls have to leave when these end.
+        await roll_out(trial)
+        await trial.check("a last roll out")
+        assert records.tally() == (0, 0, 0)
+        assert {record.pod for record in records.heard if record.emptied_with_calls} >= first
 
-            await asyncio.gather(*(call.hang_up() for call in calls))
+        await asyncio.gather(*(call.hang_up() for call in calls))
 
-            await trial.until(lambda: records.tally()[0] == CALLS, "the workers to have counted all calls")
-            await trial.until(lambda: not first & set(scene.fleet.pods()), "the workers of the first calls to leave")
-            await trial.until(lambda: scene.fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
-            assert {name.split("-")[1] for name in scene.fleet.pods()} == {scene.fleet.status()["revision"]}
+        await trial.until(lambda: records.tally()[0] == CALLS, "the workers to have counted all calls")
+        await trial.until(lambda: not first & set(scene.fleet.pods()), "the workers of the first calls to leave")
+        await trial.until(lambda: scene.fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
+        assert {name.split("-")[1] for name in scene.fleet.pods()} == {scene.fleet.status()["revision"]}
     reports = [call.report() for call in calls]
     shortest = min(report.seconds for report in reports)
     print(f"shortest call {shortest:.0f} s, begun on {sorted(first)}; {scene.ends} operators ended by themselves")
