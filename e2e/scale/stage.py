@@ -47,7 +47,7 @@ class Stage:
 
     @asynccontextmanager
     async def namespaces(self, prefix: str, count: int) -> AsyncIterator[Sequence[str]]:
-        """Make namespaces with a pool each; they go with the block, and whatever is in them."""
+        """Make namespaces with a pool each; they go with the block, and with the bench if the block fails."""
         names = [f"{prefix}-{number}" for number in range(count)]
         for name in names:
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
@@ -55,10 +55,8 @@ class Stage:
             # Pods are refused until a controller has made it.
             await until(partial(self._has_account, name), f"a ServiceAccount in {name}", within_seconds=30)
             await self.client.post(POOLS_PATH.format(namespace=name), pool(name))
-        try:
-            yield names
-        finally:
-            await self._clear(names)
+        yield names
+        await self._clear(names)
 
     @contextmanager
     def nobody_starts(self) -> Iterator[None]:

@@ -93,13 +93,17 @@ class KubeCluster:
                 return False
             raise
 
-    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
-        """Believe that an object's children were applied by whoever led before, unless we know better."""
+    def trust(self, uid: str, manifests: Iterable[Manifest], *, likely: Iterable[Manifest] = ()) -> None:
+        """Believe that an object's children were applied by whoever led before, unless we know better.
+
+        What is merely likely is read before it is applied anew.
+        """
         if uid in self._applied:
             return
         # Spread, so that those of a thousand agents are not put right all at once.
         at = self._clock() - random.uniform(0, self._repair_seconds)  # noqa: S311 - a spread
-        self._applied[uid] = {_path(manifest): (_digest(manifest), at) for manifest in manifests}
+        known = {_path(manifest): (_digest(manifest), float("-inf")) for manifest in likely}
+        self._applied[uid] = known | {_path(manifest): (_digest(manifest), at) for manifest in manifests}
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""

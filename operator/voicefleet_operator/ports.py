@@ -60,8 +60,11 @@ class Cluster(Protocol):
     async def tell(self, note: Note, about: Body) -> None:
         """Write an Event about an object, unless the same was told a moment ago."""
 
-    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
-        """Believe that an object's children were applied by whoever led before, unless we know better."""
+    def trust(self, uid: str, manifests: Iterable[Manifest], *, likely: Iterable[Manifest] = ()) -> None:
+        """Believe that an object's children were applied by whoever led before, unless we know better.
+
+        What is merely likely is read before it is applied anew.
+        """
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""

@@ -22,7 +22,7 @@ _PACE_SECONDS = 0.2
 # Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
 _NEWCOMERS_IN_A_ROW = 3
 # What is written for those who are looked after makes the apiserver slow for whoever has nothing yet.
-_KNOWN_BESIDE_NEWCOMERS = 2
+_KNOWN_BESIDE_NEWCOMERS = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -192,19 +192,23 @@ class WorkQueue:
         """Take out the key whose turn it is, the namespaces in turn."""
         known = sum(not is_new for is_new in self._taken.values())
         new_only = known >= _KNOWN_BESIDE_NEWCOMERS and bool(self._newcomers or any(self._taken.values()))
-        for _ in range(len(self._next_namespaces) if self._newcomers or not new_only else 0):
-            namespace = self._next_namespaces.popleft()
+        for namespace in self._next_namespaces if self._newcomers or not new_only else ():
             waiters = self._ready[namespace]
             newcomers = len(waiters.new)
             key = waiters.next(new_only=new_only)
-            self._newcomers += len(waiters.new) - newcomers
-            if waiters:
-                self._next_namespaces.append(namespace)
-            else:
-                del self._ready[namespace]
             if key is not None:
+                self._newcomers += len(waiters.new) - newcomers
+                self._end_turn_of(namespace)
                 return key
         return None
+
+    def _end_turn_of(self, namespace: str) -> None:
+        """Let a namespace wait for its next turn; one that was passed over keeps its place."""
+        self._next_namespaces.remove(namespace)
+        if self._ready[namespace]:
+            self._next_namespaces.append(namespace)
+        else:
+            del self._ready[namespace]
 
     def _let_rest(self, key: Key) -> None:
         now = self._clock()

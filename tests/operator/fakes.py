@@ -131,10 +131,10 @@ class FakeCluster:
         assert about
         self.told.append(note)
 
-    def trust(self, uid: str, manifests: Iterable[Manifest]) -> None:
-        """Believe it."""
+    def trust(self, uid: str, manifests: Iterable[Manifest], *, likely: Iterable[Manifest] = ()) -> None:
+        """Believe it, and find what is likely."""
         assert uid
-        for manifest in manifests:
+        for manifest in (*manifests, *likely):
             self.applied.setdefault(f"{manifest['kind']}/{manifest['metadata']['name']}", manifest)
 
     def forget(self, uid: str) -> None:

@@ -113,6 +113,27 @@ async def test_a_child_is_read_now_and_then_and_put_right_if_somebody_changed_it
     assert methods == (["GET", "APPLY"] if is_applied else ["GET"])
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_what_a_leader_before_us_told_of_is_believed_and_what_is_only_likely_is_read_at_once(
+    world: World, is_there: bool
+) -> None:
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "ownerReferences": [{"uid": "u"}]}}
+    likely = {**owned, "metadata": {**owned["metadata"], "name": "likely"}}
+    path = CONFIG_PATH.rpartition("/")[0] + "/likely"
+    if is_there:
+        world.kube.found[path] = likely
+    world.seconds = 1000.0
+    world.cluster.trust("u", [owned], likely=[likely])
+    world.cluster.trust("u", [{**owned, "data": {"a": "known better by now"}}])
+
+    for _ in range(2):
+        await world.cluster.apply(owned)
+        await world.cluster.apply(likely)
+
+    requests = [(method.split()[0], where) for method, where, _ in world.kube.requests]
+    assert requests == [("GET", path)] + ([] if is_there else [("APPLY", path)])
+
+
 @pytest.mark.parametrize(
     ("wanted", "found", "within"),
     [

@@ -293,7 +293,26 @@ async def test_a_guard_that_the_cluster_refuses_keeps_no_pod_from_being_marked(
     assert [write.split()[0] for write in world.cluster.writes] == ["mark"]
 
 
-async def test_a_new_operator_takes_the_mark_of_a_pod_for_the_word_that_it_is_guarded(world: World) -> None:
+async def test_a_child_that_could_not_be_made_is_not_told_of_as_if_it_were(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.apply_pool()
+
+    async def time_out(_manifest: Body) -> None:
+        raise ApiError(0, "TimeoutError", "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "apply", time_out)
+        with pytest.raises(ApiError):
+            await world.turn()
+    assert world.status().get("childrenDigest") is None
+
+    await world.turn()
+    assert world.status()["childrenDigest"] != ""
+
+
+async def test_a_new_operator_finds_the_guard_that_its_predecessor_made(world: World) -> None:
     await world.run()
     world.everybody_says(calls=5)
     await world.turn()

@@ -47,7 +47,7 @@ def report_agent(
         rollout=steps.rollout.status if steps.rollout else before.rollout,
         startup_seconds=math.ceil(seen.lessons.startup.q95),
         cost_per_hour=_cost_per_hour(seen),
-        children_digest=before.children_digest if steps.children is None or refused else steps.children,
+        children_digest=before.children_digest if steps.children is None else steps.children,
     )
     return said.model_copy(update=_numbers(fleet, now))
 

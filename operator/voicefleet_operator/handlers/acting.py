@@ -22,23 +22,24 @@ _AT_ONCE = 16
 async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> ApiError | None:
     """Do what was decided, calls first and then what adds capacity.
 
-    What the cluster refuses does not keep the rest from being done: return the first refusal.
+    What the cluster refuses does not keep the rest from being done: return the last refusal.
     """
-    ports.cluster.trust(seen.agent.metadata.uid or "", _done_before_us(ports, seen, steps))
+    uid, metadata = seen.agent.metadata.uid or "", seen.agent.metadata
+    # A mark only makes a guard likely: it is set even where the cluster refuses that.
+    ports.cluster.trust(uid, _done_before_us(ports, seen, steps), likely=build_guards(metadata, seen.fleet))
     return await _run(_stages(ports, body, seen, steps))
 
 
 async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> None:
     """Do what was decided about a fleet to which nothing is added."""
-    owner = ObjectMeta.model_validate(body["metadata"])
+    owner = ObjectMeta.model_validate({key: body["metadata"][key] for key in ("name", "namespace", "uid")})
     stages = chain(_first(ports, owner, fleet, plan), _last(ports, owner.namespace or "", fleet, plan, {}))
     if (failure := await _run(stages)) is not None:
         raise failure
 
 
 def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterator[Manifest]:
-    """Yield what an operator before us applied: it tells so in the status, and marks no pod that is not guarded."""
-    yield from build_guards(seen.agent.metadata, seen.fleet)
+    """Yield what an operator before us applied, as the status tells."""
     if steps.children is not None and seen.before.children_digest == steps.children:
         yield from (*steps.apply, build_control_secret(seen.agent, ports.control_key))
 
@@ -49,7 +50,7 @@ async def _run(stages: Iterable[Awaitable[None]]) -> ApiError | None:
         try:
             await stage
         except ApiError as error:
-            failure = failure or error
+            failure = error
     return failure
 
 
@@ -64,7 +65,7 @@ def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Ite
 
 def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
     """Yield what guards calls, and what gives callers room at once."""
-    # First the guard, so that a mark tells whoever comes after us that there is one.
+    # First the guard: a mark by itself stops no eviction.
     yield _all(ports.cluster.apply(guard) for guard in build_guards(owner, fleet, plan.mark))
     yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
     yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)

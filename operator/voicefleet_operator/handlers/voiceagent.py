@@ -1,5 +1,6 @@
 """VoiceAgent: observe, decide, act, report."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -72,7 +73,9 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.
         return None
-    status = report_agent(seen.core, steps, before, now=now, refused=_in_words(failure))
+    # Of what went wrong for whatever reason, the next operator must not believe that it was done.
+    told = steps if failure is None else replace(steps, children=None)
+    status = report_agent(seen.core, told, before, now=now, refused=_in_words(failure))
     written_in = await write_if_changed(ports, VOICE_AGENTS, body, before, status)
     if written_in is None:
         _close_look(memory, seen.core, steps)
