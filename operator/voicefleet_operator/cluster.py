@@ -1,7 +1,6 @@
 """The cluster behind its port: server-side apply, conditional deletes, and no write that changes nothing."""
 
 import asyncio
-import hashlib
 import random
 import time
 from collections import defaultdict
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-import orjson
-
 from voicefleet.fleet import Mark, PodRef
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.events import build_event
@@ -20,7 +17,7 @@ from voicefleet.manifests.pod import CONTAINER, busy_annotations, busy_labels
 from voicefleet.names import ANNOTATION_END_CALLS, FIELD_MANAGER, STATUS_FIELD_MANAGER
 from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
-from voicefleet_operator.comparing import is_within
+from voicefleet_operator.comparing import digest_of, is_within
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.kube import (
     EVENTS,
@@ -72,7 +69,7 @@ class KubeCluster:
     async def apply(self, manifest: Manifest) -> None:
         """Bring a child to its manifest, unless that was done and nobody changed it since."""
         path, known = _path(manifest), self._applied[_owner(manifest)]
-        digest = _digest(manifest)
+        digest = digest_of(manifest)
         before, at = known.get(path, ("", 0.0))
         if before == digest and self._clock() - at < self._repair_seconds:
             return
@@ -102,8 +99,8 @@ class KubeCluster:
             return
         # Spread, so that those of a thousand agents are not put right all at once.
         at = self._clock() - random.uniform(0, self._repair_seconds)  # noqa: S311 - a spread
-        known = {_path(manifest): (_digest(manifest), float("-inf")) for manifest in likely}
-        self._applied[uid] = known | {_path(manifest): (_digest(manifest), at) for manifest in manifests}
+        known = {_path(manifest): (digest_of(manifest), float("-inf")) for manifest in likely}
+        self._applied[uid] = known | {_path(manifest): (digest_of(manifest), at) for manifest in manifests}
 
     async def create_pod(self, manifest: Manifest) -> None:
         """Create a pod; one of that name that exists already is as good."""
@@ -118,7 +115,7 @@ class KubeCluster:
         if not again and self._clock() - at < self._repair_seconds:
             return
         await self._create(SECRETS, manifest)
-        known[path] = (_digest(manifest), self._clock())
+        known[path] = (digest_of(manifest), self._clock())
 
     async def delete_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod, if it is still exactly the one that was read."""
@@ -287,10 +284,6 @@ class Telling:
     since: datetime
     count: int = 0
     at: float = 0.0
-
-
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _owner(manifest: Manifest) -> str:

@@ -1,5 +1,16 @@
 """Whether the cluster has what was asked for."""
 
+import hashlib
+
+import orjson
+
+from voicefleet.manifests import Manifest
+
+
+def digest_of(manifest: Manifest) -> str:
+    """Return what tells one manifest from another, without the text of either."""
+    return hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
 
 def is_within(wanted: object, found: object) -> bool:
     """Tell whether all that is wanted is found; what the server or others added beside it does not matter."""
