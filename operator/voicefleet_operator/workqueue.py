@@ -22,7 +22,7 @@ _PACE_SECONDS = 0.2
 # Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
 _NEWCOMERS_IN_A_ROW = 3
 # What is written for those who are looked after makes the apiserver slow for whoever has nothing yet.
-_KNOWN_BESIDE_NEWCOMERS = 3
+_KNOWN_BESIDE_NEWCOMERS = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
