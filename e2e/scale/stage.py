@@ -140,7 +140,7 @@ async def set_stage(bench: Bench, tell: Callable[[str], None], *, still_seconds:
     """Install the operator's rights and start it."""
     bench.kubectl("create", "namespace", OPERATORS)
     install_rights(bench, OPERATORS)
-    operator = OperatorProcess(bench, OPERATORS, log=bench.dir / "logs" / "operator.log")
+    operator = OperatorProcess(bench, OPERATORS, log=bench.logs_dir / "operator.log")
     async with Client.open(bench) as client:
         stage = Stage(bench, operator, client, tell, still_seconds)
         try:

@@ -50,13 +50,18 @@ def serve(queue: WorkQueue) -> str:
     return key.name
 
 
-def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: WorkQueue, clock: Clock) -> None:
-    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(2)]
-    new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(5)]
-    for key in known:
+def look_after(queue: WorkQueue, clock: Clock, keys: list[Key]) -> None:
+    """Serve keys once, and let them rest."""
+    for key in keys:
         queue.add(key)
         serve(queue)
     clock.seconds += 1
+
+
+def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(2)]
+    new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(5)]
+    look_after(queue, clock, known)
     for key in (*known, *new):
         queue.add(key)
 
@@ -68,10 +73,7 @@ def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: W
 def test_while_newcomers_are_served_few_of_the_others_are_served_at_a_time(queue: WorkQueue, clock: Clock) -> None:
     known = [Key("VoiceAgent", f"voice-{number}", "known") for number in range(4)]
     new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(2)]
-    for key in known:
-        queue.add(key)
-        serve(queue)
-    clock.seconds += 1
+    look_after(queue, clock, known)
     for key in (new[0], *known, new[1]):
         queue.add(key)
 
@@ -109,10 +111,7 @@ def test_namespaces_without_newcomers_keep_their_turn_while_others_have_some(que
 
 def test_without_newcomers_all_hands_serve_the_others(queue: WorkQueue, clock: Clock) -> None:
     known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(8)]
-    for key in known:
-        queue.add(key)
-        serve(queue)
-    clock.seconds += 1
+    look_after(queue, clock, known)
     for key in known:
         queue.add(key)
 
@@ -123,10 +122,7 @@ async def test_a_hand_that_waits_is_woken_when_the_last_newcomer_has_been_served
     queue: WorkQueue, clock: Clock
 ) -> None:
     known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(4)]
-    for key in known:
-        queue.add(key)
-        serve(queue)
-    clock.seconds += 1
+    look_after(queue, clock, known)
     for key in (A, *known):
         queue.add(key)
     assert [queue.take() for _ in range(4)] == [A, *known[:2], None]
@@ -146,10 +142,7 @@ def test_who_was_forgotten_while_it_waited_is_counted_once(queue: WorkQueue, clo
     queue.forget(A)
     serve(queue)
     known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(4)]
-    for key in known:
-        queue.add(key)
-        serve(queue)
-    clock.seconds += 1
+    look_after(queue, clock, known)
     for key in known:
         queue.add(key)
 
