@@ -49,12 +49,16 @@ class World:
 
     async def run(self, **spec: object) -> None:
         """Bring a fleet up."""
+        await self.come_up(calls=0, **spec)
+        await self.turn()
+
+    async def come_up(self, *, calls: int, **spec: object) -> None:
+        """Let workers come up that hold calls, of which no turn knows yet."""
         self.apply(**spec)
         self.apply_pool()
         await self.turn()
         self.cluster.run_pods()
-        self.everybody_says(calls=0)
-        await self.turn()
+        self.everybody_says(calls=calls)
 
     def delete(self) -> None:
         """Ask for the agent to go."""
@@ -113,11 +117,7 @@ async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) ->
 
 
 async def test_a_settled_fleet_is_not_written_to(world: World) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=0)
+    await world.come_up(calls=0)
     await world.turn()
 
     assert await world.turn() == []
@@ -125,11 +125,7 @@ async def test_a_settled_fleet_is_not_written_to(world: World) -> None:
 
 
 async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=5)
+    await world.come_up(calls=5)
 
     writes = await world.turn()
 
@@ -139,11 +135,7 @@ async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> Non
 
 
 async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=0)
+    await world.come_up(calls=0)
     await world.turn()
 
     world.apply(suspend=True)
@@ -255,11 +247,7 @@ async def test_a_spec_that_this_version_refuses_is_told_and_touches_nothing(worl
 
 
 async def test_calls_are_guarded_even_if_the_spec_cannot_be_read(world: World) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=4)
+    await world.come_up(calls=4)
 
     world.apply(agents=[])
 
@@ -276,11 +264,7 @@ async def test_pods_without_calls_need_no_guard(world: World) -> None:
 async def test_a_guard_that_the_cluster_refuses_keeps_no_pod_from_being_marked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=4)
+    await world.come_up(calls=4)
     world.apply(agents=[])
 
     async def refuse(_manifest: Body) -> None:
@@ -326,11 +310,7 @@ async def test_a_new_operator_finds_the_guard_that_its_predecessor_made(world: W
 async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_nobody_in_the_dark(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=12)
+    await world.come_up(calls=12)
 
     async def refuse(_manifest: Body) -> None:
         raise ApiError(403, "Forbidden", "exceeded quota: pods")
@@ -347,11 +327,7 @@ async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_
 async def test_a_worker_that_speaks_at_the_last_moment_is_not_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.apply()
-    world.apply_pool()
-    await world.turn()
-    world.cluster.run_pods()
-    world.everybody_says(calls=0)
+    await world.come_up(calls=0)
     world.apply(suspend=True)
     await world.turn()
 
