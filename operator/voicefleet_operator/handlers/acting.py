@@ -24,9 +24,10 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
 
     What the cluster refuses does not keep the rest from being done: return the last refusal.
     """
-    uid, metadata = seen.agent.metadata.uid or "", seen.agent.metadata
+    owner = seen.agent.metadata
     # A mark only makes a guard likely: it is set even where the cluster refuses that.
-    ports.cluster.trust(uid, _done_before_us(ports, seen, steps), likely=build_guards(metadata, seen.fleet))
+    likely = build_guards(owner, seen.fleet)
+    ports.cluster.trust(owner.uid or "", _done_before_us(ports, seen, steps), likely=likely)
     return await _run(_stages(ports, body, seen, steps))
 
 
