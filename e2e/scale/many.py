@@ -12,14 +12,25 @@ from functools import partial
 
 from e2e.scale.client import all_at_once, until
 from e2e.scale.figures import Figure, Outcome
-from e2e.scale.objects import AGENTS_PATH, DEPLOYMENTS_PATH, PODS_PATH, TEMPLATE, Manifest, agent, deployment
-from e2e.scale.stage import ROOT, Stage
+from e2e.scale.objects import (
+    AGENTS_PATH,
+    ALL_PODS_PATH,
+    DEPLOYMENTS_PATH,
+    PODS_PATH,
+    TEMPLATE,
+    Manifest,
+    agent,
+    deployment,
+)
+from e2e.scale.stage import ROOT, Stage, member_of
 from e2e.scale.swarm import Member
+from voicefleet.names import LABEL_MANAGED_BY, MANAGED_BY
 
 _CREATE_SECONDS = 300.0
 _SYNC_SECONDS = 120.0
 _READING_SECONDS = 5.0
 _PER_PROCESS = 5_000
+_OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +88,10 @@ async def _create_ours(stage: Stage, crowd: Crowd) -> tuple[float, tuple[Figure,
         build = partial(agent, workers=crowd.workers, at_most=crowd.workers)
         with stage.nobody_starts():
             took = await _create(stage, names, crowd, path=AGENTS_PATH, build=build)
-        after = await stage.gauges()
+            after = await stage.gauges()
+            version = (await stage.client.get(ALL_PODS_PATH, limit="1"))["metadata"]["resourceVersion"]
         with closing(StandIns(crowd.pods if crowd.speaking else 0)) as stand_ins:
-            await _running(stage, names, crowd.pods, stand_ins)
+            await _running(stage, version, crowd.pods, stand_ins)
             if crowd.speaking:
                 await _all_ready(stage, names, crowd.agents)
             settling = await stage.settle(within_seconds=_SYNC_SECONDS)
@@ -120,22 +132,26 @@ async def _create(
     return took
 
 
-async def _running(stage: Stage, names: Sequence[str], wanted: int, stand_ins: "StandIns") -> None:
-    """Wait until all pods run, and let each have a worker as soon as it has an address."""
+async def _running(stage: Stage, version: str, wanted: int, stand_ins: "StandIns") -> None:
+    """Wait until all pods run, and let each have a worker as soon as it has an address, as a real one has."""
     stage.tell(f"the operator wrote {(await stage.gauges()).writes_by_kind}")
-    missing = {name: await stage.client.count(PODS_PATH.format(namespace=name)) for name in names}
+    came: list[Member] = []
+    running: set[str] = set()
+
+    async def look_on() -> None:
+        async for event in stage.client.watch(ALL_PODS_PATH, version, labelSelector=_OURS):
+            if member := member_of(event["object"]):
+                running.add(member.uid)
+                came.append(member)
 
     async def all_run() -> bool:
-        # To read ten thousand pods again and again would be most of what the apiserver does.
-        for name in list(missing):
-            members = await stage.read_members([name])
-            await asyncio.to_thread(stand_ins.serve, members)
-            if len(members) >= missing[name]:
-                del missing[name]
-        return not missing
+        members, came[:] = came[:], []
+        await asyncio.to_thread(stand_ins.serve, members)
+        return len(running) >= wanted
 
-    what = f"{wanted} running pods"
-    took = await until(all_run, what, within_seconds=_CREATE_SECONDS, every_seconds=_READING_SECONDS)
+    watching = asyncio.create_task(look_on())
+    took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS)
+    watching.cancel()
     stage.tell(f"all run after another {took:.1f} s")
 
 

@@ -11,6 +11,7 @@ AGENTS_PATH = "/apis/voicefleet.dev/v1alpha1/namespaces/{namespace}/voiceagents"
 POOLS_PATH = "/apis/voicefleet.dev/v1alpha1/namespaces/{namespace}/providerpools"
 DEPLOYMENTS_PATH = "/apis/apps/v1/namespaces/{namespace}/deployments"
 PODS_PATH = "/api/v1/namespaces/{namespace}/pods"
+ALL_PODS_PATH = "/api/v1/pods"
 TEMPLATE = "template"
 Manifest = dict[str, Any]
 

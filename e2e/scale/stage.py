@@ -15,7 +15,7 @@ from e2e.bench.process import find_part
 from e2e.operating import OperatorProcess, install_rights
 from e2e.scale.client import Client, until
 from e2e.scale.gauges import Gauges, read_gauges
-from e2e.scale.objects import AGENTS_PATH, PODS_PATH, POOLS_PATH, agent, pool
+from e2e.scale.objects import AGENTS_PATH, PODS_PATH, POOLS_PATH, Manifest, agent, pool
 from e2e.scale.swarm import Member
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,15 +100,8 @@ class Stage:
 
     async def read_members(self, namespaces: Sequence[str]) -> list[Member]:
         """Return a member for each pod that has an address."""
-        found = []
-        for namespace in namespaces:
-            pods = await self.client.get(PODS_PATH.format(namespace=namespace))
-            for pod in pods["items"]:
-                metadata, address = pod["metadata"], pod["status"].get("podIP")
-                if address and "deletionTimestamp" not in metadata:
-                    revision = metadata["labels"].get("voicefleet.dev/revision", "")
-                    found.append(Member(metadata["uid"], metadata["name"], address, revision))
-        return found
+        lists = [(await self.client.get(PODS_PATH.format(namespace=name)))["items"] for name in namespaces]
+        return [member for pods in lists for pod in pods if (member := member_of(pod))]
 
     async def _has_account(self, namespace: str) -> bool:
         return await self.client.count(f"/api/v1/namespaces/{namespace}/serviceaccounts") > 0
@@ -125,6 +118,14 @@ class Stage:
 
         # Whatever is measured next must not pay for the end of this.
         await until(gone, "namespaces that leave", within_seconds=_GONE_SECONDS, every_seconds=0.5)
+
+
+def member_of(pod: Manifest) -> Member | None:
+    """Return the worker of a pod, if it has an address and stays."""
+    metadata, address = pod["metadata"], pod["status"].get("podIP")
+    if not address or "deletionTimestamp" in metadata:
+        return None
+    return Member(metadata["uid"], metadata["name"], address, metadata["labels"].get("voicefleet.dev/revision", ""))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ server's bookmarks, so that a server that has forgotten it is found out.
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from contextlib import aclosing
 from http import HTTPStatus
 
@@ -16,12 +17,13 @@ from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body, Kube
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.resync import SELECTOR, Resync
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
+Changed = Callable[[Key, Body], None]
 
 
 class PodWatch:
@@ -34,13 +36,13 @@ class PodWatch:
         self._resync = resync
         self._watched = watched
 
-    async def run(self) -> None:
-        """Watch for ever."""
+    async def run(self, changed: Changed) -> None:
+        """Watch for ever, and tell at once of each pod that came or changed."""
         async with asyncio.TaskGroup() as group:
             for namespace in self._resync.scopes:
-                group.create_task(self._watch(namespace))
+                group.create_task(self._watch(namespace, changed))
 
-    async def _watch(self, namespace: str | None) -> None:
+    async def _watch(self, namespace: str | None, changed: Changed) -> None:
         version, failures = self._resync.version_of(PODS, namespace), 0
         while True:
             # An end without a word is a failure, too: a server that hears us sends at least bookmarks.
@@ -50,7 +52,7 @@ class PodWatch:
                     version = await self._resync.compare(PODS, namespace)
                 async with aclosing(self._kube.watch(PODS.path(namespace), version=version, **SELECTOR)) as events:
                     async for event in events:
-                        version, failures = self._take_in(event), 0
+                        version, failures = self._take_in(event, changed), 0
             except ApiError as error:
                 # The server no longer knows what happened since then; a list does.
                 version = "" if error.status == HTTPStatus.GONE else version
@@ -61,12 +63,15 @@ class PodWatch:
                 version = ""
             await _pause(failures)
 
-    def _take_in(self, event: Body) -> str:
+    def _take_in(self, event: Body, changed: Changed) -> str:
         body = event["object"]
         self._watched.note()
         if event["type"] != "BOOKMARK":
-            for key in self._cache.observe(PODS, body, gone=event["type"] == "DELETED"):
+            gone = event["type"] == "DELETED"
+            for key in self._cache.observe(PODS, body, gone=gone):
                 self._queue.add(key)
+                if not gone:
+                    changed(key, body)
         return str(body["metadata"]["resourceVersion"])
 
 

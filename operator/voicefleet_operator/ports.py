@@ -95,6 +95,9 @@ class Workers(Protocol):
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Hear these workers of an agent, by the uid of their pod, and no others."""
 
+    def hear(self, key: Key, uid: str, address: Address) -> None:
+        """Hear one more worker of an agent."""
+
     def heard(self, uid: str) -> Heard | None:
         """Return the last thing that a worker said."""
 

@@ -19,6 +19,7 @@ from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.control_key import ensure_key, read_key_file
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, ConfigError
+from voicefleet_operator.handlers.observing import hear_pod
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.kube import Kube, load_configuration
@@ -105,7 +106,7 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     state.not_ready = None
     ports, streams = _build_ports(settings, lease, key, sight, state.metrics)
     standby = Standby(sight.queue, ports, state.metrics)
-    async with aclosing(streams), sight.kept(), standby.kept():
+    async with aclosing(streams), sight.kept(partial(hear_pod, ports)), standby.kept():
         if not await _or_stop(lease.acquire(), state.stop):
             return 0
         state.metrics.leader.set(1)

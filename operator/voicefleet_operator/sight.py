@@ -15,7 +15,7 @@ from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.kube import PROVIDER_POOLS, VOICE_AGENTS, Kube
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.nodes import Nodes, NodeWatch
-from voicefleet_operator.podwatch import PodWatch
+from voicefleet_operator.podwatch import Changed, PodWatch
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.rounds import Rounds
@@ -43,9 +43,9 @@ class Sight:
         self._is_whole = False
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """Look on for the length of the block."""
-        keeping = asyncio.create_task(self._keep(), name="sight")
+    async def kept(self, changed: Changed) -> AsyncIterator[None]:
+        """Look on for the length of the block, and tell at once of each pod that came or changed."""
+        keeping = asyncio.create_task(self._keep(changed), name="sight")
         try:
             yield
         finally:
@@ -60,10 +60,10 @@ class Sight:
             except ApiError as error:
                 raise _explain(error) from error
 
-    async def _keep(self) -> None:
+    async def _keep(self, changed: Changed) -> None:
         while not await self._has_looked():  # noqa: ASYNC110 - the cluster does not say when it can be listed
             await asyncio.sleep(_AGAIN_SECONDS)
-        looks = [self._pods.run(), self.resync.run(self.rounds[0])]
+        looks = [self._pods.run(changed), self.resync.run(self.rounds[0])]
         looks += [self.nodes.run(self.rounds[1])] if self.nodes is not None else []
         # One that fails for good must not take the others along.
         await asyncio.gather(*looks, return_exceptions=True)

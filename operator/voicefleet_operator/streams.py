@@ -95,10 +95,15 @@ class WorkerStreams:
         for uid in [uid for uid in followed if addresses.get(uid) != self._lines[uid].address]:
             self._drop(uid)
         for uid, address in addresses.items():
-            if uid not in followed:
-                task = asyncio.create_task(self._listen(uid), name=f"hear {address.pod}")
-                self._lines[uid] = _Line(uid, key, address, task)
-                self._by_key[key].add(uid)
+            self.hear(key, uid, address)
+
+    def hear(self, key: Key, uid: str, address: Address) -> None:
+        """Hear one more worker of an agent; where it is heard is for a turn to change."""
+        if self._closed or uid in self._lines:
+            return
+        task = asyncio.create_task(self._listen(uid), name=f"hear {address.pod}")
+        self._lines[uid] = _Line(uid, key, address, task)
+        self._by_key[key].add(uid)
         self._metrics.streams.set(len(self._lines))
 
     def heard(self, uid: str) -> Heard | None:
@@ -162,6 +167,7 @@ class WorkerStreams:
         self._by_key[line.key].discard(uid)
         if not self._by_key[line.key]:
             del self._by_key[line.key]
+        self._metrics.streams.set(len(self._lines))
 
     async def _listen(self, uid: str) -> None:
         pause, loop = _FIRST_PAUSE_SECONDS, asyncio.get_running_loop()

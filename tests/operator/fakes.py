@@ -168,6 +168,10 @@ class FakeWorkers:
         self.waiting: int | None = 0
         """Callers who found no slot; nothing when LiveKit is away."""
 
+    def hear(self, key: Key, uid: str, address: Address) -> None:
+        """Note who is heard besides."""
+        self.followed[key] = {**self.followed.get(key, {}), uid: address}
+
     def follow(self, key: Key, addresses: Mapping[str, Address]) -> None:
         """Note who is heard."""
         self.followed[key] = addresses

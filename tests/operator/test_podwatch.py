@@ -12,7 +12,7 @@ from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import Body
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.podwatch import PodWatch
+from voicefleet_operator.podwatch import Changed, PodWatch
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -57,11 +57,11 @@ class Kube:
 
 
 @asynccontextmanager
-async def watching(kube: Kube) -> AsyncIterator[tuple[Cache, WorkQueue]]:
+async def watching(kube: Kube, changed: Changed = lambda _key, _body: None) -> AsyncIterator[tuple[Cache, WorkQueue]]:
     """Let a watch run until it has heard all that there is."""
     cache, queue = Cache(), WorkQueue()
     resync = Resync(kube, cache, queue, (), Metrics())  # type: ignore[arg-type]
-    running = asyncio.create_task(PodWatch(kube, cache, queue, resync, LastWord()).run())  # type: ignore[arg-type]
+    running = asyncio.create_task(PodWatch(kube, cache, queue, resync, LastWord()).run(changed))  # type: ignore[arg-type]
     async with asyncio.timeout(5):
         await kube.done.wait()
     yield cache, queue
@@ -84,6 +84,18 @@ async def test_what_happens_after_the_list_is_taken_in_and_concerns_the_agent() 
     async with watching(kube) as (cache, queue):
         assert names(cache) == {"new"}
         assert queue.take() == Key("VoiceAgent", "voice", "desk")
+
+
+async def test_whoever_hears_pods_is_told_of_those_that_come_and_change_and_of_none_that_goes() -> None:
+    kube = Kube([event("ADDED", "new", 51), event("MODIFIED", "new", 52), BOOKMARK, event("DELETED", "old", 91)])
+    told: list[tuple[Key, str, str]] = []
+
+    def note(key: Key, body: Body) -> None:
+        told.append((key, body["metadata"]["name"], body["metadata"]["resourceVersion"]))
+
+    async with watching(kube, note):
+        desk = Key("VoiceAgent", "voice", "desk")
+        assert told == [(desk, "new", "51"), (desk, "new", "52")]
 
 
 async def test_a_watch_that_ends_goes_on_from_the_last_word_without_a_list() -> None:

@@ -52,7 +52,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_standby_has_listed_everything_and_then_only_asks_again_for_what_people_decide() -> None:
     kube = Kube()
     sight = sight_of(kube)
-    async with sight.kept(), asyncio.timeout(5):
+    async with sight.kept(lambda _key, _body: None), asyncio.timeout(5):
         await kube.watching.wait()
         assert kube.listed == ["voiceagents", "providerpools", "pods", "nodes"]
         kube.listed.clear()
@@ -75,7 +75,7 @@ async def test_who_leads_at_once_lists_everything_first() -> None:
 
 async def test_a_standby_tries_again_whatever_it_is_answered() -> None:
     kube = Kube(ApiError(503, "", ""), KeyError("metadata"))
-    async with sight_of(kube).kept(), asyncio.timeout(5):
+    async with sight_of(kube).kept(lambda _key, _body: None), asyncio.timeout(5):
         await kube.watching.wait()
 
     assert kube.listed == ["voiceagents", "voiceagents", "voiceagents", "providerpools", "pods", "nodes"]

@@ -185,6 +185,23 @@ async def test_a_pod_that_is_gone_is_heard_no_more(worker: Worker, streams: Work
     assert calls(streams) is None
 
 
+async def test_a_worker_is_heard_before_its_agent_has_its_turn_and_on_one_connection_only(
+    worker: Worker, streams: WorkerStreams
+) -> None:
+    streams.hear(KEY, "uid", ADDRESS)
+    worker.says(calls=1)
+    await until(lambda: calls(streams) == 1)
+
+    streams.hear(KEY, "uid", ADDRESS)
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=2)
+    await until(lambda: calls(streams) == 2)
+
+    assert worker.connections == 1
+    streams.follow(KEY, {})
+    assert streams.heard("uid") is None
+
+
 async def test_following_one_agent_leaves_the_others_alone(worker: Worker, streams: WorkerStreams) -> None:
     streams.follow(KEY, {"uid": ADDRESS})
     worker.says(calls=1)

@@ -146,17 +146,34 @@ def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> W
 
 def follow_workers(ports: Ports, key: Key) -> list[Body]:
     """Hear an agent's workers from now on, and return its pods; one that is owned by a namesake is not among them."""
-    agent = ports.cache.agents.get(key.namespace, key.name)
-    uid = agent["metadata"]["uid"] if agent else None
-    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
+    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if _is_of(ports, key, body)]
     token = control_token(ports.control_key, key.namespace, key.name)
-    addresses = {
-        body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
-        for body in bodies
-        if (host := address_of(body))
-    }
+    addresses = {body["metadata"]["uid"]: address for body in bodies if (address := _control_port(body, token))}
     ports.workers.follow(key, addresses)
     return bodies
+
+
+def hear_pod(ports: Ports, key: Key, body: Body) -> None:
+    """Hear a worker that has just come up, however long its agent waits for its turn.
+
+    One that is up and was never heard may hold calls for all we know: of thousands that are merely not yet listened
+    to, each would be guarded and marked.
+    """
+    address = _control_port(body, control_token(ports.control_key, key.namespace, key.name))
+    if address is not None and _is_of(ports, key, body):
+        ports.workers.hear(key, body["metadata"]["uid"], address)
+
+
+def _control_port(body: Body, token: str) -> Address | None:
+    host, metadata = address_of(body), body["metadata"]
+    return Address(metadata["namespace"], metadata["name"], host, token) if host else None
+
+
+def _is_of(ports: Ports, key: Key, body: Body) -> bool:
+    """Tell whether an agent owns a pod; a namesake of it that is gone may have owned it, too."""
+    agent = ports.cache.agents.get(key.namespace, key.name)
+    owners = body["metadata"].get("ownerReferences", [])
+    return agent is not None and agent["metadata"]["uid"] in {owner["uid"] for owner in owners}
 
 
 def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
@@ -174,10 +191,6 @@ def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
             if can_watch(worker, ports.now()):
                 return worker.pod.ref
     return None
-
-
-def _owners(body: Body) -> set[str]:
-    return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
 
 
 async def _read_mount_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
