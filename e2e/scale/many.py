@@ -145,9 +145,9 @@ async def _running(stage: Stage, version: str, wanted: int, stand_ins: "StandIns
                 came.append(member)
 
     async def all_run() -> bool:
-        members, came[:] = came[:], []
+        members, came[:], all_came = came[:], [], len(running) >= wanted
         await asyncio.to_thread(stand_ins.serve, members)
-        return len(running) >= wanted
+        return all_came
 
     watching = asyncio.create_task(look_on())
     took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS)
