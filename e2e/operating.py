@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -59,8 +60,12 @@ class OperatorProcess:
         command += ["--own-namespace", self.namespace, "--worker-image", WORKER_IMAGE, *self._flags]
         command += ["--kubeconfig", str(kubeconfig), "--http-host", "127.0.0.1", "--http-port", str(self.port)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stderr=log, stdout=log, cwd=ROOT)
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, cwd=ROOT, env=self._environment())
         return self._process
+
+    def _environment(self) -> dict[str, str]:
+        """Let the second start find compiled what the first one compiled: in the image everything is."""
+        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bench.dir / "compiled")}
 
     def get(self, path: str) -> str:
         """Ask its own port; empty while it does not answer."""
