@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -16,7 +17,16 @@ from e2e.scale.objects import PODS_PATH, Manifest
 CONCURRENCY = 32
 # A thousand pods are deleted by one request.
 _SECONDS = 180.0
+_PATIENCE = 5
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class RefusedError(RuntimeError):
+    """What the server answered instead."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
 
 
 class Client:
@@ -54,6 +64,17 @@ class Client:
         """Delete an object or a whole collection."""
         return await self._send("DELETE", path, None, query)
 
+    async def clear(self, path: str) -> None:
+        """Delete a whole collection at once; a server that gives up after a minute is asked for the rest."""
+        for patience in reversed(range(_PATIENCE)):
+            try:
+                await self.delete(path, gracePeriodSeconds="0")
+            except RefusedError as error:
+                if error.status != HTTPStatus.GATEWAY_TIMEOUT or not patience:
+                    raise
+            else:
+                return
+
     async def versions(self, path: str) -> dict[str, str]:
         """Return the version of each object of a collection."""
         async with self._session.get(self._url + path, headers={"Accept": _NAMES_ONLY}) as answer:
@@ -90,7 +111,8 @@ class Client:
         ) as answer:
             text = await answer.read()
             if answer.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.status} {text[:300].decode(errors='replace')}")
+                words = f"{method} {path}: {answer.status} {text[:300].decode(errors='replace')}"
+                raise RefusedError(words, answer.status)
             return json.loads(text)
 
 

@@ -109,7 +109,7 @@ class Stage:
     async def _clear(self, names: Sequence[str]) -> None:
         for name in names:
             for path in (AGENTS_PATH, "/apis/apps/v1/namespaces/{namespace}/deployments", PODS_PATH):
-                await self.client.delete(path.format(namespace=name), gracePeriodSeconds="0")
+                await self.client.clear(path.format(namespace=name))
             await self.client.delete(f"/api/v1/namespaces/{name}")
 
         async def gone() -> bool:

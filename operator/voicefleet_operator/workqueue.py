@@ -2,7 +2,7 @@
 
 The first change of a quiet object is served at once, and a shower of changes a few times a second. Namespaces take
 turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first, and
-while there are any, few of the others are served at a time.
+while there are any, the others are served one at a time.
 
 It holds no task and no timer; time is asked of the clock that it was given.
 """
@@ -22,7 +22,9 @@ _PACE_SECONDS = 0.2
 # Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
 _NEWCOMERS_IN_A_ROW = 3
 # What is written for those who are looked after makes the apiserver slow for whoever has nothing yet.
-_KNOWN_BESIDE_NEWCOMERS = 2
+_KNOWN_BESIDE_NEWCOMERS = 1
+# A turn that takes longer waits for an answer that may never come, and keeps nobody else waiting.
+_LONG_TURN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,6 +38,14 @@ class Key:
 
 class QueueClosed(Exception):  # noqa: N818 - an end, not an error
     """No more keys will be handed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Whom somebody looks after at the moment, and since when."""
+
+    is_first: bool
+    began_at: float
 
 
 @dataclass(slots=True)
@@ -80,7 +90,7 @@ class WorkQueue:
         self._rests: deque[tuple[float, Key]] = deque()
         self._waiting: set[Key] = set()
         self._newcomers = 0
-        self._taken: dict[Key, bool] = {}
+        self._taken: dict[Key, _Turn] = {}
         self._again: set[Key] = set()
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -115,7 +125,7 @@ class WorkQueue:
         if key is None:
             return None
         self._waiting.discard(key)
-        self._taken[key] = key not in self._known
+        self._taken[key] = _Turn(key not in self._known, self._clock())
         self._known.add(key)
         self._let_rest(key)
         # What was wished for later is served by this turn, which says itself when to look again.
@@ -151,10 +161,13 @@ class WorkQueue:
         return pause
 
     def next_due_seconds(self) -> float | None:
-        """Return the time until the next delayed key, or None if there is none."""
+        """Return the time until there may be a key to hand out though nobody adds one, or None if there is none."""
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
-        return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
+        moments = [self._heap[0][0]] if self._heap else []
+        # Whoever waits now waits for a turn to end, or to last for too long.
+        moments += [turn.began_at + _LONG_TURN_SECONDS for turn in self._repeated_turns()] if self._waiting else []
+        return max(0.0, min(moments) - self._clock()) if moments else None
 
     async def get(self) -> Key:
         """Wait for the next key."""
@@ -190,8 +203,10 @@ class WorkQueue:
 
     def _next(self) -> Key | None:
         """Take out the key whose turn it is, the namespaces in turn."""
-        known = sum(not is_new for is_new in self._taken.values())
-        new_only = known >= _KNOWN_BESIDE_NEWCOMERS and bool(self._newcomers or any(self._taken.values()))
+        newcomers_are_served = any(turn.is_first for turn in self._taken.values())
+        new_only = (newcomers_are_served or self._newcomers > 0) and (
+            len(self._repeated_turns()) >= _KNOWN_BESIDE_NEWCOMERS
+        )
         for namespace in self._next_namespaces if self._newcomers or not new_only else ():
             waiters = self._ready[namespace]
             newcomers = len(waiters.new)
@@ -201,6 +216,11 @@ class WorkQueue:
                 self._end_turn_of(namespace)
                 return key
         return None
+
+    def _repeated_turns(self) -> list[_Turn]:
+        """Return the turns about who is known, but for those that last for long."""
+        latest = self._clock() - _LONG_TURN_SECONDS
+        return [turn for turn in self._taken.values() if not turn.is_first and turn.began_at > latest]
 
     def _end_turn_of(self, namespace: str) -> None:
         """Let a namespace wait for its next turn; one that was passed over keeps its place."""

@@ -70,19 +70,33 @@ def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: W
     assert order == ["new-0", "new-1", "new-2", "known-0", "new-3", "new-4", "known-1"]
 
 
-def test_while_newcomers_are_served_few_of_the_others_are_served_at_a_time(queue: WorkQueue, clock: Clock) -> None:
+def test_while_newcomers_are_served_the_others_are_served_one_at_a_time(queue: WorkQueue, clock: Clock) -> None:
     known = [Key("VoiceAgent", f"voice-{number}", "known") for number in range(4)]
     new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(2)]
     look_after(queue, clock, known)
     for key in (new[0], *known, new[1]):
         queue.add(key)
 
-    assert {queue.take() for _ in range(5)} == {*new, *known[:2], None}
+    assert {queue.take() for _ in range(4)} == {*new, known[0], None}
     queue.done(known[0])
-    assert (queue.take(), queue.take()) == (known[2], None)
+    assert (queue.take(), queue.take()) == (known[1], None)
     for key in new:
         queue.done(key)
-    assert (queue.take(), queue.take()) == (known[3], None)
+    assert (queue.take(), queue.take(), queue.take()) == (known[2], known[3], None)
+
+
+def test_a_turn_that_hangs_keeps_the_others_waiting_for_a_second_only(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(3)]
+    look_after(queue, clock, known)
+    for key in (A, *known):
+        queue.add(key)
+    assert [queue.take() for _ in range(3)] == [A, known[0], None]
+    clock.seconds += 0.9
+    assert (queue.take(), queue.next_due_seconds()) == (None, pytest.approx(0.1))
+
+    clock.seconds += 0.1
+
+    assert (queue.take(), queue.take()) == (known[1], None)
 
 
 def test_namespaces_without_newcomers_keep_their_turn_while_others_have_some(queue: WorkQueue, clock: Clock) -> None:
@@ -125,13 +139,13 @@ async def test_a_hand_that_waits_is_woken_when_the_last_newcomer_has_been_served
     look_after(queue, clock, known)
     for key in (A, *known):
         queue.add(key)
-    assert [queue.take() for _ in range(4)] == [A, *known[:2], None]
+    assert [queue.take() for _ in range(3)] == [A, known[0], None]
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
 
     queue.done(A)
 
-    assert await asyncio.wait_for(waiting, 1) == known[2]
+    assert await asyncio.wait_for(waiting, 1) == known[1]
 
 
 def test_who_was_forgotten_while_it_waited_is_counted_once(queue: WorkQueue, clock: Clock) -> None:
