@@ -57,7 +57,7 @@ class NodeWatch:
         """Take in one event."""
         if self.nodes.observe(body, gone=gone):
             for key in self._agents_on(body["metadata"]["name"]):
-                self._queue.add(key)
+                self._queue.add(key, urgent=True)
 
     async def run(self, rounds: Rounds) -> None:
         """List all nodes now and then, since watches lose what happens between them."""

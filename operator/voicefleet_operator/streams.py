@@ -229,7 +229,7 @@ class WorkerStreams:
         line.heard = Heard(state, self._now(), live=line.connected)
         if before is None or before.live != line.heard.live or _essence(before.state) != _essence(state):
             self._metrics.delays.changed(line.key)
-            self._queue.add(line.key)
+            self._queue.add(line.key, urgent=True)
 
     async def _tell(self, uid: str, path: str, body: str | None = None) -> None:
         if (line := self._lines.get(uid)) and (answer := await self._ask(line, path, body)):

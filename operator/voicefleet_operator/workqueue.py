@@ -1,8 +1,9 @@
 """The queue of keys to reconcile: each key once, never twice at a time, failures later and later.
 
 The first change of a quiet object is served at once, and a shower of changes a few times a second. Namespaces take
-turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first, and
-while there are any, the others are served one at a time.
+turns, so that whoever has a thousand objects does not keep the others waiting; within one, newcomers go first, then
+those whose calls have changed, then the others; whoever has been passed over a few times has the next turn all the
+same. While there are newcomers, nobody else is served but one at a time.
 
 It holds no task and no timer; time is asked of the clock that it was given.
 """
@@ -13,14 +14,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 300.0
 # Changes of a busy fleet come in showers; one decision serves them all.
 _PACE_SECONDS = 0.2
 # Who has nothing yet waits for more than who is being looked after; but these are not forgotten over a crowd of those.
-_NEWCOMERS_IN_A_ROW = 3
+_PASSED_OVER_AT_MOST = 3
 # What is written for those who are looked after makes the apiserver slow for whoever has nothing yet.
 _KNOWN_BESIDE_NEWCOMERS = 1
 # A turn that takes longer waits for an answer that may never come, and keeps nobody else waiting.
@@ -48,26 +49,37 @@ class _Turn:
     began_at: float
 
 
-@dataclass(slots=True)
+class _Lane(deque[Key]):
+    """Some who wait in one namespace, and how often somebody else was served before the first of them."""
+
+    passed_over = 0
+
+
 class _Waiters:
     """Who waits in one namespace."""
 
-    new: deque[Key] = field(default_factory=deque)
-    known: deque[Key] = field(default_factory=deque)
-    new_in_a_row: int = 0
+    def __init__(self) -> None:
+        self.new, self.urgent, self.known = _Lane(), _Lane(), _Lane()
 
     def __bool__(self) -> bool:
-        return bool(self.new or self.known)
+        return bool(self.new or self.urgent or self.known)
+
+    def hurry(self, key: Key) -> None:
+        """Let one of those who are known go before the others."""
+        if key in self.known:
+            self.known.remove(key)
+            self.urgent.append(key)
 
     def next(self, *, new_only: bool) -> Key | None:
         """Take out whose turn it is, if there is anybody."""
-        if self.known and not new_only and (not self.new or self.new_in_a_row >= _NEWCOMERS_IN_A_ROW):
-            self.new_in_a_row = 0
-            return self.known.popleft()
-        if not self.new:
+        lanes = [lane for lane in ((self.new,) if new_only else (self.new, self.urgent, self.known)) if lane]
+        if not lanes:
             return None
-        self.new_in_a_row += 1
-        return self.new.popleft()
+        impatient = [lane for lane in lanes if lane.passed_over >= _PASSED_OVER_AT_MOST]
+        first = (impatient or lanes)[0]
+        for lane in lanes:
+            lane.passed_over = 0 if lane is first else lane.passed_over + 1
+        return first.popleft()
 
 
 class WorkQueue:
@@ -85,6 +97,7 @@ class WorkQueue:
         self._pace_seconds = pace_seconds
         self._ready: dict[str, _Waiters] = {}
         self._known: set[Key] = set()
+        self._urgent: set[Key] = set()
         self._next_namespaces: deque[str] = deque()
         self._rests_until: dict[Key, float] = {}
         self._rests: deque[tuple[float, Key]] = deque()
@@ -101,8 +114,10 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._again)
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key, *, urgent: bool = False) -> None:
         """Ask for a key to be reconciled; while it is being worked on or rests, once more after that."""
+        if urgent:
+            self._hurry(key)
         if key in self._taken:
             self._again.add(key)
         elif (rest := self._rests_until.get(key, 0.0) - self._clock()) > 0:
@@ -125,6 +140,7 @@ class WorkQueue:
         if key is None:
             return None
         self._waiting.discard(key)
+        self._urgent.discard(key)
         self._taken[key] = _Turn(key not in self._known, self._clock())
         self._known.add(key)
         self._let_rest(key)
@@ -198,8 +214,15 @@ class WorkQueue:
         waiters = self._ready[key.namespace]
         is_known = key in self._known
         (waiters.known if is_known else waiters.new).append(key)
+        if key in self._urgent:
+            waiters.hurry(key)
         self._newcomers += not is_known
         self._wake.set()
+
+    def _hurry(self, key: Key) -> None:
+        self._urgent.add(key)
+        if key in self._waiting:
+            self._ready[key.namespace].hurry(key)
 
     def _next(self) -> Key | None:
         """Take out the key whose turn it is, the namespaces in turn."""

@@ -110,6 +110,23 @@ async def test_what_a_worker_says_is_known_and_its_agent_looked_at(
     assert calls(streams) == 2
 
 
+async def test_an_agent_whose_calls_changed_goes_before_those_of_whom_the_cluster_tells(worker: Worker) -> None:
+    queue, other = WorkQueue(pace_seconds=0), Key("VoiceAgent", "voice", "other")
+    streams = WorkerStreams(queue, Metrics(), now=lambda: NOW)
+    for key in (KEY, other):
+        queue.add(key)
+        queue.take()
+        queue.done(key)
+    queue.add(other)
+
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=2)
+    await until(lambda: calls(streams) == 2)
+
+    assert queue.take() == KEY
+    await streams.aclose()
+
+
 async def test_a_broken_connection_is_made_anew(worker: Worker, streams: WorkerStreams) -> None:
     streams.follow(KEY, {"uid": ADDRESS})
     worker.says(calls=1)

@@ -70,6 +70,55 @@ def test_newcomers_go_first_and_do_not_keep_the_others_waiting_for_ever(queue: W
     assert order == ["new-0", "new-1", "new-2", "known-0", "new-3", "new-4", "known-1"]
 
 
+def test_who_has_calls_that_changed_goes_before_the_others_who_are_known(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(3)]
+    look_after(queue, clock, known)
+    for key in known:
+        queue.add(key)
+    queue.add(known[2], urgent=True)
+
+    assert [serve(queue) for _ in range(3)] == ["known-2", "known-0", "known-1"]
+    assert queue.take() is None
+    clock.seconds += 1
+    for key in known:
+        queue.add(key)
+    assert [serve(queue) for _ in range(3)] == ["known-0", "known-1", "known-2"]
+
+
+def test_who_is_urgent_while_it_rests_or_is_looked_after_is_urgent_after_that(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "voice", f"known-{number}") for number in range(4)]
+    look_after(queue, clock, known)
+    queue.add(known[3])
+    serve(queue)
+    queue.add(known[3], urgent=True)
+    queue.add(known[2])
+    held = queue.take()
+    queue.add(known[2], urgent=True)
+    clock.seconds += 1
+    for key in known[:2]:
+        queue.add(key)
+    assert held is not None
+    queue.done(held)
+
+    order = [serve(queue) for _ in range(4)]
+
+    assert (set(order[:2]), order[2:]) == ({"known-2", "known-3"}, ["known-0", "known-1"])
+
+
+def test_nobody_waits_for_ever_for_those_who_are_always_urgent(queue: WorkQueue, clock: Clock) -> None:
+    busy, calm = A, [Key("VoiceAgent", "voice", f"calm-{number}") for number in range(2)]
+    look_after(queue, clock, [busy, *calm])
+    for key in calm:
+        queue.add(key)
+
+    def serve_while_busy() -> str | None:
+        clock.seconds += 1
+        queue.add(busy, urgent=True)
+        return serve(queue)
+
+    assert [serve_while_busy() for _ in range(8)] == [*3 * ["a"], "calm-0", *3 * ["a"], "calm-1"]
+
+
 def test_while_newcomers_are_served_the_others_are_served_one_at_a_time(queue: WorkQueue, clock: Clock) -> None:
     known = [Key("VoiceAgent", f"voice-{number}", "known") for number in range(4)]
     new = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(2)]
