@@ -140,18 +140,26 @@ async def _running(stage: Stage, version: str, wanted: int, stand_ins: "StandIns
 
     async def look_on() -> None:
         async for event in stage.client.watch(ALL_PODS_PATH, version, labelSelector=_OURS):
-            if member := member_of(event["object"]):
+            member = member_of(event["object"])
+            if member is None or event["type"] == "DELETED":
+                running.discard(event["object"]["metadata"]["uid"])
+            else:
                 running.add(member.uid)
                 came.append(member)
+        raise RuntimeError("the watch of pods ended")
 
     async def all_run() -> bool:
         members, came[:], all_came = came[:], [], len(running) >= wanted
         await asyncio.to_thread(stand_ins.serve, members)
+        if watching.done():
+            watching.result()
         return all_came
 
     watching = asyncio.create_task(look_on())
-    took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS)
-    watching.cancel()
+    try:
+        took = await until(all_run, f"{wanted} running pods", within_seconds=_CREATE_SECONDS)
+    finally:
+        watching.cancel()
     stage.tell(f"all run after another {took:.1f} s")
 
 

@@ -8,11 +8,11 @@ server's bookmarks, so that a server that has forgotten it is found out.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from http import HTTPStatus
 
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.cache import Cache, Change
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body, Kube
 from voicefleet_operator.pulse import LastWord
@@ -37,7 +37,7 @@ class PodWatch:
         self._watched = watched
 
     async def run(self, changed: Changed) -> None:
-        """Watch for ever, and tell at once of each pod that came or changed."""
+        """Watch for ever, and tell at once of each pod that came or may have changed."""
         async with asyncio.TaskGroup() as group:
             for namespace in self._resync.scopes:
                 group.create_task(self._watch(namespace, changed))
@@ -50,6 +50,7 @@ class PodWatch:
             try:
                 if not version:
                     version = await self._resync.compare(PODS, namespace)
+                    self._tell(self._cache.pods, changed)
                 async with aclosing(self._kube.watch(PODS.path(namespace), version=version, **SELECTOR)) as events:
                     async for event in events:
                         version, failures = self._take_in(event, changed), 0
@@ -70,9 +71,15 @@ class PodWatch:
             gone = event["type"] == "DELETED"
             for key in self._cache.observe(PODS, body, gone=gone):
                 self._queue.add(key)
-                if not gone:
-                    changed(key, body)
+            # As it is here: a list or the answer to a write of ours may have been faster than this event.
+            known = self._cache.pods.get(body["metadata"]["namespace"], body["metadata"]["name"])
+            self._tell([known] if known and not gone else (), changed)
         return str(body["metadata"]["resourceVersion"])
+
+    def _tell(self, bodies: Iterable[Body], changed: Changed) -> None:
+        for body in bodies:
+            for key in self._cache.concerned(Change(PODS, body)):
+                changed(key, body)
 
 
 async def _pause(failures: int) -> None:

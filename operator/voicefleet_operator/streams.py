@@ -147,7 +147,9 @@ class WorkerStreams:
     async def settle(self, within_seconds: float) -> None:
         """Wait until each worker was heard or did not answer, so that a new leader does not decide blindly."""
         deadline = asyncio.get_running_loop().time() + within_seconds
-        while any(not line.answered for line in self._lines.values()):
+        # Those that come up meanwhile hold no calls that anybody would have to know of.
+        lines = list(self._lines.values())
+        while any(not line.answered for line in lines):
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(0.05)

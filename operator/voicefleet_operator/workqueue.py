@@ -65,8 +65,8 @@ class _Waiters:
         return bool(self.new or self.urgent or self.known)
 
     def hurry(self, key: Key) -> None:
-        """Let one of those who are known go before the others."""
-        if key in self.known:
+        """Let one of those who are known go before the others, unless it is the next of them anyway."""
+        if self.known and self.known[0] != key and key in self.known:
             self.known.remove(key)
             self.urgent.append(key)
 
@@ -98,7 +98,8 @@ class WorkQueue:
         self._ready: dict[str, _Waiters] = {}
         self._known: set[Key] = set()
         self._urgent: set[Key] = set()
-        self._next_namespaces: deque[str] = deque()
+        # Turns of newcomers only have an order of their own: a namespace that had one is not behind with the others.
+        self._orders: dict[bool, deque[str]] = {False: deque(), True: deque()}
         self._rests_until: dict[Key, float] = {}
         self._rests: deque[tuple[float, Key]] = deque()
         self._waiting: set[Key] = set()
@@ -181,8 +182,9 @@ class WorkQueue:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         moments = [self._heap[0][0]] if self._heap else []
-        # Whoever waits now waits for a turn to end, or to last for too long.
-        moments += [turn.began_at + _LONG_TURN_SECONDS for turn in self._repeated_turns()] if self._waiting else []
+        if self._waiting:
+            # For a turn to end, or to last for too long, which one may have done just now.
+            moments += [turn.began_at + _LONG_TURN_SECONDS for turn in self._short_turns()] or [self._clock()]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     async def get(self) -> Key:
@@ -210,7 +212,8 @@ class WorkQueue:
         self._waiting.add(key)
         if key.namespace not in self._ready:
             self._ready[key.namespace] = _Waiters()
-            self._next_namespaces.append(key.namespace)
+            for order in self._orders.values():
+                order.append(key.namespace)
         waiters = self._ready[key.namespace]
         is_known = key in self._known
         (waiters.known if is_known else waiters.new).append(key)
@@ -220,38 +223,40 @@ class WorkQueue:
         self._wake.set()
 
     def _hurry(self, key: Key) -> None:
-        self._urgent.add(key)
-        if key in self._waiting:
-            self._ready[key.namespace].hurry(key)
+        if key not in self._urgent:
+            self._urgent.add(key)
+            if key in self._waiting:
+                self._ready[key.namespace].hurry(key)
 
     def _next(self) -> Key | None:
         """Take out the key whose turn it is, the namespaces in turn."""
-        newcomers_are_served = any(turn.is_first for turn in self._taken.values())
-        new_only = (newcomers_are_served or self._newcomers > 0) and (
-            len(self._repeated_turns()) >= _KNOWN_BESIDE_NEWCOMERS
-        )
-        for namespace in self._next_namespaces if self._newcomers or not new_only else ():
+        turns = self._short_turns()
+        known = sum(not turn.is_first for turn in turns)
+        new_only = known >= _KNOWN_BESIDE_NEWCOMERS and (self._newcomers > 0 or known < len(turns))
+        for namespace in self._orders[new_only] if self._newcomers or not new_only else ():
             waiters = self._ready[namespace]
             newcomers = len(waiters.new)
             key = waiters.next(new_only=new_only)
             if key is not None:
                 self._newcomers += len(waiters.new) - newcomers
-                self._end_turn_of(namespace)
+                self._end_turn_of(namespace, self._orders[new_only])
                 return key
         return None
 
-    def _repeated_turns(self) -> list[_Turn]:
-        """Return the turns about who is known, but for those that last for long."""
+    def _short_turns(self) -> list[_Turn]:
+        """Return the turns under way, but for those that last for long."""
         latest = self._clock() - _LONG_TURN_SECONDS
-        return [turn for turn in self._taken.values() if not turn.is_first and turn.began_at > latest]
+        return [turn for turn in self._taken.values() if turn.began_at > latest]
 
-    def _end_turn_of(self, namespace: str) -> None:
+    def _end_turn_of(self, namespace: str, order: deque[str]) -> None:
         """Let a namespace wait for its next turn; one that was passed over keeps its place."""
-        self._next_namespaces.remove(namespace)
         if self._ready[namespace]:
-            self._next_namespaces.append(namespace)
+            order.remove(namespace)
+            order.append(namespace)
         else:
             del self._ready[namespace]
+            for each in self._orders.values():
+                each.remove(namespace)
 
     def _let_rest(self, key: Key) -> None:
         now = self._clock()

@@ -10,7 +10,7 @@ import pytest
 from voicefleet_operator import podwatch as module
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import Body
+from voicefleet_operator.kube import PODS, Body
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.podwatch import Changed, PodWatch
 from voicefleet_operator.pulse import LastWord
@@ -57,9 +57,11 @@ class Kube:
 
 
 @asynccontextmanager
-async def watching(kube: Kube, changed: Changed = lambda _key, _body: None) -> AsyncIterator[tuple[Cache, WorkQueue]]:
+async def watching(
+    kube: Kube, changed: Changed = lambda _key, _body: None, cache: Cache | None = None
+) -> AsyncIterator[tuple[Cache, WorkQueue]]:
     """Let a watch run until it has heard all that there is."""
-    cache, queue = Cache(), WorkQueue()
+    cache, queue = cache or Cache(), WorkQueue()
     resync = Resync(kube, cache, queue, (), Metrics())  # type: ignore[arg-type]
     running = asyncio.create_task(PodWatch(kube, cache, queue, resync, LastWord()).run(changed))  # type: ignore[arg-type]
     async with asyncio.timeout(5):
@@ -95,7 +97,19 @@ async def test_whoever_hears_pods_is_told_of_those_that_come_and_change_and_of_n
 
     async with watching(kube, note):
         desk = Key("VoiceAgent", "voice", "desk")
-        assert told == [(desk, "new", "51"), (desk, "new", "52")]
+        assert told == [(desk, "old", "40"), (desk, "new", "51"), (desk, "new", "52")]
+
+
+async def test_a_pod_that_is_known_by_another_way_is_told_of_as_it_is_known() -> None:
+    kube = Kube([event("MODIFIED", "old", 51)], [ApiError(410, "Expired", "too old resource version")])
+    told: list[str] = []
+    cache = Cache()
+    # The answer to a write of ours was faster than the watch.
+    cache.observe(PODS, pod("old", 60))
+
+    async with watching(kube, lambda _key, body: told.append(body["metadata"]["resourceVersion"]), cache):
+        # With the first list, with an event that is older, and with the list after the server has forgotten.
+        assert told == ["60", "60", "60"]
 
 
 async def test_a_watch_that_ends_goes_on_from_the_last_word_without_a_list() -> None:

@@ -192,6 +192,24 @@ async def test_a_new_leader_does_not_wait_for_who_never_answers_in_time(
     assert len(tries) == 2
 
 
+async def test_a_new_leader_does_not_wait_for_who_comes_up_meanwhile(
+    worker: Worker, streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = streams._read
+
+    async def only_the_first(line: Any) -> None:
+        await (read(line) if line.uid == "uid" else asyncio.Event().wait())
+
+    monkeypatch.setattr(streams, "_read", only_the_first)
+    streams.follow(KEY, {"uid": ADDRESS})
+    settling = asyncio.create_task(streams.settle(60))
+    await asyncio.sleep(0)
+    streams.hear(KEY, "came up meanwhile", ADDRESS)
+    worker.says(calls=2)
+
+    await asyncio.wait_for(settling, 5)
+
+
 async def test_a_pod_that_is_gone_is_heard_no_more(worker: Worker, streams: WorkerStreams) -> None:
     streams.follow(KEY, {"uid": ADDRESS})
     worker.says(calls=1)

@@ -1,6 +1,7 @@
 """The queue, on a clock that only the test moves."""
 
 import asyncio
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -105,6 +106,20 @@ def test_who_is_urgent_while_it_rests_or_is_looked_after_is_urgent_after_that(qu
     assert (set(order[:2]), order[2:]) == ({"known-2", "known-3"}, ["known-0", "known-1"])
 
 
+def test_who_is_the_next_of_the_known_anyway_does_not_line_up_behind_all_who_are_urgent(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    urgent = [Key("VoiceAgent", "voice", f"urgent-{number}") for number in range(9)]
+    look_after(queue, clock, [A, *urgent])
+    queue.add(A)
+    for key in urgent:
+        queue.add(key, urgent=True)
+
+    queue.add(A, urgent=True)
+
+    assert [serve(queue) for _ in range(4)][-1] == "a"
+
+
 def test_nobody_waits_for_ever_for_those_who_are_always_urgent(queue: WorkQueue, clock: Clock) -> None:
     busy, calm = A, [Key("VoiceAgent", "voice", f"calm-{number}") for number in range(2)]
     look_after(queue, clock, [busy, *calm])
@@ -145,7 +160,43 @@ def test_a_turn_that_hangs_keeps_the_others_waiting_for_a_second_only(queue: Wor
 
     clock.seconds += 0.1
 
-    assert (queue.take(), queue.take()) == (known[1], None)
+    # Whoever did not look in this very moment looks again at once.
+    assert queue.next_due_seconds() == 0
+    assert [queue.take() for _ in range(3)] == [known[1], known[2], None]
+
+
+def test_a_first_turn_that_hangs_keeps_nobody_waiting_for_longer(queue: WorkQueue, clock: Clock) -> None:
+    known = [Key("VoiceAgent", "elsewhere", f"known-{number}") for number in range(3)]
+    look_after(queue, clock, known)
+    queue.add(A)
+    assert queue.take() == A
+    clock.seconds += 1
+    for key in known:
+        queue.add(key)
+
+    assert [queue.take() for _ in range(3)] == known
+
+
+def test_a_namespace_with_newcomers_has_its_turns_for_the_others_beside_a_busy_one(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    new, calm = [Key("VoiceAgent", "voice", f"new-{number}") for number in range(400)], B
+    busy = [Key("VoiceAgent", "elsewhere", f"busy-{number}") for number in range(50)]
+    look_after(queue, clock, [calm, *busy])
+    for key in (*new, calm):
+        queue.add(key)
+    began, served, turns = clock.seconds, set[Key](), deque[tuple[float, Key]]()
+    while calm not in served and clock.seconds < began + 20:
+        clock.seconds += 0.1
+        for key in busy:
+            queue.add(key)
+        while turns and turns[0][0] <= clock.seconds:
+            queue.done(turns.popleft()[1])
+        while len(turns) < 8 and (taken := queue.take()):
+            served.add(taken)
+            turns.append((clock.seconds + 0.3, taken))
+
+    assert clock.seconds < began + 5
 
 
 def test_namespaces_without_newcomers_keep_their_turn_while_others_have_some(queue: WorkQueue, clock: Clock) -> None:
