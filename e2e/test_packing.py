@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
@@ -93,8 +93,11 @@ class Fleet:
 
     async def wait_until_joined(self) -> None:
         """Wait until the agent of every call is in its room, and no more on its way into it."""
+        await self._wait_until_in(self.rooms)
+
+    async def _wait_until_in(self, rooms: Sequence[str]) -> None:
         async with asyncio.timeout(JOINED_AFTER_SECONDS):
-            for room in self.rooms:
+            for room in rooms:
                 while not await self._joined(room):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
 
@@ -112,10 +115,12 @@ class Fleet:
     async def hang_up_one_on(self, number: int) -> None:
         """End calls from outside until one has ended on this worker."""
         before = self.held()
-        async with asyncio.timeout(EMPTY_AFTER_SECONDS):
-            while self.held()[number] == before[number]:
-                there = sum(self.held())
-                await self.livekit.room.delete_room(api.DeleteRoomRequest(room=self.rooms.pop(0)))
+        while self.held()[number] == before[number]:
+            there, room = sum(self.held()), self.rooms.pop(0)
+            # Whoever is still on the way in makes the room anew, and stays.
+            await self._wait_until_in([room])
+            await self.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+            async with asyncio.timeout(EMPTY_AFTER_SECONDS):
                 while sum(self.held()) == there:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         # By then LiveKit must know.
