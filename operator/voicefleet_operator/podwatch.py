@@ -68,12 +68,11 @@ class PodWatch:
         body = event["object"]
         self._watched.note()
         if event["type"] != "BOOKMARK":
-            gone = event["type"] == "DELETED"
-            for key in self._cache.observe(PODS, body, gone=gone):
+            for key in self._cache.observe(PODS, body, gone=event["type"] == "DELETED"):
                 self._queue.add(key)
             # As it is here: a list or the answer to a write of ours may have been faster than this event.
             known = self._cache.pods.get(body["metadata"]["namespace"], body["metadata"]["name"])
-            self._tell([known] if known and not gone else (), changed)
+            self._tell([known] if known else (), changed)
         return str(body["metadata"]["resourceVersion"])
 
     def _tell(self, bodies: Iterable[Body], changed: Changed) -> None:
