@@ -139,7 +139,7 @@ class Cache:
         """Return the keys that a change concerns: an object itself, and those that depend on it."""
         namespace, name = _name(change.body)
         if change.resource is PODS:
-            return [Key("VoiceAgent", *_agent(change.body))]
+            return [agent_of(change.body)]
         if change.resource is VOICE_AGENTS:
             return [Key("VoiceAgent", namespace, name), Key("ProviderPool", *pool_of(change.body))]
         users = [Key("VoiceAgent", *_name(agent)) for agent in self.users_of(namespace, name)]
@@ -148,6 +148,11 @@ class Cache:
     def users_of(self, namespace: str, pool: str) -> list[Body]:
         """Return the agents that refer to a pool."""
         return self.agents.of_pool(namespace, pool)
+
+
+def agent_of(pod: Body) -> Key:
+    """Return the agent whose label a pod carries, whether or not it exists."""
+    return Key("VoiceAgent", *_agent(pod))
 
 
 def pool_of(agent: Body) -> Name:

@@ -4,8 +4,7 @@ import logging
 from http import HTTPStatus
 
 from voicefleet.leaving_nodes import Taint, Toleration, must_go, reasons_to_leave
-from voicefleet.names import LABEL_AGENT
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.cache import Cache, agent_of
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import NODES, Body, Kube
 from voicefleet_operator.rounds import Rounds
@@ -80,8 +79,7 @@ class NodeWatch:
         self.nodes.keep_only(names)
 
     def _agents_on(self, node: str) -> set[Key]:
-        pods = [body["metadata"] for body in self._cache.pods if body["spec"].get("nodeName") == node]
-        return {Key("VoiceAgent", pod["namespace"], pod.get("labels", {}).get(LABEL_AGENT, "")) for pod in pods}
+        return {agent_of(pod) for pod in self._cache.pods if pod["spec"].get("nodeName") == node}
 
 
 def _read_toleration(body: Body) -> Toleration:

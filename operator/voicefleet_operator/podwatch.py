@@ -8,11 +8,11 @@ server's bookmarks, so that a server that has forgotten it is found out.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import aclosing
 from http import HTTPStatus
 
-from voicefleet_operator.cache import Cache, Change
+from voicefleet_operator.cache import Cache, agent_of
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body, Kube
 from voicefleet_operator.pulse import LastWord
@@ -50,7 +50,8 @@ class PodWatch:
             try:
                 if not version:
                     version = await self._resync.compare(PODS, namespace)
-                    self._tell(self._cache.pods, changed)
+                    for body in self._cache.pods:
+                        changed(agent_of(body), body)
                 async with aclosing(self._kube.watch(PODS.path(namespace), version=version, **SELECTOR)) as events:
                     async for event in events:
                         version, failures = self._take_in(event, changed), 0
@@ -72,13 +73,9 @@ class PodWatch:
                 self._queue.add(key)
             # As it is here: a list or the answer to a write of ours may have been faster than this event.
             known = self._cache.pods.get(body["metadata"]["namespace"], body["metadata"]["name"])
-            self._tell([known] if known else (), changed)
+            if known is not None:
+                changed(agent_of(known), known)
         return str(body["metadata"]["resourceVersion"])
-
-    def _tell(self, bodies: Iterable[Body], changed: Changed) -> None:
-        for body in bodies:
-            for key in self._cache.concerned(Change(PODS, body)):
-                changed(key, body)
 
 
 async def _pause(failures: int) -> None:

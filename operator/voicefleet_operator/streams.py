@@ -80,6 +80,7 @@ class WorkerStreams:
         self._metrics = metrics
         self._now = now
         self._lines: dict[str, _Line] = {}
+        metrics.streams.set_function(lambda: len(self._lines))
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self._looks: dict[Key, asyncio.Task[None]] = {}
@@ -104,7 +105,6 @@ class WorkerStreams:
         task = asyncio.create_task(self._listen(uid), name=f"hear {address.pod}")
         self._lines[uid] = _Line(uid, key, address, task)
         self._by_key[key].add(uid)
-        self._metrics.streams.set(len(self._lines))
 
     def heard(self, uid: str) -> Heard | None:
         """Return the last thing that a worker said."""
@@ -169,7 +169,6 @@ class WorkerStreams:
         self._by_key[line.key].discard(uid)
         if not self._by_key[line.key]:
             del self._by_key[line.key]
-        self._metrics.streams.set(len(self._lines))
 
     async def _listen(self, uid: str) -> None:
         pause, loop = _FIRST_PAUSE_SECONDS, asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import PODS, Body, ResourceType
 from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Address, Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.workqueue import Key, WorkQueue
 
 
 class FakeCluster:
@@ -227,3 +227,13 @@ def resource(kind: dict[str, Any], **spec: object) -> Body:
     """Return a manifest as the server would hand it out."""
     metadata = {**kind["metadata"], "generation": 1}
     return {**kind, "metadata": metadata, "spec": {**kind["spec"], **spec}}
+
+
+def queue_that_knows(*keys: Key) -> WorkQueue:
+    """Return a queue that has served these once."""
+    queue = WorkQueue(pace_seconds=0)
+    for key in keys:
+        queue.add(key)
+        queue.take()
+        queue.done(key)
+    return queue

@@ -1,20 +1,17 @@
 """Nodes that go take their agents' turn before others'."""
 
-from tests.operator.fakes import build_ports
+from tests.operator.fakes import build_ports, queue_that_knows
 from voicefleet_operator.kube import PODS
 from voicefleet_operator.nodes import Nodes, NodeWatch
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.workqueue import Key
 
 
 def test_an_agent_on_a_node_that_goes_has_its_turn_before_those_of_whom_the_cluster_tells() -> None:
     ports, cluster, _ = build_ports()
     labels = {"voicefleet.dev/agent": "desk"}
     cluster.put(PODS, {"metadata": {"name": "desk-r-0", "labels": labels}, "spec": {"nodeName": "old"}, "status": {}})
-    queue, desk, other = WorkQueue(pace_seconds=0), *(Key("VoiceAgent", "voice", name) for name in ("desk", "other"))
-    for key in (desk, other):
-        queue.add(key)
-        queue.take()
-        queue.done(key)
+    desk, other = (Key("VoiceAgent", "voice", name) for name in ("desk", "other"))
+    queue = queue_that_knows(desk, other)
     queue.add(other)
     watch = NodeWatch(Nodes(), ports.cache, queue, kube=None)  # type: ignore[arg-type] # nothing is listed
 

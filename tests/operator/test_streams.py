@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.operator.fakes import queue_that_knows
 from tests.support.fleet import NOW, state
 from voicefleet.fleet import PodRef
 from voicefleet.fleet.callers import LookForCallers
@@ -111,12 +112,9 @@ async def test_what_a_worker_says_is_known_and_its_agent_looked_at(
 
 
 async def test_an_agent_whose_calls_changed_goes_before_those_of_whom_the_cluster_tells(worker: Worker) -> None:
-    queue, other = WorkQueue(pace_seconds=0), Key("VoiceAgent", "voice", "other")
+    other = Key("VoiceAgent", "voice", "other")
+    queue = queue_that_knows(KEY, other)
     streams = WorkerStreams(queue, Metrics(), now=lambda: NOW)
-    for key in (KEY, other):
-        queue.add(key)
-        queue.take()
-        queue.done(key)
     queue.add(other)
 
     streams.follow(KEY, {"uid": ADDRESS})

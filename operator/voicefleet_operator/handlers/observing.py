@@ -146,9 +146,14 @@ def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> W
 
 def follow_workers(ports: Ports, key: Key) -> list[Body]:
     """Hear an agent's workers from now on, and return its pods; one that is owned by a namesake is not among them."""
-    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if _is_of(ports, key, body)]
+    uid = _uid_of(ports, key)
+    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
     token = control_token(ports.control_key, key.namespace, key.name)
-    addresses = {body["metadata"]["uid"]: address for body in bodies if (address := _control_port(body, token))}
+    addresses = {
+        body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
+        for body in bodies
+        if (host := address_of(body))
+    }
     ports.workers.follow(key, addresses)
     return bodies
 
@@ -159,21 +164,15 @@ def hear_pod(ports: Ports, key: Key, body: Body) -> None:
     One that is up and was never heard may hold calls for all we know: of thousands that are merely not yet listened
     to, each would be guarded and marked.
     """
-    address = _control_port(body, control_token(ports.control_key, key.namespace, key.name))
-    if address is not None and _is_of(ports, key, body):
+    if (host := address_of(body)) and _uid_of(ports, key) in _owners(body):
+        token = control_token(ports.control_key, key.namespace, key.name)
+        address = Address(key.namespace, body["metadata"]["name"], host, token)
         ports.workers.hear(key, body["metadata"]["uid"], address)
 
 
-def _control_port(body: Body, token: str) -> Address | None:
-    host, metadata = address_of(body), body["metadata"]
-    return Address(metadata["namespace"], metadata["name"], host, token) if host else None
-
-
-def _is_of(ports: Ports, key: Key, body: Body) -> bool:
-    """Tell whether an agent owns a pod; a namesake of it that is gone may have owned it, too."""
+def _uid_of(ports: Ports, key: Key) -> str | None:
     agent = ports.cache.agents.get(key.namespace, key.name)
-    owners = body["metadata"].get("ownerReferences", [])
-    return agent is not None and agent["metadata"]["uid"] in {owner["uid"] for owner in owners}
+    return agent["metadata"]["uid"] if agent else None
 
 
 def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
@@ -191,6 +190,10 @@ def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
             if can_watch(worker, ports.now()):
                 return worker.pod.ref
     return None
+
+
+def _owners(body: Body) -> set[str]:
+    return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
 
 
 async def _read_mount_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
