@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ WORKER_IMAGE = "worker:e2e"
 
 
 class OperatorProcess:
-    """One operator; a `with` block ends it."""
+    """One operator's container; to start it again is what a kubelet does in the same pod after a crash."""
 
     def __init__(
         self, bench: Bench, namespace: str, *, log: Path, works_in: tuple[str, ...] = (), flags: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class OperatorProcess:
         self.log = log
         self._scope = [f"--namespace={name}" for name in works_in] or ["--all-namespaces"]
         self.port = 0
+        self._pod_uid = str(uuid.uuid4())
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -64,8 +66,9 @@ class OperatorProcess:
         return self._process
 
     def _environment(self) -> dict[str, str]:
-        """Let the second start find compiled what the first one compiled: in the image everything is."""
-        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bench.dir / "compiled")}
+        # The second start finds compiled what the first one compiled: in the image everything is.
+        python = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bench.dir / "compiled")}
+        return {**os.environ, **python, "POD_NAME": "operator", "POD_UID": self._pod_uid}
 
     def get(self, path: str) -> str:
         """Ask its own port; empty while it does not answer."""

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -298,7 +300,9 @@ def test_everything_goes_with_its_voice_agent(bench: Bench, fleet: Fleet, cascad
     assert holds_for(lambda: not left(), 1)
 
 
-def test_a_killed_operator_comes_back_to_the_fleet_that_it_left(operator: OperatorProcess, fleet: Fleet) -> None:
+def test_a_killed_operator_comes_back_to_the_fleet_that_it_left(
+    bench: Bench, operator: OperatorProcess, fleet: Fleet
+) -> None:
     fleet.patch({"scaling": {"min": 3}})
     names = fleet.wait_for(3)
     fleet.serve()
@@ -308,13 +312,22 @@ def test_a_killed_operator_comes_back_to_the_fleet_that_it_left(operator: Operat
     before = {name: pod["metadata"]["uid"] for name, pod in fleet.pods().items()}
 
     operator.kill()
+    left = _lease(bench)
     fleet.patch({"scaling": {"min": 4}})
     operator.start()
     wait_for(operator.leads, "it to lead again", within_seconds=25)
+    waited = datetime.fromisoformat(_lease(bench)["acquireTime"]) - datetime.fromisoformat(left["renewTime"])
+    assert waited.total_seconds() < left["leaseDurationSeconds"], "it waited for the lease of its own pod to run out"
 
     after = {name: fleet.pods()[name]["metadata"]["uid"] for name in fleet.wait_for(4)}
     assert before.items() <= after.items()
     assert holds_for(lambda: fleet.status()["calls"] == 2 and len(fleet.pods()) == 4, 2)
+
+
+def _lease(bench: Bench) -> dict[str, Any]:
+    answer = bench.kubectl("get", "lease", "voicefleet-operator", "-n", NAMESPACE, "-o", "json")
+    spec: dict[str, Any] = json.loads(answer.stdout)["spec"]
+    return spec
 
 
 def test_a_standby_takes_over_when_the_leader_ends(

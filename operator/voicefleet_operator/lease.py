@@ -1,8 +1,8 @@
 """Who leads: one process holds a Lease and renews it; whoever cannot renew ends at once.
 
 Clocks of two machines are never compared. A holder counts as gone when its record did not change for a whole lease
-by the clock of the one who looks. A change of the record names the version that it was decided on, so of two who
-try at once one is refused.
+by the clock of the one who looks, or when it ran where only one process runs at a time, and that is now the one who
+looks. A change of the record names the version that it was decided on, so of two who try at once one is refused.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ class Lease:
         self._identity = identity
         self._clock = clock
         self._sight: _Sight | None = None
+        self._abandoned_at = float("inf")
         self._renewed_at: float | None = None
 
     def is_valid(self) -> bool:
@@ -60,7 +61,7 @@ class Lease:
     async def acquire(self) -> None:
         """Wait until this process leads."""
         while not await self._try():  # noqa: ASYNC110 - the event would have to come from the server
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(self._pause_seconds())
         logger.info("leading", extra={"identity": self._identity})
 
     async def keep(self, on_return: Callable[[], None] = lambda: None) -> None:
@@ -89,6 +90,11 @@ class Lease:
                 await self._change(lease, {"holderIdentity": "", "leaseDurationSeconds": 1})
         except ApiError as error:
             logger.warning("the lead could not be given away", extra={"error": str(error)})
+
+    def _pause_seconds(self) -> float:
+        """Return when to look again: the moment a silent holder counts as gone, if that comes first."""
+        left = self._abandoned_at - self._clock()
+        return left if 0 < left < _RETRY_SECONDS else _RETRY_SECONDS
 
     def _remaining_seconds(self) -> float:
         return _RENEW_WITHIN_SECONDS - (self._clock() - (self._renewed_at or 0.0))
@@ -133,8 +139,17 @@ class Lease:
         if self._sight is None or self._sight.version != version:
             self._sight = _Sight(version, now)
         spec = lease.get("spec", {})
-        duration = spec.get("leaseDurationSeconds") or _DURATION_SECONDS
-        return not spec.get("holderIdentity") or now - self._sight.at > duration
+        self._abandoned_at = self._sight.at + (spec.get("leaseDurationSeconds") or _DURATION_SECONDS)
+        holder = spec.get("holderIdentity")
+        return not holder or self._was_before_us(holder) or now >= self._abandoned_at
+
+    def _was_before_us(self, holder: str) -> bool:
+        """Tell whether a holder ran where this process runs now, and so is no more.
+
+        Who has led takes nothing back by this: if another one got here, the place was not ours alone.
+        """
+        place = _place(self._identity)
+        return place != "" and place == _place(holder) and self._renewed_at is None
 
     async def _change(self, lease: Body, fields: Body) -> None:
         metadata = {"resourceVersion": lease["metadata"]["resourceVersion"]}
@@ -156,6 +171,10 @@ class Lease:
             "spec": spec,
         }
         await self._kube.request("POST", self._collection, body=body, timeout_seconds=_REQUEST_SECONDS)
+
+
+def _place(identity: str) -> str:
+    return identity.rpartition("_")[0]
 
 
 def _micro_time() -> str:

@@ -49,8 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
     return Settings(
         namespaces=() if options.all_namespaces else tuple(sorted(set(options.namespace))),
         own_namespace=options.own_namespace or environment.get("POD_NAMESPACE") or _mounted_namespace(),
-        # Unique per process: a restarted container must wait like everybody else, or prove that it still holds.
-        identity=f"{environment.get('POD_NAME') or socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}",
+        identity=_identity(environment),
         worker_image=options.worker_image,
         kubeconfig=options.kubeconfig or environment.get("KUBECONFIG"),
         control_key_file=options.control_key_file,
@@ -61,6 +60,20 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
         log_level=options.log_level,
         repair_seconds=options.repair_seconds,
     )
+
+
+def _identity(environment: Mapping[str, str]) -> str:
+    """Return a name that no other process has, which begins with a place where only one runs at a time.
+
+    A container starts in its pod anew only when the one before has ended. Outside of a pod nobody vouches for that, and
+    each process is in a place of its own.
+    """
+    host = environment.get("POD_NAME") or socket.gethostname()
+    return "_".join((host, environment.get("POD_UID") or _nonce(), _nonce()))
+
+
+def _nonce() -> str:
+    return os.urandom(4).hex()
 
 
 def _mounted_namespace() -> str:

@@ -122,6 +122,51 @@ async def test_a_lead_that_was_given_away_is_taken_at_once(world: World) -> None
     assert await second._try()
 
 
+async def test_who_starts_where_the_leader_crashed_leads_at_once(world: World) -> None:
+    crashed, again = world.candidate("pod-a_uid-a_1"), world.candidate("pod-a_uid-a_2")
+    await crashed._try()
+
+    assert await again._try()
+    assert world.holder == "pod-a_uid-a_2"
+    assert world.lease is not None
+    assert world.lease["spec"]["leaseTransitions"] == 1
+
+
+@pytest.mark.parametrize("other", ["pod-b_uid-b_2", "pod-a_uid-b_2", "pod-a_uid-a2_2"])
+async def test_who_starts_in_another_pod_waits_for_the_lease_to_run_out(world: World, other: str) -> None:
+    crashed, second = world.candidate("pod-a_uid-a_1"), world.candidate(other)
+    await crashed._try()
+
+    assert not await second._try()
+    world.seconds += module._DURATION_SECONDS - 0.1
+    assert not await second._try()
+    world.seconds += 0.1
+    assert await second._try()
+
+
+async def test_who_was_taken_for_dead_by_its_successor_takes_nothing_back(world: World) -> None:
+    frozen, again = world.candidate("pod-a_uid-a_1"), world.candidate("pod-a_uid-a_2")
+    await frozen._try()
+    await again._try()
+
+    assert not await frozen._try()
+    assert (frozen.is_valid(), again.is_valid()) == (False, True)
+    assert not await frozen._try()
+
+
+async def test_whoever_waits_looks_again_at_the_moment_when_a_silent_leader_counts_as_gone(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first._try()
+    await second._try()
+
+    assert second._pause_seconds() == module._RETRY_SECONDS
+    world.seconds += module._DURATION_SECONDS - 0.5
+    await second._try()
+    assert second._pause_seconds() == 0.5
+    world.seconds += 1.0
+    assert second._pause_seconds() == module._RETRY_SECONDS
+
+
 async def test_a_leader_that_was_replaced_does_not_give_away_what_is_not_its_own(world: World) -> None:
     first = world.candidate("first")
     await first._try()

@@ -5,14 +5,14 @@ import pytest
 from voicefleet_operator.main import main
 from voicefleet_operator.settings import parse_arguments
 
-POD = {"POD_NAMESPACE": "op", "POD_NAME": "operator-0"}
+POD = {"POD_NAMESPACE": "op", "POD_NAME": "operator-0", "POD_UID": "6f1c"}
 
 
 def test_in_a_pod_the_namespace_and_the_name_are_its_own() -> None:
     settings = parse_arguments(["--all-namespaces", "--worker-image", "w"], POD)
 
     assert (settings.own_namespace, settings.namespaces, settings.http_port) == ("op", (), 8080)
-    assert settings.identity.startswith("operator-0_")
+    assert settings.identity.startswith("operator-0_6f1c_")
 
 
 def test_two_processes_are_never_the_same_candidate() -> None:
@@ -21,6 +21,18 @@ def test_two_processes_are_never_the_same_candidate() -> None:
 
     assert one.identity != two.identity
     assert one.namespaces == ("a", "b")
+
+
+def test_only_a_pod_is_a_place_where_one_process_follows_another() -> None:
+    arguments = ["--all-namespaces", "--worker-image", "w"]
+    nameless = {key: value for key, value in POD.items() if key != "POD_UID"}
+    places = [
+        [parse_arguments(arguments, environment).identity.rpartition("_")[0] for _ in range(2)]
+        for environment in (POD, nameless)
+    ]
+
+    assert places[0] == ["operator-0_6f1c"] * 2
+    assert places[1][0] != places[1][1]
 
 
 def test_without_a_namespace_to_keep_the_lease_in_it_says_so(
