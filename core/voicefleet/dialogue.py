@@ -4,29 +4,17 @@ Pure: it knows neither livekit-agents nor where files lie, only which provider d
 settings. What it cannot honour it refuses by field, or names in `not_yet`; it never drops a wish in silence.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
-from voicefleet.api.providerpool.providers import Provider
-from voicefleet.api.references import SecretKeyRef
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
-from voicefleet.api.voiceagent.voice import (
-    LanguageModel,
-    ModelChoice,
-    Pipeline,
-    SpeechToText,
-    TextToSpeech,
-    VoiceActivity,
-)
+from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
 from voicefleet.names import agent_dispatch_name
-
-Role = Literal["Stt", "Llm", "Tts"]
-OptionValue = str | int | float | bool
+from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
 
 DEFAULT_NAMESPACE = "default"
 
@@ -38,23 +26,6 @@ class DialogueProblem:
     source: Literal["agent", "pool"]
     field: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderPlan:
-    """One provider as one call uses it."""
-
-    name: str
-    role: Role
-    plugin: str
-    model: str | None
-    voice: str | None
-    base_url: str | None
-    api_key: SecretKeyRef | None
-    options: tuple[tuple[str, OptionValue], ...]
-    language: str
-    timeout_seconds: float
-    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +43,9 @@ class DialoguePlan:
     thinking: LanguageModel
     speaking: TextToSpeech
     vad: VoiceActivity
-    stt: ProviderPlan
-    llm: ProviderPlan
-    tts: ProviderPlan
+    stt: Lineup
+    llm: Lineup
+    tts: Lineup
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -83,12 +54,17 @@ class DialoguePlan:
         return agent_dispatch_name(self.namespace, self.name)
 
     @property
-    def providers(self) -> "Providers":
-        """The three providers, in the order in which a turn meets them."""
+    def lineups(self) -> "Lineups":
+        """Who may do the three jobs, in the order in which a turn meets them."""
         return (self.stt, self.llm, self.tts)
 
+    @property
+    def providers(self) -> tuple[ProviderPlan, ...]:
+        """All providers that may be asked, who begins and who stands by."""
+        return tuple(plan for lineup in self.lineups for plan in lineup.plans)
 
-Providers = tuple[ProviderPlan, ProviderPlan, ProviderPlan]
+
+Lineups = tuple[Lineup, Lineup, Lineup]
 
 
 def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
@@ -102,10 +78,10 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         return DialogueProblem("agent", field, "this worker reads instructions from the spec only")
     pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
-    providers = _plan_providers(pool, pipeline, language=language)
-    if isinstance(providers, DialogueProblem):
-        return providers
-    stt, llm, tts = providers
+    lineups = _line_up(pool, pipeline, language=language)
+    if isinstance(lineups, DialogueProblem):
+        return lineups
+    stt, llm, tts = lineups
     return DialoguePlan(
         namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
         name=agent.metadata.name,
@@ -125,17 +101,6 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     )
 
 
-def read_option(text: str) -> OptionValue:
-    """Read an option's text as the number or truth value that it looks like."""
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"-?[0-9]{1,15}", text):
-        return int(text)
-    if re.fullmatch(r"-?[0-9]{1,15}\.[0-9]{1,15}", text):
-        return float(text)
-    return text
-
-
 def _entry_agent(spec: VoiceAgentSpec) -> tuple[int, NamedAgent]:
     for index, agent in enumerate(spec.agents):
         if agent.name == spec.entry_agent:
@@ -143,52 +108,23 @@ def _entry_agent(spec: VoiceAgentSpec) -> tuple[int, NamedAgent]:
     return 0, spec.agents[0]
 
 
-def _plan_providers(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Providers | DialogueProblem:
-    stt = _plan_provider(pool, "Stt", pipeline.stt, language=language)
-    if isinstance(stt, DialogueProblem):
-        return stt
-    llm = _plan_provider(pool, "Llm", pipeline.llm, language=language)
-    if isinstance(llm, DialogueProblem):
-        return llm
-    tts = _plan_provider(pool, "Tts", pipeline.tts, language=language)
-    if isinstance(tts, DialogueProblem):
-        return tts
+def _line_up(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Lineups | DialogueProblem:
+    stt = line_up(pool, "Stt", pipeline.stt, language=language)
+    llm = line_up(pool, "Llm", pipeline.llm, language=language)
+    tts = line_up(pool, "Tts", pipeline.tts, language=language)
+    if isinstance(stt, Nobody):
+        return _nobody("stt", stt)
+    if isinstance(llm, Nobody):
+        return _nobody("llm", llm)
+    if isinstance(tts, Nobody):
+        return _nobody("tts", tts)
     return stt, llm, tts
 
 
-def _plan_provider(
-    pool: ProviderPool, role: Role, choice: ModelChoice, *, language: str
-) -> ProviderPlan | DialogueProblem:
-    usable = {p.name: p for p in pool.spec.providers if p.role == role and p.enabled}
-    if choice.providers:
-        wanted = [usable[name] for name in choice.providers if name in usable]
-        if not wanted:
-            listed = ", ".join(choice.providers)
-            field = f"spec.voice.pipeline.{role.lower()}.providers"
-            return DialogueProblem("agent", field, f"the pool has no enabled provider of role {role} named {listed}")
-        return _use(wanted[0], choice, role=role, language=language)
-    if not usable:
-        return DialogueProblem("pool", "spec.providers", f"no enabled provider has role {role}")
-    # Equal priorities keep the pool's order: min() returns the first of equals.
-    return _use(min(usable.values(), key=lambda p: p.priority), choice, role=role, language=language)
-
-
-def _use(provider: Provider, choice: ModelChoice, *, role: Role, language: str) -> ProviderPlan:
-    voice = choice.voice if isinstance(choice, TextToSpeech) else None
-    timeout_milliseconds = choice.attempt_timeout_milliseconds or provider.attempt.timeout_milliseconds
-    return ProviderPlan(
-        name=provider.name,
-        role=role,
-        plugin=provider.plugin,
-        model=choice.model or provider.model,
-        voice=voice or provider.voice,
-        base_url=provider.base_url,
-        api_key=provider.api_key,
-        options=tuple((name, read_option(text)) for name, text in sorted((provider.options or {}).items())),
-        language=language,
-        timeout_seconds=timeout_milliseconds / 1000,
-        retries=provider.attempt.retries,
-    )
+def _nobody(job: str, nobody: Nobody) -> DialogueProblem:
+    if nobody.is_listed:
+        return DialogueProblem("agent", f"spec.voice.pipeline.{job}.providers", nobody.message)
+    return DialogueProblem("pool", "spec.providers", nobody.message)
 
 
 def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:
@@ -221,17 +157,7 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.dataProtection", _is_chosen(spec.data_protection)),
         ("spec.billing", spec.billing),
     )
-    return (*_standing_by(spec, entry, index), *(field for field, wish in wishes if wish))
-
-
-def _standing_by(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:
-    """Name the choices of providers of which only the first is used."""
-    where = "spec.voice" if entry.voice is None else f"spec.agents[{index}].voice"
-    pipeline = (entry.voice or spec.voice).pipeline or Pipeline()
-    choices = (("stt", pipeline.stt), ("llm", pipeline.llm), ("tts", pipeline.tts))
-    return tuple(
-        f"{where}.pipeline.{role}.fallback" for role, choice in choices if choice.fallback and len(choice.providers) > 1
-    )
+    return tuple(field for field, wish in wishes if wish)
 
 
 def _is_chosen(value: ApiModel) -> bool:

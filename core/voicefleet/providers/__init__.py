@@ -1,0 +1,1 @@
+"""Which provider does a job of a call, and when one that fails is left alone. Pure, and the same for every role."""

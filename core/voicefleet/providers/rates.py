@@ -1,0 +1,32 @@
+"""How often something happened within the last minute, without a list of when."""
+
+from dataclasses import dataclass, replace
+
+_MINUTE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Counts of this minute and of the one before."""
+
+    began_at: float = 0.0
+    count: int = 0
+    earlier: int = 0
+
+    def counting(self, now: float, *, by: int = 1) -> "Rate":
+        """Count something that happens now."""
+        fresh = self._at(now)
+        return replace(fresh, count=fresh.count + by)
+
+    def last_minute(self, now: float) -> int:
+        """Return how much there was within the last minute: of the minute before, the share that still counts."""
+        fresh = self._at(now)
+        share = 1 - (now - fresh.began_at) / _MINUTE_SECONDS
+        return round(fresh.count + fresh.earlier * share)
+
+    def _at(self, now: float) -> "Rate":
+        age = now - self.began_at
+        if age < _MINUTE_SECONDS:
+            return self
+        earlier = self.count if age < 2 * _MINUTE_SECONDS else 0
+        return Rate(now - now % _MINUTE_SECONDS, 0, earlier)
