@@ -9,6 +9,7 @@ from livekit.agents import AgentServer
 
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders
+from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
 
@@ -46,8 +47,10 @@ async def leave(server: Server, orders: Orders, *, limit_seconds: int = LIMIT_SE
     desk.mark_launched("AJ_1")
     desk.hear(CallReport(job_id="AJ_1", farewell=True))
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
+    board = cast("HealthBoard", SimpleNamespace(end=lambda _: None))
+    parts = Parts(cast("AgentServer", server), desk, box, board)
     async with asyncio.timeout(5):
-        await _leave(Parts(cast("AgentServer", server), desk, box), orders, limit_seconds=limit_seconds)
+        await _leave(parts, orders, limit_seconds=limit_seconds)
     return desk
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.worker.files import AGENT, POOL, SECRET_VALUE, Mounted
+from voicefleet.providers.lineup import Lineup
 from voicefleet_worker.main import BAD_INPUT, main
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.providers import check_provider
+from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.settings import load_settings
 
 
@@ -123,7 +124,20 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
     assert (settings.revision, settings.slots, settings.idle_processes) == ("r1", 12, 4)
     assert settings.livekit.api_key == f"{SECRET_VALUE}-livekit"
     assert SECRET_VALUE not in repr(settings)
-    assert [check_provider(provider) for provider in settings.plan.providers] == [None, None, None]
+    assert [check_options(provider) for provider in settings.plan.providers] == [None, None, None]
+    assert [without_strangers(lineup) for lineup in settings.plan.lineups] == list(settings.plan.lineups)
+
+
+def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted) -> None:
+    strange = {"name": "strange", "role": "Stt", "plugin": "assemblyai", "priority": 1}
+    mounted.write("pool.json", changed(POOL, "spec", "providers", value=[strange, *POOL["spec"]["providers"]]))
+    hearing = load_settings(mounted.flags, {}).plan.stt
+    assert hearing.first.name == "strange"
+
+    able = without_strangers(hearing)
+
+    assert isinstance(able, Lineup)
+    assert (able.first.name, [plan.name for plan in able.plans]) == ("deepgram", ["deepgram"])
 
 
 def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from livekit import rtc
 from livekit.agents import AgentSession
 from livekit.agents.llm import AgentHandoff, ChatMessage
-from livekit.agents.metrics import LLMMetrics, STTMetrics
 
 from voicefleet.wire import WorkerState
 from voicefleet_worker.desk import Desk, Identity
@@ -238,40 +237,3 @@ def test_turns_are_counted_by_what_the_caller_waited_and_greetings_are_not() -> 
     report = counted(happen)._report
 
     assert {number: count for number, count in enumerate(report.turn_latency) if count} == {0: 1, 6: 1, 17: 1}
-
-
-def stt_metrics(request_id: str, *, streamed: bool = True) -> STTMetrics:
-    return STTMetrics(label="x", request_id=request_id, timestamp=0, duration=0, audio_duration=5, streamed=streamed)
-
-
-def llm_metrics() -> LLMMetrics:
-    return LLMMetrics(
-        label="x", request_id="1", timestamp=0, duration=0, ttft=0, cancelled=False, completion_tokens=0,
-        prompt_tokens=0, prompt_cached_tokens=0, total_tokens=0, tokens_per_second=0,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("provider", "events", "requests"),
-    [
-        ("llm", [llm_metrics(), llm_metrics()], 2),
-        ("stt", [stt_metrics(""), stt_metrics("c1"), stt_metrics("c1"), stt_metrics("c2")], 2),
-        ("stt", [stt_metrics("", streamed=False), stt_metrics("", streamed=False)], 2),
-    ],
-    ids=["each answer is a request", "each connection is a request", "each recognised piece is a request"],
-)
-def test_requests_are_counted(provider: str, events: list[object], requests: int) -> None:
-    def happen(session: Session) -> None:
-        for event in events:
-            getattr(session, provider).emit("metrics_collected", event)
-
-    report = counted(happen)._report
-
-    assert (report.provider_requests, report.provider_errors) == (requests, 0)
-
-
-@pytest.mark.parametrize("provider", ["stt", "llm", "tts"])
-def test_each_failed_attempt_is_a_request_and_an_error(provider: str) -> None:
-    report = counted(lambda session: getattr(session, provider).emit("error", object()))._report
-
-    assert (report.provider_requests, report.provider_errors) == (1, 1)

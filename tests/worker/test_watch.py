@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -49,7 +50,8 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 async def watched(desk: Desk) -> AsyncIterator[Server]:
     server = Server(desk)
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
-    watching = asyncio.create_task(watch(cast("AgentServer", server), desk, box, idle_processes=1))
+    stock = partial(take_stock, cast("AgentServer", server), desk, box)
+    watching = asyncio.create_task(watch(cast("AgentServer", server), desk, stock, idle_processes=1))
     await settle()
     yield server
     watching.cancel()

@@ -18,11 +18,13 @@ from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobCont
 from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
-from voicefleet_worker.secret_files import SecretFiles
-from voicefleet_worker.session import build_session, read_keys, room_options
+from voicefleet_worker.secret_files import SecretFiles, check_keys
+from voicefleet_worker.session import build_session, room_options
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -58,6 +60,8 @@ class CallSetup:
     secrets: SecretFiles
     reports: Path | None = None
     """Where the worker hears what becomes of its calls."""
+    board: Path | None = None
+    """Where calls read how the providers are."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -78,7 +82,10 @@ async def entrypoint(ctx: JobContext) -> None:
         await _hang_up(ctx, "variables missing")
         return
     try:
-        session = build_session(setup.plan, await asyncio.to_thread(read_keys, setup.plan, setup.secrets))
+        await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
+        board = await asyncio.to_thread(BoardReader.open, setup.board)
+        health = CallHealth(setup.plan.providers, reporter, board)
+        session = build_session(setup.plan, setup.secrets, health)
         await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback

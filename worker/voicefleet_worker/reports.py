@@ -10,9 +10,9 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, WireModel, latency_class
 
@@ -42,6 +42,23 @@ class CallReport(WireModel):
     """The call is over; a process that vanishes without having said so has crashed."""
     failed: bool = False
     hung_up_early: bool = False
+
+
+class ProviderNews(WireModel):
+    """What a call has just learned of one provider; what is lost on the way, the next call learns by itself."""
+
+    job_id: Annotated[str, Field(max_length=256)]
+    provider: Annotated[str, Field(max_length=63)]
+    in_use: _Count = 0
+    """Requests and streams of this call at this provider."""
+    begun: bool = False
+    """A request begins."""
+    began_at: Annotated[float, Field(ge=0, le=1e11)] = 0.0
+    """When the request began that this is about."""
+    outcome: Literal["", "Well", "CalledOff", "Failures", "Throttled", "CredentialsRefused"] = ""
+    rest_seconds: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    first_seconds: Annotated[float, Field(ge=0, le=1e4)] | None = None
+    """Time to the first answer."""
 
 
 class Reporter:
@@ -88,24 +105,45 @@ class Reporter:
         if self._socket is not None:
             self._socket.close()
 
+    def tell_of(self, provider: str, **news: Any) -> None:  # noqa: ANN401 - fields of the news
+        """Tell what was learned of a provider, if it can be told at once."""
+        self._send(ProviderNews(job_id=self._report.job_id, provider=provider, **news))
+
     def _say(self, **change: Any) -> bool:  # noqa: ANN401 - fields of a report
         self._report = self._report.model_copy(update=change)
+        return self._send(self._report)
+
+    def _send(self, said: WireModel) -> bool:
         if self._socket is None:
             return True
         try:
-            self._socket.sendto(self._report.model_dump_json(by_alias=True).encode(), str(self._address))
+            self._socket.sendto(said.model_dump_json(by_alias=True).encode(), str(self._address))
         except OSError:
             # The worker is busy or gone, or this call has said its farewell.
             return False
         return True
 
 
+# Only news name a provider, without which they are no news.
+_HEARD: TypeAdapter[ProviderNews | CallReport] = TypeAdapter(ProviderNews | CallReport)
+
+
+def _not_interested(_: ProviderNews) -> None:
+    """Learn nothing of providers."""
+
+
 class ReportBox:
     """The worker's end of the line."""
 
-    def __init__(self, directory: Path, hear: Callable[[CallReport], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        hear: Callable[[CallReport], None],
+        learn: Callable[[ProviderNews], None] = _not_interested,
+    ) -> None:
         self.address = directory / "reports"
         self._hear = hear
+        self._learn = learn
         self._socket = _open_socket()
         self._socket.bind(str(self.address))
 
@@ -117,11 +155,14 @@ class ReportBox:
             except BlockingIOError:
                 return
             try:
-                report = CallReport.model_validate_json(said)
+                heard = _HEARD.validate_json(said)
             except ValidationError as error:
                 logger.warning("a call's report cannot be read", extra={"problem": f"{error.error_count()} errors"})
                 continue
-            self._hear(report)
+            if isinstance(heard, ProviderNews):
+                self._learn(heard)
+            else:
+                self._hear(heard)
 
     def fileno(self) -> int:
         """Return what an event loop waits for."""
@@ -139,9 +180,11 @@ def _open_socket() -> socket.socket:
 
 
 @contextlib.contextmanager
-def open_reports(directory: Path, hear: Callable[[CallReport], None]) -> Iterator[ReportBox]:
+def open_reports(
+    directory: Path, hear: Callable[[CallReport], None], learn: Callable[[ProviderNews], None] = _not_interested
+) -> Iterator[ReportBox]:
     """Hear the calls of this worker while the event loop runs."""
-    box = ReportBox(directory, hear)
+    box = ReportBox(directory, hear, learn)
     loop = asyncio.get_running_loop()
     loop.add_reader(box, box.read)
     try:

@@ -6,39 +6,60 @@ import secrets
 import signal
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from livekit.agents import AgentServer
 
+from voicefleet.dialogue import DialoguePlan, DialogueProblem
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
+from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.providers import check_provider
+from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.reports import ReportBox, open_reports
-from voicefleet_worker.server import Offers, build_server, take_stock, watch
+from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, drop_foreign_environment
 
 logger = logging.getLogger("voicefleet.worker")
+
+Result = TypeVar("Result")
 
 _LAST_LINE_SECONDS = 0.1
 
 
 def run(settings: Settings) -> int:
     """Run the worker until it is told to go, and return its exit status."""
-    for provider in settings.plan.providers:
-        problem = check_provider(provider)
-        if problem is not None:
-            raise BadInputError(str(settings.pool_file), problem.message, problem.field)
     drop_foreign_environment()
     set_up_logging(settings.log_level)
+    settings = replace(settings, plan=_buildable(settings))
     # Nobody else may enter it, so only this worker's own processes can report.
     with tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True) as directory:
         return asyncio.run(_run(settings, Path(directory)))
+
+
+def _buildable(settings: Settings) -> DialoguePlan:
+    """Return the plan with those providers that this image can build, or say why that is not enough."""
+    where = str(settings.pool_file)
+    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in settings.plan.lineups)
+    plan = replace(settings.plan, stt=stt, llm=llm, tts=tts)
+    for provider in plan.providers:
+        _or_refuse(check_options(provider), where)
+    for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
+        logger.warning("a provider's plugin is not in this image", extra={"provider": name})
+    return plan
+
+
+def _or_refuse(result: Result | DialogueProblem, where: str) -> Result:
+    if isinstance(result, DialogueProblem):
+        raise BadInputError(where, result.message, result.field)
+    return result
 
 
 async def _run(settings: Settings, directory: Path) -> int:
@@ -46,15 +67,17 @@ async def _run(settings: Settings, directory: Path) -> int:
     desk = Desk(slots=settings.slots, identity=identity, clock=time.monotonic)
     metrics = Metrics(desk)
     orders = Orders()
-    with open_reports(directory, desk.hear) as box:
+    providers = [plan.provider for plan in settings.plan.providers]
+    board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
+    with closing(board), open_reports(directory, desk.hear, board.learn) as box:
         callers = Callers(connect_with(settings.livekit))
         offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-        server = build_server(settings, desk, offers, box.address)
+        server = build_server(settings, desk, offers, Exchange(box.address, board.path))
         control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)
         try:
-            return await _serve(settings, Parts(server, desk, box), orders)
+            return await _serve(settings, Parts(server, desk, box, board), orders)
         finally:
             await callers.finish()
             await runner.cleanup()
@@ -67,6 +90,11 @@ class Parts:
     server: AgentServer
     desk: Desk
     box: ReportBox
+    board: HealthBoard
+
+    def take_stock(self) -> None:
+        """Bring desk and board up to date with the calls that run and with what they report."""
+        self.board.end(take_stock(self.server, self.desk, self.box))
 
 
 async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
@@ -100,13 +128,13 @@ async def _leave(parts: Parts, orders: Orders, *, limit_seconds: int) -> None:
     # Closed here and once: a close that is cancelled half-way leaves a server that never closes.
     await parts.server.aclose()
     # Whoever counts calls hears how the last of them ended.
-    take_stock(parts.server, parts.desk, parts.box)
+    parts.take_stock()
     await asyncio.sleep(_LAST_LINE_SECONDS)
 
 
 async def _watch_once_started(parts: Parts, started: asyncio.Event, *, idle_processes: int) -> None:
     await started.wait()
-    await watch(parts.server, parts.desk, parts.box, idle_processes=idle_processes)
+    await watch(parts.server, parts.desk, parts.take_stock, idle_processes=idle_processes)
 
 
 def _listen_to_signals(orders: Orders) -> None:
@@ -125,9 +153,9 @@ def _say_hello(settings: Settings, control_port: int) -> None:
             "revision": settings.revision,
             "slots": settings.slots,
             "control_port": control_port,
-            "stt": plan.stt.name,
-            "llm": plan.llm.name,
-            "tts": plan.tts.name,
+            "stt": [each.name for each in plan.stt.plans],
+            "llm": [each.name for each in plan.llm.plans],
+            "tts": [each.name for each in plan.tts.plans],
         },
     )
     for field in plan.not_yet:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.api.references import SecretKeyRef
+from voicefleet.dialogue import DialoguePlan
 from voicefleet.names import secret_file
+from voicefleet.providers.lineup import ProviderPlan
 from voicefleet_worker.problems import BadInputError
 
 
@@ -33,3 +35,20 @@ def read_secret(path: Path) -> str:
     if not value:
         raise BadInputError(str(path), "secret is empty")
     return value
+
+
+def check_keys(plan: DialoguePlan, secrets: SecretFiles) -> None:
+    """Refuse what would be silence: of each line-up there must be one whose key can be read."""
+    for lineup in plan.lineups:
+        problems = [problem for each in lineup.plans if (problem := _key_problem(each, secrets)) is not None]
+        if len(problems) == len(lineup.plans):
+            raise problems[0]
+
+
+def _key_problem(plan: ProviderPlan, secrets: SecretFiles) -> BadInputError | None:
+    try:
+        if plan.api_key is not None:
+            secrets.read(plan.api_key)
+    except BadInputError as error:
+        return error
+    return None

@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
@@ -40,9 +41,17 @@ _DEAF_FORK_SERVER = "voicefleet_worker.deaf"
 _FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
 
 
-def build_server(settings: Settings, desk: Desk, offers: "Offers", reports: Path | None = None) -> AgentServer:
-    """Build the server of this worker; its calls report to a socket at the given place."""
-    setup = entry.CallSetup(plan=settings.plan, secrets=settings.secrets, reports=reports)
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where the worker and its calls tell each other what they know."""
+
+    reports: Path | None = None
+    board: Path | None = None
+
+
+def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
+    """Build the server of this worker."""
+    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board)
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,
@@ -113,13 +122,13 @@ class Offers:
         return self._desk.answer(request.id, request.job.dispatch_id)
 
 
-async def watch(server: AgentServer, desk: Desk, box: ReportBox, *, idle_processes: int) -> None:
+async def watch(server: AgentServer, desk: Desk, take_stock: Callable[[], None], *, idle_processes: int) -> None:
     """Keep the desk true to the server, and LiveKit's picture true to the desk."""
     told: tuple[bool, float | None] | None = None
     changed = desk.listen()
     while True:
         changed.clear()
-        take_stock(server, desk, box)
+        take_stock()
         if not desk.slots.full:
             keep_warm(server, min(idle_processes, desk.slots.limit - desk.slots.used))
         due = _worth_telling(desk)
@@ -132,13 +141,14 @@ async def watch(server: AgentServer, desk: Desk, box: ReportBox, *, idle_process
                 await changed.wait()
 
 
-def take_stock(server: AgentServer, desk: Desk, box: ReportBox) -> None:
-    """Bring the desk up to date with the calls that run and with what they report."""
+def take_stock(server: AgentServer, desk: Desk, box: ReportBox) -> tuple[str, ...]:
+    """Bring the desk up to date with the calls that run and with what they report; return those that are over."""
     running = {job.job.id for job in server.active_jobs}
     # What a call said before its process was gone has arrived by now.
     box.read()
-    desk.keep_running(running)
+    over = desk.keep_running(running)
     desk.set_registered(is_registered(server))
+    return over
 
 
 def _worth_telling(desk: Desk) -> tuple[bool, float | None] | None:

@@ -1,44 +1,48 @@
 """From a plan to an AgentSession: settings that the SDK knows under other names and in other units."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from livekit.agents import AgentSession, APIConnectOptions, inference, room_io
+from livekit.agents import AgentSession, inference, room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voicefleet.dialogue import DialoguePlan, ProviderPlan
+from voicefleet.dialogue import DialoguePlan
+from voicefleet.providers.lineup import ProviderPlan
+from voicefleet_worker.failover.hearing import CallerSpeaks, HearingInTurn
+from voicefleet_worker.failover.speaking import SpeakingInTurn
+from voicefleet_worker.failover.switch import ONCE, Health, Switch
+from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
-
-Keys = Mapping[str, str | None]
 
 _LAST_WORDS_SECONDS = 0.5
 
 
-def read_keys(plan: DialoguePlan, secrets: SecretFiles) -> Keys:
-    """Read the providers' keys as they are at this moment, by the providers' names."""
-    return {p.name: None if p.api_key is None else secrets.read(p.api_key) for p in plan.providers}
-
-
-def build_session(plan: DialoguePlan, keys: Keys) -> AgentSession[None]:
+def build_session(plan: DialoguePlan, secrets: SecretFiles, health: Health) -> AgentSession[None]:
     """Build the session of one call."""
-    vad = plan.vad
-    stt, llm, tts = (Ingredients(plan=p, agent=plan, api_key=keys[p.name]) for p in plan.providers)
-    return AgentSession(
-        vad=inference.VAD(
-            activation_threshold=vad.activation_threshold,
-            min_speech_duration=vad.min_speech_milliseconds / 1000,
-            min_silence_duration=vad.min_silence_milliseconds / 1000,
-        ),
-        stt=build_stt(stt),
-        llm=build_llm(llm),
-        tts=build_tts(tts),
+    vad = inference.VAD(
+        activation_threshold=plan.vad.activation_threshold,
+        min_speech_duration=plan.vad.min_speech_milliseconds / 1000,
+        min_silence_duration=plan.vad.min_silence_milliseconds / 1000,
+    )
+    caller = CallerSpeaks()
+
+    def ingredients(of: ProviderPlan) -> Ingredients:
+        # Read now: a key that was rotated since the worker began is the one that works.
+        return Ingredients(plan=of, agent=plan, api_key=None if of.api_key is None else secrets.read(of.api_key))
+
+    session: AgentSession[None] = AgentSession(
+        vad=vad,
+        stt=HearingInTurn(Switch(plan.stt, health, lambda of: build_stt(ingredients(of), vad)), caller),
+        llm=ThinkingInTurn(Switch(plan.llm, health, lambda of: build_llm(ingredients(of)))),
+        tts=SpeakingInTurn(Switch(plan.tts, health, lambda of: build_tts(ingredients(of)))),
         turn_handling=turn_handling(plan),
-        conn_options=connect_options(plan),
+        conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
         user_away_timeout=float(plan.conversation.away.after_seconds),
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
     )
+    session.on("user_state_changed", caller.follow)
+    return session
 
 
 def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested TypedDicts
@@ -66,15 +70,6 @@ def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested
     return handling
 
 
-def connect_options(plan: DialoguePlan) -> SessionConnectOptions:
-    """Return time-outs and retries as the pool says: the SDK's own three retries would multiply with them."""
-    return SessionConnectOptions(
-        stt_conn_options=_connect(plan.stt),
-        llm_conn_options=_connect(plan.llm),
-        tts_conn_options=_connect(plan.tts),
-    )
-
-
 def room_options() -> room_io.RoomOptions:
     """Return how the call hangs on its room: voice both ways, and the end of the call is ours to notice."""
     return room_io.RoomOptions(close_on_disconnect=False)
@@ -91,7 +86,3 @@ def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a 
             return "stt"
         case "PushToTalk":
             return "manual"
-
-
-def _connect(provider: ProviderPlan) -> APIConnectOptions:
-    return APIConnectOptions(max_retry=provider.retries, timeout=provider.timeout_seconds)

@@ -9,7 +9,7 @@ from pathlib import Path
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles, read_secret
+from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.spec_files import load_agent, load_pool
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -75,9 +75,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
     secrets = SecretFiles(flags.secrets)
-    for provider in plan.providers:
-        if provider.api_key is not None:
-            secrets.read(provider.api_key)
+    check_keys(plan, secrets)
     read_secret(flags.control_token_file)
     worker = agent.spec.worker
     access = pool.spec.livekit

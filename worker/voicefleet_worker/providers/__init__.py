@@ -6,12 +6,14 @@ A plugin is imported when a plan asks for it, not before: each costs memory and 
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from livekit.agents import llm, stt, tts
+from livekit.agents.vad import VAD
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem, OptionValue, ProviderPlan
+from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
 
 Arguments = dict[str, Any]
 _MODULES = {
@@ -62,12 +64,17 @@ def module_names(plan: DialoguePlan) -> list[str]:
     return sorted({_MODULES[provider.plugin] for provider in plan.providers if provider.plugin in _MODULES})
 
 
-def check_provider(plan: ProviderPlan) -> DialogueProblem | None:
-    """Say why this image cannot build the provider, before a call finds out."""
-    if plan.plugin not in _MODULES or plan.role not in _plugin(plan).CLASSES:
-        has = sorted(name for name in _MODULES if plan.role in _load(name).CLASSES)
-        message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {', '.join(has)}"
-        return DialogueProblem("pool", _field(plan, "plugin"), message)
+def without_strangers(lineup: Lineup) -> Lineup | DialogueProblem:
+    """Leave out those of a line-up whose plugin this image has not, unless nobody is left."""
+    plans = tuple(plan for plan in lineup.plans if _is_here(plan))
+    if not plans:
+        return _stranger(lineup.first)
+    first = lineup.first_name if _is_here(lineup.first) else plans[0].name
+    return replace(lineup, plans=plans, first_name=first)
+
+
+def check_options(plan: ProviderPlan) -> DialogueProblem | None:
+    """Say which option of a provider its plugin does not know, before a call finds out."""
     known = inspect.signature(_plugin(plan).CLASSES[plan.role].__init__).parameters.keys() - {"self"}
     for name, _ in plan.options:
         if name not in known:
@@ -76,9 +83,20 @@ def check_provider(plan: ProviderPlan) -> DialogueProblem | None:
     return None
 
 
-def build_stt(of: Ingredients) -> stt.STT[Any]:
-    """Build who hears."""
-    return cast("stt.STT[Any]", _build(of))
+def _is_here(plan: ProviderPlan) -> bool:
+    return plan.plugin in _MODULES and plan.role in _plugin(plan).CLASSES
+
+
+def _stranger(plan: ProviderPlan) -> DialogueProblem:
+    has = sorted(name for name in _MODULES if plan.role in _load(name).CLASSES)
+    message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {', '.join(has)}"
+    return DialogueProblem("pool", _field(plan, "plugin"), message)
+
+
+def build_stt(of: Ingredients, vad: VAD) -> stt.STT[Any]:
+    """Build who hears; one that takes only whole utterances is given them."""
+    built = cast("stt.STT[Any]", _build(of))
+    return built if built.capabilities.streaming else stt.StreamAdapter(stt=built, vad=vad)
 
 
 def build_llm(of: Ingredients) -> llm.LLM[Any]:
@@ -87,8 +105,9 @@ def build_llm(of: Ingredients) -> llm.LLM[Any]:
 
 
 def build_tts(of: Ingredients) -> tts.TTS[Any]:
-    """Build who speaks."""
-    return cast("tts.TTS[Any]", _build(of))
+    """Build who speaks; one that takes only whole texts is given sentences."""
+    built = cast("tts.TTS[Any]", _build(of))
+    return built if built.capabilities.streaming else tts.StreamAdapter(tts=built)
 
 
 def _build(of: Ingredients) -> object:

@@ -1,0 +1,173 @@
+"""What one call learns of a provider, the next one knows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.failover.scripted import lineup
+from voicefleet.providers.breaker import Cause, Outcome, State
+from voicefleet.providers.lineup import Lineup
+from voicefleet.providers.routing import Candidate
+from voicefleet_worker.failover.board import BoardReader, HealthBoard
+from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.reports import ProviderNews, ReportBox, Reporter
+
+NOW = 1000.0
+PROVIDERS: Lineup = lineup("Llm", "a", "b")
+
+
+class Worker:
+    """A worker's board, and calls that tell it what they learn."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = NOW
+        self._reporters: list[Reporter] = []
+        self.board = HealthBoard(folder / "health", [p.provider for p in PROVIDERS.plans], clock=self.clock)
+        self.reader = BoardReader.open(self.board.path)
+        self.box = ReportBox(folder, lambda _: None, self.board.learn)
+
+    def clock(self) -> float:
+        # Like a real one it never shows the same moment twice.
+        self.now += 0.0001
+        return self.now
+
+    def call(self, job_id: str) -> CallHealth:
+        self.box.read()
+        reporter = Reporter(job_id, self.box.address)
+        self._reporters.append(reporter)
+        return CallHealth(PROVIDERS.plans, reporter, self.reader, clock=self.clock)
+
+    async def close(self) -> None:
+        for reporter in self._reporters:
+            await reporter.say_farewell()
+            self.box.read()
+        self.box.close()
+        self.board.close()
+
+
+@pytest.fixture
+async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+    worker = await asyncio.to_thread(Worker, tmp_path)
+    yield worker
+    await worker.close()
+
+
+def seen(health: CallHealth, name: str = "a") -> Candidate:
+    return next(candidate for candidate in health.candidates(PROVIDERS) if candidate.name == name)
+
+
+def refuse(worker: Worker, health: CallHealth, cause: Cause = Cause.CREDENTIALS) -> None:
+    at = worker.clock()
+    health.begin("a", at)
+    health.learn("a", Outcome(at, cause))
+    health.release("a")
+
+
+async def test_what_breaks_for_one_call_is_broken_for_the_next(worker: Worker) -> None:
+    refuse(worker, worker.call("AJ_1"))
+    worker.box.read()
+
+    assert seen(worker.call("AJ_2")).breaker.state is State.OPEN
+    assert seen(worker.call("AJ_2"), "b").breaker.state is State.CLOSED
+
+
+async def test_failures_of_several_calls_add_up(worker: Worker) -> None:
+    for number in range(5):
+        refuse(worker, worker.call(f"AJ_{number}"), Cause.FAILURES)
+    worker.box.read()
+
+    assert seen(worker.call("AJ_9")).breaker.state is State.OPEN
+
+
+async def test_a_call_trusts_what_it_has_seen_itself_although_nobody_heard_of_it(worker: Worker) -> None:
+    health = worker.call("AJ_1")
+    refuse(worker, health)
+
+    assert seen(health).breaker.state is State.OPEN
+
+
+async def test_who_is_well_again_for_one_is_so_for_all(worker: Worker) -> None:
+    first, second = worker.call("AJ_1"), worker.call("AJ_2")
+    refuse(worker, first)
+    worker.box.read()
+    worker.now += 301
+    at = worker.clock()
+    second.begin("a", at)
+    worker.box.read()
+    second.learn("a", Outcome(at))
+    worker.box.read()
+
+    assert seen(first).breaker.state is State.CLOSED
+
+
+async def test_while_one_call_finds_out_the_others_wait(worker: Worker) -> None:
+    refuse(worker, worker.call("AJ_1"))
+    worker.box.read()
+    worker.now += 301
+    worker.call("AJ_2").begin("a", worker.clock())
+    worker.box.read()
+
+    assert not seen(worker.call("AJ_3")).breaker.admits(worker.now)
+
+
+async def test_who_finds_out_and_is_interrupted_leaves_it_to_the_next(worker: Worker) -> None:
+    refuse(worker, worker.call("AJ_1"))
+    worker.box.read()
+    worker.now += 301
+    second = worker.call("AJ_2")
+    at = worker.clock()
+    second.begin("a", at)
+    second.call_off("a", at)
+    second.release("a")
+
+    assert seen(worker.call("AJ_3")).breaker.admits(worker.now)
+
+
+async def test_streams_in_use_are_those_of_all_calls_and_go_with_them(worker: Worker) -> None:
+    for number in range(3):
+        worker.call(f"AJ_{number}").begin("a", worker.clock())
+    worker.box.read()
+    assert seen(worker.call("AJ_9")).in_use == 3
+
+    worker.board.end(["AJ_0", "AJ_1"])
+
+    assert seen(worker.call("AJ_9")).in_use == 1
+    assert seen(worker.call("AJ_9")).begun_last_minute == 3
+
+
+async def test_latencies_of_all_calls_are_one(worker: Worker) -> None:
+    for seconds in (0.2, 0.3, 0.4):
+        worker.call("AJ_1").learn("a", Outcome(NOW), seconds)
+    worker.box.read()
+
+    assert seen(worker.call("AJ_2")).typical_seconds == pytest.approx(0.3, rel=0.1)
+
+
+async def test_a_provider_that_nobody_knows_is_not_learned_of(worker: Worker) -> None:
+    worker.board.learn(ProviderNews(job_id="AJ_1", provider="other", in_use=1))
+
+    assert worker.board.entries().keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"x" * 70_000])
+def test_a_board_that_is_none_is_read_as_an_empty_one(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "health"
+    path.write_bytes(text)
+
+    assert not BoardReader.open(path).entries()
+    assert not BoardReader.open(tmp_path / "not there").entries()
+
+
+def test_who_reads_while_it_is_written_goes_by_what_was_there_before(tmp_path: Path) -> None:
+    board = HealthBoard(tmp_path / "health", [plan.provider for plan in PROVIDERS.plans])
+    reader = BoardReader.open(board.path)
+    board.learn(ProviderNews(job_id="AJ_1", provider="a", in_use=7))
+    assert reader.entries()["a"].in_use == 7
+
+    memory = board._memory
+    memory[:8] = (int.from_bytes(memory[:8], "little") ^ (1 << 40)).to_bytes(8, "little")
+
+    assert reader.entries()["a"].in_use == 7
+    board.close()

@@ -1,0 +1,191 @@
+"""Who hears: no word of the caller is lost, whoever falls deaf when."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from livekit.agents import APIConnectionError, APIStatusError, UserStateChangedEvent
+
+from tests.worker.failover.scripted import Listener, Stage, final, lineup, sound, stage
+from voicefleet_worker.failover import hearing as under_test
+from voicefleet_worker.failover.hearing import CallerSpeaks, HearingInTurn
+from voicefleet_worker.failover.tape import Tape
+
+DOWN = APIStatusError("down", status_code=503)
+LOST = APIConnectionError("lost")
+
+
+class Call:
+    """A caller who speaks in pieces of a tenth of a second, numbered."""
+
+    def __init__(self, set_stage: Stage) -> None:
+        self.caller = CallerSpeaks()
+        self.stream = HearingInTurn(set_stage.switch, self.caller).stream()
+        self.written: list[str] = []
+        self._said = 0
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for event in self.stream:
+            self.written += [each.text for each in event.alternatives]
+
+    async def say(self, pieces: int) -> None:
+        for _ in range(pieces):
+            self._said += 1
+            self.stream.push_frame(sound(self._said))
+            await asyncio.sleep(0.005)
+
+    async def end(self) -> None:
+        self.stream.end_input()
+        async with asyncio.timeout(2):
+            await self._reading
+        await self.stream.aclose()
+
+
+def listeners(**scripts: list[list[Any]]) -> tuple[dict[str, Listener], Stage]:
+    models = {name: Listener(*connections) for name, connections in scripts.items()}
+    return models, stage(lineup("Stt", *models, silence_seconds=0.2), lambda plan: models[plan.name])
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(under_test, "_TRY_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(under_test, "_COUGH_SECONDS", 0.1)
+
+
+@pytest.mark.parametrize("error", [DOWN, LOST, ValueError("a bug of the plugin")], ids=["503", "lost", "bug"])
+async def test_the_next_one_is_played_what_nobody_has_written_down(error: Exception) -> None:
+    models, set_stage = listeners(a=[[0.04, error]], b=[[0.1, "all of it"]])
+    call = Call(set_stage)
+
+    await call.say(20)
+    await call.end()
+
+    assert call.written == ["all of it"]
+    assert models["b"].heard == [list(range(1, 21))], "each piece once, in its order"
+
+
+async def test_what_was_written_down_is_not_played_again() -> None:
+    written = final("the first second", end_seconds=1.0)
+    models, set_stage = listeners(a=[[0.1, written, LOST]], b=[[0.1, "the rest"]])
+    call = Call(set_stage)
+
+    await call.say(30)
+    await call.end()
+
+    assert call.written == ["the first second", "the rest"]
+    assert models["b"].heard == [list(range(11, 31))]
+
+
+async def test_times_go_on_where_they_were() -> None:
+    """The SDK reckons with times since the beginning of the call; each provider counts from where it began."""
+    _, set_stage = listeners(a=[[0.1, final("one", end_seconds=1.0), LOST]], b=[[10.0]])
+    call = Call(set_stage)
+    await call.say(30)
+
+    inner = call.stream._inner
+    assert inner is not None
+    assert inner.start_time_offset == pytest.approx(1.0, abs=0.05)
+    await call.stream.aclose()
+
+
+async def test_who_is_deaf_on_an_open_line_is_replaced_when_the_caller_speaks() -> None:
+    models, set_stage = listeners(a=[[10.0]], b=[["heard"]])
+    call = Call(set_stage)
+    await call.say(5)
+    await asyncio.sleep(0.3)
+    assert models["b"].heard == [], "nobody speaks, nobody need write"
+
+    call.caller.follow(UserStateChangedEvent(old_state="listening", new_state="speaking"))
+    await asyncio.sleep(0.3)
+
+    await call.end()
+    assert call.written == ["heard"]
+
+
+@pytest.mark.parametrize(("spoken", "unheard"), [(0.2, False), (0.9, True)], ids=["a cough", "a question"])
+async def test_a_short_question_without_an_answer_counts_too(
+    monkeypatch: pytest.MonkeyPatch, spoken: float, *, unheard: bool
+) -> None:
+    """Who has asked waits for the answer, and speaks no more until it comes."""
+    now = 100.0
+    monkeypatch.setattr(under_test, "_COUGH_SECONDS", 0.7)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    caller = CallerSpeaks()
+    caller.follow(UserStateChangedEvent(old_state="listening", new_state="speaking"))
+    now += spoken
+    caller.follow(UserStateChangedEvent(old_state="speaking", new_state="listening"))
+    now += 5
+
+    assert (caller.seconds_unheard(99.0) > 5) is unheard
+    assert caller.seconds_unheard(now) == 0.0, "it was heard in the end"
+
+
+async def test_who_hangs_up_in_the_middle_is_replaced() -> None:
+    class HangsUp(Listener):
+        def stream(self, **options: Any) -> Any:
+            inner = super().stream(**options)
+            inner.end_input()
+            return inner
+
+    models: dict[str, Listener] = {"a": HangsUp([]), "b": Listener(["heard"])}
+    call = Call(stage(lineup("Stt", *models), lambda plan: models[plan.name]))
+    await call.say(5)
+    await call.end()
+
+    assert call.written == ["heard"]
+
+
+async def test_when_all_are_down_the_tape_runs_until_one_is_back() -> None:
+    models, set_stage = listeners(a=[[DOWN], [DOWN], [0.05, "at last"]], b=[[DOWN], [DOWN], [DOWN]])
+    call = Call(set_stage)
+
+    await call.say(10)
+    await asyncio.sleep(0.1)
+    await call.end()
+
+    assert call.written == ["at last"]
+    assert models["a"].heard[-1] == list(range(1, 11))
+
+
+async def test_nobody_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_GIVE_UP_SECONDS", 0.1)
+    _, set_stage = listeners(a=[[DOWN]] * 99)
+
+    async with HearingInTurn(set_stage.switch, CallerSpeaks()).stream() as stream, asyncio.timeout(5):
+        with pytest.raises(APIConnectionError, match="nobody can be asked"):
+            await anext(stream)
+
+
+async def test_a_stream_counts_as_in_use_until_it_is_over() -> None:
+    _, set_stage = listeners(a=[["heard"]])
+
+    def in_use() -> int:
+        (candidate,) = set_stage.health.candidates(set_stage.switch.lineup)
+        return candidate.in_use
+
+    call = Call(set_stage)
+    await call.say(2)
+    assert in_use() == 1
+    await call.end()
+    assert in_use() == 0
+
+
+async def test_the_tape_forgets_what_nobody_waits_for_any_more() -> None:
+    tape = Tape()
+    for number in range(400):
+        tape.record(sound(number))
+
+    kept = [frame.data[0] for frame in tape]
+    assert (kept[0], kept[-1], len(kept)) == (100, 399, 300)
+    assert tape.begin_seconds == pytest.approx(10.0)
+
+
+async def test_without_a_time_the_last_of_what_was_heard_is_kept() -> None:
+    tape = Tape()
+    for number in range(20):
+        tape.record(sound(number))
+    tape.written_down(None)
+
+    assert [frame.data[0] for frame in tape] == [17, 18, 19]

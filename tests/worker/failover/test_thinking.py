@@ -1,0 +1,138 @@
+"""Who thinks: an answer comes to its end, whoever falls silent when, and no word comes twice."""
+
+from typing import Any
+
+import pytest
+from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, llm
+
+from tests.worker.failover.scripted import Stage, Step, Thinker, lineup, stage
+from voicefleet.providers.breaker import State
+from voicefleet_worker.failover.thinking import ThinkingInTurn
+
+DOWN = APIStatusError("down", status_code=503)
+LOST = APIConnectionError("lost")
+
+
+def thinkers(**scripts: list[list[Step]]) -> tuple[dict[str, Thinker], Stage]:
+    models = {name: Thinker(*answers) for name, answers in scripts.items()}
+    return models, stage(lineup("Llm", *models), lambda plan: models[plan.name])
+
+
+async def answer(of: Stage) -> tuple[str, list[str]]:
+    """Ask one question; return what was said and which tools were called."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content="how late is it?")
+    text, tools = "", []
+    async with ThinkingInTurn(of.switch).chat(chat_ctx=context, conn_options=APIConnectOptions(max_retry=0)) as stream:
+        async for chunk in stream:
+            if chunk.delta:
+                text += chunk.delta.content or ""
+                tools += [call.name for call in chunk.delta.tool_calls]
+    return text, tools
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        [DOWN],
+        [APIStatusError("no such key", status_code=401)],
+        [APIStatusError("slow down", status_code=429)],
+        [LOST],
+        [ValueError("a bug of the plugin")],
+        [10.0],
+        [],
+    ],
+    ids=["503", "401", "429", "lost", "bug", "slow", "empty answer"],
+)
+async def test_before_the_first_word_another_one_answers(fails: list[Step]) -> None:
+    models, set_stage = thinkers(a=[fails], b=[["It is ", "noon."]])
+
+    assert await answer(set_stage) == ("It is noon.", [])
+    assert len(models["b"].asked[0].items) == 1, "it is asked the same question"
+
+
+@pytest.mark.parametrize("fails", [LOST, 10.0], ids=["lost", "stalled"])
+async def test_in_the_middle_another_one_goes_on_with_the_next_word(fails: Step) -> None:
+    models, set_stage = thinkers(a=[["It is ha", "lf past el", fails]], b=[["eleven, ", "I think."]])
+
+    assert await answer(set_stage) == ("It is half past eleven, I think.", [])
+    said, wish = models["b"].asked[0].items[-2:]
+    assert isinstance(said, llm.ChatMessage)
+    assert isinstance(wish, llm.ChatMessage)
+    # The piece of a word that was never heard is not there.
+    assert (said.role, said.text_content) == ("assistant", "It is half past ")
+    assert wish.role == "system"
+
+
+async def test_a_third_one_goes_on_where_the_second_fell_silent() -> None:
+    models, set_stage = thinkers(a=[["One ", LOST]], b=[["two ", LOST]], c=[["three."]])
+
+    assert await answer(set_stage) == ("One two three.", [])
+    said = models["c"].asked[0].items[-2]
+    assert isinstance(said, llm.ChatMessage)
+    assert said.text_content == "One two "
+
+
+async def test_tools_that_were_called_are_called_once() -> None:
+    models, set_stage = thinkers(a=[["Let me see. ", "call look_up", LOST]], b=[["call look_up"]])
+
+    assert await answer(set_stage) == ("Let me see. ", ["look_up"])
+    assert models["b"].asked == []
+
+
+async def test_when_nobody_is_left_the_turn_fails_and_says_why() -> None:
+    _, set_stage = thinkers(a=[[DOWN]], b=[[LOST]])
+
+    with pytest.raises(APIConnectionError, match="a: has just failed at this; b: has just failed at this"):
+        await answer(set_stage)
+
+
+async def test_who_failed_too_often_is_not_asked_any_more() -> None:
+    models, set_stage = thinkers(a=[[DOWN]] * 9, b=[["Yes."]] * 9)
+
+    for _ in range(9):
+        await answer(set_stage)
+
+    # The call has gone on with who answered; the first is tried only by those who come fresh.
+    assert len(models["a"].asked) == 1
+    assert len(models["b"].asked) == 9
+
+
+async def test_a_refused_key_closes_the_door_at_once() -> None:
+    _, set_stage = thinkers(a=[[APIStatusError("no", status_code=401)]], b=[["Yes."]])
+    await answer(set_stage)
+
+    states = {c.name: c.breaker.state for c in set_stage.health.candidates(set_stage.switch.lineup)}
+    assert states == {"a": State.OPEN, "b": State.CLOSED}
+
+
+async def test_a_request_that_no_provider_would_take_is_nobodys_fault() -> None:
+    _, set_stage = thinkers(a=[[APIStatusError("too long", status_code=400)]] * 9, b=[["Yes."]] * 9)
+    for _ in range(9):
+        await answer(set_stage)
+
+    assert set_stage.reporter._report.provider_errors == 0
+
+
+async def test_requests_and_errors_are_counted() -> None:
+    _, set_stage = thinkers(a=[[DOWN]], b=[["Yes."], ["No."]])
+    await answer(set_stage)
+    await answer(set_stage)
+
+    report = set_stage.reporter._report
+    assert (report.provider_requests, report.provider_errors) == (3, 1)
+
+
+async def test_an_answer_that_is_not_wanted_any_more_says_nothing_of_its_provider() -> None:
+    models, set_stage = thinkers(a=[["One ", 10.0]])
+    context = llm.ChatContext.empty()
+    stream = ThinkingInTurn(set_stage.switch).chat(chat_ctx=context)
+    await anext(aiter(stream))
+
+    await stream.aclose()
+
+    report = set_stage.reporter._report
+    assert (report.provider_requests, report.provider_errors) == (0, 0)
+    candidates: list[Any] = list(set_stage.health.candidates(set_stage.switch.lineup))
+    assert [candidate.in_use for candidate in candidates] == [0]
+    assert len(models["a"].asked) == 1

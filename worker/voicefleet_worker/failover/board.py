@@ -1,0 +1,186 @@
+"""What all calls of a worker know of its providers: told by each of them, written where each of them reads it.
+
+A call that has just found a provider broken spares the next one the time that it took. What is read may be a moment
+old; a call trusts what it has seen itself until somebody has seen something newer.
+
+The board is a piece of memory that they share, so that nobody waits for a disk in the middle of a sentence. Its
+checksum tells a reader that comes while it is written: that one goes by what it read before.
+"""
+
+import mmap
+import struct
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError
+
+from voicefleet.api.providerpool.providers import Breaker as Policy
+from voicefleet.api.providerpool.providers import Provider
+from voicefleet.providers.breaker import Breaker, Cause, Outcome, State, admit, call_off, learn
+from voicefleet.providers.latency import Sketch
+from voicefleet.providers.rates import Rate
+from voicefleet.wire import WireModel
+from voicefleet_worker.reports import ProviderNews
+
+_Moment = Annotated[float, Field(ge=0, le=1e11)]
+# A pool has 64 providers at most, each of which takes some 200 bytes.
+_BOARD_BYTES = 65_536
+_HEAD = struct.Struct("<II")
+"""Length and checksum of what follows."""
+
+
+class Entry(WireModel):
+    """One provider on the board."""
+
+    state: State = State.CLOSED
+    since: _Moment = 0.0
+    until: _Moment = 0.0
+    cause: Cause | None = None
+    openings: int = 0
+    in_use: int = 0
+    begun_last_minute: int = 0
+    typical_seconds: float | None = None
+
+    def breaker(self) -> Breaker:
+        """Return its breaker, without the window that only the worker keeps."""
+        return Breaker(self.state, self.since, self.until, self.cause, self.openings)
+
+
+class Notice(WireModel):
+    """All that hangs on the board."""
+
+    providers: Mapping[str, Entry] = {}
+
+
+@dataclass(slots=True)
+class _Known:
+    policy: Policy
+    breaker: Breaker = field(default_factory=Breaker)
+    latency: Sketch = field(default_factory=Sketch)
+    rate: Rate = field(default_factory=Rate)
+    in_use: Counter[str] = field(default_factory=Counter)
+    """Requests and streams by job."""
+
+
+class HealthBoard:
+    """The worker's side. Not for threads: one event loop owns it."""
+
+    def __init__(self, path: Path, providers: Iterable[Provider], *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._memory = _share(path)
+        self._clock = clock
+        self._known = {provider.name: _Known(provider.breaker) for provider in providers}
+        self._written: Notice | None = None
+
+    def learn(self, news: ProviderNews) -> None:
+        """Take in what a call has learned; of a provider that nobody asked for, nothing."""
+        known, now = self._known.get(news.provider), self._clock()
+        if known is None:
+            return
+        known.in_use[news.job_id] = news.in_use
+        if news.begun:
+            known.breaker = admit(known.breaker, news.began_at)
+            known.rate = known.rate.counting(now)
+        if news.outcome == "CalledOff":
+            known.breaker = call_off(known.breaker, news.began_at, now)
+        elif news.outcome:
+            failed = None if news.outcome == "Well" else Cause(news.outcome)
+            outcome = Outcome(news.began_at, failed, news.rest_seconds)
+            known.breaker = learn(known.breaker, outcome, known.policy, now)
+        if news.first_seconds is not None:
+            known.latency = known.latency.adding(news.first_seconds, now)
+        self.write()
+
+    def end(self, job_ids: Iterable[str]) -> None:
+        """Forget what calls had in use that are over, however they ended."""
+        for job_id in job_ids:
+            for known in self._known.values():
+                known.in_use.pop(job_id, None)
+        self.write()
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Return what is known at this moment."""
+        now = self._clock()
+        return {name: _entry(known, now) for name, known in self._known.items()}
+
+    def write(self) -> None:
+        """Write it down where calls read it, if it has changed."""
+        notice = Notice(providers=self.entries())
+        if notice == self._written:
+            return
+        self._written = notice
+        text = notice.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+        if len(text) <= _BOARD_BYTES - _HEAD.size:
+            self._memory[: _HEAD.size + len(text)] = _HEAD.pack(len(text), zlib.crc32(text)) + text
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.close()
+
+
+def _entry(known: _Known, now: float) -> Entry:
+    breaker = known.breaker
+    return Entry(
+        state=breaker.state,
+        since=breaker.since,
+        until=breaker.until,
+        cause=breaker.cause,
+        openings=breaker.openings,
+        in_use=known.in_use.total(),
+        begun_last_minute=known.rate.last_minute(now),
+        typical_seconds=known.latency.at(now).quantile(0.5),
+    )
+
+
+def _share(path: Path) -> mmap.mmap:
+    """Make a piece of memory that other processes find by its path."""
+    with path.open("wb+") as file:
+        file.truncate(_BOARD_BYTES)
+        return mmap.mmap(file.fileno(), _BOARD_BYTES)
+
+
+class BoardReader:
+    """A call's side; a call that has no worker reads nothing."""
+
+    def __init__(self, memory: mmap.mmap | bytes = b"") -> None:
+        self._memory = memory
+        self._head = b""
+        self._notice = Notice()
+
+    @classmethod
+    def open(cls, path: Path | None) -> Self:
+        """Find a worker's board; without one, or with one that is none, there is nothing to read."""
+        if path is None:
+            return cls()
+        try:
+            with path.open("rb") as file:
+                return cls(mmap.mmap(file.fileno(), _BOARD_BYTES, access=mmap.ACCESS_READ))
+        except (OSError, ValueError):
+            return cls()
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Return what hangs on the board, or what hung there when it could last be read."""
+        head = bytes(self._memory[: _HEAD.size])
+        if head != self._head and len(head) == _HEAD.size:
+            length, checksum = _HEAD.unpack(head)
+            text = bytes(self._memory[_HEAD.size : _HEAD.size + length])
+            if length and zlib.crc32(text) == checksum:
+                self._head = head
+                self._read(text)
+        return self._notice.providers
+
+    def _read(self, text: bytes) -> None:
+        # Another version of the worker cannot have written it; if it cannot be read all the same, a call goes on.
+        with suppress(ValidationError):
+            self._notice = Notice.model_validate_json(text)
+
+
+def latest(mine: Breaker, theirs: Breaker) -> Breaker:
+    """Return the breaker whose state is the newer one; my own knows its window."""
+    return theirs if theirs.since > mine.since else mine

@@ -1,0 +1,83 @@
+"""What one call knows of its providers: what it has seen itself, and what hangs on the board."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from voicefleet.providers.breaker import Breaker, Outcome, admit, call_off, learn
+from voicefleet.providers.lineup import Lineup, ProviderPlan
+from voicefleet.providers.routing import Candidate
+from voicefleet_worker.failover.board import BoardReader, Entry, latest
+from voicefleet_worker.reports import Reporter
+
+
+class CallHealth:
+    """Health of the providers of one call. Not for threads: one event loop owns it."""
+
+    def __init__(
+        self,
+        plans: Iterable[ProviderPlan],
+        reporter: Reporter,
+        board: BoardReader,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policies = {plan.name: plan.provider.breaker for plan in plans}
+        self._reporter = reporter
+        self._board = board
+        self._clock = clock
+        self._seen: dict[str, Breaker] = {}
+        self._in_use: Counter[str] = Counter()
+
+    def candidates(self, lineup: Lineup) -> Iterable[Candidate]:
+        """Return those of a line-up as they are at this moment."""
+        entries = self._board.entries()
+        for plan in lineup.plans:
+            entry = entries.get(plan.name) or Entry()
+            yield Candidate(
+                plan.provider,
+                breaker=latest(self._breaker(plan.name), entry.breaker()),
+                in_use=max(entry.in_use, self._in_use[plan.name]),
+                begun_last_minute=entry.begun_last_minute,
+                typical_seconds=entry.typical_seconds,
+            )
+
+    def begin(self, name: str, began_at: float) -> None:
+        """Note that a provider is asked; by the same moment its outcome is known as that of this request."""
+        self._in_use[name] += 1
+        self._adopt(name)
+        self._seen[name] = admit(self._breaker(name), began_at)
+        self._reporter.tell_of(name, in_use=self._in_use[name], begun=True, began_at=began_at)
+
+    def learn(self, name: str, outcome: Outcome, first_seconds: float | None = None) -> None:
+        """Note how a request went, and how long its first answer took."""
+        self._adopt(name)
+        self._seen[name] = learn(self._breaker(name), outcome, self._policies[name], self._clock())
+        self._reporter.count_request(failed=outcome.failed is not None)
+        self._reporter.tell_of(
+            name,
+            in_use=self._in_use[name],
+            began_at=outcome.began_at,
+            outcome=outcome.failed.value if outcome.failed else "Well",
+            rest_seconds=outcome.rest_seconds,
+            first_seconds=first_seconds,
+        )
+
+    def call_off(self, name: str, began_at: float) -> None:
+        """Note that nobody waits any more for a request of which nothing was learned."""
+        self._seen[name] = call_off(self._breaker(name), began_at, self._clock())
+        self._reporter.tell_of(name, in_use=self._in_use[name], began_at=began_at, outcome="CalledOff")
+
+    def release(self, name: str) -> None:
+        """Note that a request or a stream is over."""
+        self._in_use[name] -= 1
+        self._reporter.tell_of(name, in_use=self._in_use[name])
+
+    def _breaker(self, name: str) -> Breaker:
+        return self._seen.get(name) or Breaker()
+
+    def _adopt(self, name: str) -> None:
+        """Go by what others have seen, if that is newer."""
+        entry = self._board.entries().get(name)
+        if entry is not None:
+            self._seen[name] = latest(self._breaker(name), entry.breaker())

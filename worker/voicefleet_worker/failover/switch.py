@@ -1,0 +1,160 @@
+"""One job of one call: who is asked next, and what was learned from who was asked before."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, Protocol, TypeVar
+
+from livekit.agents import APIConnectionError, APIConnectOptions
+
+from voicefleet.providers.breaker import Outcome
+from voicefleet.providers.lineup import Lineup, ProviderPlan
+from voicefleet.providers.routing import Candidate, NoChoice, choose
+from voicefleet_worker.failover.errors import ErrorEvent, Overheard
+
+logger = logging.getLogger("voicefleet.call")
+
+
+class Emitter(Protocol):
+    """What all kinds of the SDK's models have in common."""
+
+    def on(self, event: Literal["error"], callback: Callable[[ErrorEvent], None], /) -> object:
+        """Have something called when a request fails."""
+
+
+Model = TypeVar("Model", bound=Emitter)
+
+# Whoever is asked has its own tries; the SDK's would multiply with them.
+ONCE = APIConnectOptions(max_retry=0)
+
+
+class Health(Protocol):
+    """What is known of the providers, by this call and by others."""
+
+    def candidates(self, lineup: Lineup) -> Iterable[Candidate]:
+        """Return those of a line-up as they are at this moment."""
+
+    def begin(self, name: str, began_at: float) -> None:
+        """Note that a provider is asked; by the same moment its outcome is known as that of this request."""
+
+    def learn(self, name: str, outcome: Outcome, first_seconds: float | None = None) -> None:
+        """Note how a request went, and how long its first answer took."""
+
+    def call_off(self, name: str, began_at: float) -> None:
+        """Note that nobody waits any more for a request of which nothing was learned."""
+
+    def release(self, name: str) -> None:
+        """Note that a request or a stream is over."""
+
+
+@dataclass(slots=True)
+class Attempt(Generic[Model]):
+    """One request, or one stream, at one provider."""
+
+    plan: ProviderPlan
+    model: Model
+    began_at: float
+    is_answered: bool = False
+    """Whether it is known how it went."""
+
+    @property
+    def name(self) -> str:
+        """Name of the provider."""
+        return self.plan.name
+
+    @property
+    def first_answer_seconds(self) -> float:
+        """Return how long its first answer may take, all tries together."""
+        return self.plan.timeout_seconds * (1 + self.plan.retries)
+
+
+class Switch(Generic[Model]):
+    """Decides for one job of one call, and remembers with whom the call is."""
+
+    def __init__(
+        self,
+        lineup: Lineup,
+        health: Health,
+        build: Callable[[ProviderPlan], Model],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.lineup = lineup
+        self._health = health
+        self._build = build
+        self._clock = clock
+        self._models: dict[str, Model] = {}
+        self._overheard: dict[str, Overheard] = {}
+        self._current: str | None = None
+
+    @property
+    def current(self) -> ProviderPlan:
+        """With whom the call is, or would begin."""
+        return self.lineup.plan_of(self._current) if self._current else self.lineup.first
+
+    def models(self) -> Iterable[Model]:
+        """Return what was built so far."""
+        return tuple(self._models.values())
+
+    def first_model(self) -> Model:
+        """Return whom the call is with, or would begin with."""
+        return self._model_of(self.current)
+
+    def begin(self, tried: Iterable[str]) -> Attempt[Model]:
+        """Choose whom to ask, and note that it is asked, until it is released; raise if there is nobody."""
+        failed = set(tried)
+        while True:
+            plan = self._choose(failed)
+            began_at = self._clock()
+            try:
+                model = self._model_of(plan)
+            except Exception as error:  # noqa: BLE001 - a plugin may refuse what it was given, with whatever it likes
+                self._learn_failure(plan.name, error, began_at)
+                failed.add(plan.name)
+            else:
+                self._health.begin(plan.name, began_at)
+                return Attempt(plan, model, began_at)
+
+    def succeed(self, attempt: Attempt[Model], first_seconds: float | None = None) -> None:
+        """Note that a request goes well."""
+        self._current, attempt.is_answered = attempt.name, True
+        self._health.learn(attempt.name, Outcome(attempt.began_at), first_seconds)
+
+    def fail(self, attempt: Attempt[Model], error: BaseException) -> None:
+        """Note that a request failed."""
+        attempt.is_answered = True
+        self._learn_failure(attempt.name, error, attempt.began_at)
+
+    def release(self, attempt: Attempt[Model]) -> None:
+        """Note that a request or a stream is over, however it went."""
+        if not attempt.is_answered:
+            self._health.call_off(attempt.name, attempt.began_at)
+        self._health.release(attempt.name)
+
+    def _learn_failure(self, name: str, error: BaseException, began_at: float) -> None:
+        finding = self._overheard.get(name, Overheard()).finding(error)
+        role = self.lineup.need.role
+        logger.warning("provider failed", extra={"provider": name, "role": role, "problem": str(finding)})
+        outcome = finding.outcome(began_at)
+        if outcome is not None:
+            self._health.learn(name, outcome)
+
+    def _choose(self, tried: Iterable[str]) -> ProviderPlan:
+        draw = random.random()  # noqa: S311 - a share of calls, no secret
+        need = replace(self.lineup.need, current=self._current, tried=frozenset(tried), draw=draw)
+        choice = choose(self._health.candidates(self.lineup), need, self.lineup.policy, self._clock())
+        if isinstance(choice, NoChoice):
+            # Not to be tried again by the SDK: whoever could be asked was.
+            raise APIConnectionError(f"nobody can be asked: {choice}", retryable=False)
+        if choice.provider.name != self._current:
+            logger.info("provider chosen", extra={"provider": choice.provider.name, "reason": choice.reason})
+        return self.lineup.plan_of(choice.provider.name)
+
+    def _model_of(self, plan: ProviderPlan) -> Model:
+        if plan.name not in self._models:
+            self._overheard[plan.name] = Overheard()
+            self._models[plan.name] = self._build(plan)
+            self._models[plan.name].on("error", self._overheard[plan.name].hear)
+        return self._models[plan.name]

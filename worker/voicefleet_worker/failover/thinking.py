@@ -1,0 +1,163 @@
+"""Who thinks: another one takes over before a word was said, or goes on where the first one fell silent."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError, APITimeoutError, NotGivenOr, llm
+
+from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
+from voicefleet_worker.failover.words import WholeWords
+
+_GO_ON = (
+    "The line to you was lost after your last words, which the other side has heard. Go on with the very next word. "
+    "Repeat nothing, and do not mention it."
+)
+
+
+class ThinkingInTurn(llm.LLM[Any]):
+    """A language model as the session sees it; behind it all of a line-up."""
+
+    def __init__(self, switch: Switch[llm.LLM[Any]]) -> None:
+        super().__init__()
+        self._switch = switch
+
+    @property
+    def model(self) -> str:
+        """Model of whom the call is with."""
+        return self._switch.current.model or "default"
+
+    @property
+    def provider(self) -> str:
+        """Name of whom the call is with."""
+        return self._switch.current.name
+
+    def chat(  # noqa: PLR0913 - as the SDK calls it
+        self,
+        *,
+        chat_ctx: llm.ChatContext,
+        tools: list[llm.Tool] | None = None,
+        conn_options: APIConnectOptions = ONCE,
+        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
+        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
+        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+    ) -> llm.LLMStream:
+        """Begin an answer."""
+        wishes = {"parallel_tool_calls": parallel_tool_calls, "tool_choice": tool_choice, "extra_kwargs": extra_kwargs}
+        return _Answer(self, self._switch, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options, **wishes)
+
+    async def aclose(self) -> None:
+        """Close all that were asked."""
+        for model in self._switch.models():
+            await model.aclose()
+        await super().aclose()
+
+
+class _Answer(llm.LLMStream):
+    """One answer, by as many as it takes."""
+
+    def __init__(
+        self,
+        outer: ThinkingInTurn,
+        switch: Switch[llm.LLM[Any]],
+        *,
+        chat_ctx: llm.ChatContext,
+        tools: list[llm.Tool],
+        conn_options: APIConnectOptions,
+        **wishes: Any,  # noqa: ANN401 - handed on as they are
+    ) -> None:
+        super().__init__(outer, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
+        self._outer = outer
+        self._switch = switch
+        self._wishes = wishes
+        self._words = WholeWords()
+        self._called_tools = False
+
+    async def _run(self) -> None:
+        tried: set[str] = set()
+        while True:
+            attempt = self._switch.begin(tried)
+            try:
+                await self._ask(attempt)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
+                self._switch.fail(attempt, error)
+                if self._called_tools:
+                    # What it wanted done is known; the end of its answer would add nothing.
+                    return
+                self._words.drop()
+                tried.add(attempt.name)
+            else:
+                return
+            finally:
+                self._switch.release(attempt)
+
+    async def _ask(self, attempt: Attempt[llm.LLM[Any]]) -> None:
+        """Let one provider answer, or go on with the answer of the one before."""
+        loop = asyncio.get_running_loop()
+        began, first_seconds = loop.time(), None
+        options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
+        attempt.model.on("metrics_collected", self._hand_on)
+        try:
+            stream = attempt.model.chat(
+                chat_ctx=self._context(), tools=self._tools, conn_options=options, **self._wishes
+            )
+            # A retry after a word was said would say it twice.
+            stream._retry_on_chunk_sent = False
+            async with stream:
+                limit = attempt.first_answer_seconds
+                while (chunk := await _next(stream, limit)) is not None:
+                    if first_seconds is None and chunk.has_response():
+                        first_seconds, limit = loop.time() - began, attempt.plan.stall_seconds
+                    self._let_through(chunk)
+        finally:
+            attempt.model.off("metrics_collected", self._hand_on)
+        if first_seconds is None:
+            raise APIError("an answer without a word", retryable=False)
+        self._say(self._words.finish())
+        self._switch.succeed(attempt, first_seconds)
+
+    def _context(self) -> llm.ChatContext:
+        if not self._words.said:
+            return self._chat_ctx
+        context = self._chat_ctx.copy()
+        context.add_message(role="assistant", content=self._words.said)
+        context.add_message(role="system", content=_GO_ON)
+        return context
+
+    def _let_through(self, chunk: llm.ChatChunk) -> None:
+        delta = chunk.delta
+        if delta is None or not delta.content:
+            if delta is not None and delta.tool_calls:
+                self._called_tools = True
+                self._say(self._words.finish())
+            self._event_ch.send_nowait(chunk)
+            return
+        self._called_tools = self._called_tools or bool(delta.tool_calls)
+        whole = self._words.push(delta.content)
+        self._event_ch.send_nowait(
+            chunk.model_copy(update={"delta": delta.model_copy(update={"content": whole or None})})
+        )
+
+    def _say(self, text: str) -> None:
+        if text:
+            delta = llm.ChoiceDelta(role="assistant", content=text)
+            self._event_ch.send_nowait(llm.ChatChunk(id="", delta=delta))
+
+    def _hand_on(self, metrics: object) -> None:
+        self._outer.emit("metrics_collected", metrics)
+
+    async def _metrics_monitor_task(self, event_aiter: AsyncIterable[llm.ChatChunk]) -> None:
+        """Measure nothing: whoever is asked does."""
+        async for _ in event_aiter:
+            pass
+
+
+async def _next(stream: llm.LLMStream, limit_seconds: float) -> llm.ChatChunk | None:
+    """Return the next piece of an answer, or None at its end."""
+    try:
+        async with asyncio.timeout(limit_seconds):
+            return await anext(stream)
+    except StopAsyncIteration:
+        return None
+    except TimeoutError:
+        raise APITimeoutError from None
