@@ -86,7 +86,8 @@ def agent_manifest(name: str) -> dict[str, Any]:
                 }
             ],
             "variables": {"declared": [{"name": "name", "default": "there"}]},
-            "conversation": {"identification": {"discloseAi": False}},
+            # Callers of some tests hold the line and say nothing.
+            "conversation": {"identification": {"discloseAi": False}, "away": {"afterSeconds": 600}},
             "worker": {"sessionsPerWorker": 2, "idleProcesses": 1, "drainGraceSeconds": 120},
         },
     }

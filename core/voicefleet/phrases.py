@@ -1,4 +1,7 @@
-"""What an agent says by itself when its spec leaves the words to us, in the agent's language."""
+"""What an agent says by itself when its spec leaves the words to us, in its language; and the words it waits for."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 _DISCLOSURE = {
     "de": "Sie sprechen mit einem KI-Assistenten.",
@@ -10,8 +13,53 @@ _DISCLOSURE = {
     "pl": "Rozmawia Pan lub Pani z asystentem sztucznej inteligencji.",
     "pt": "Está a falar com um assistente de inteligência artificial.",
 }
+_STILL_THERE = {
+    "de": "Sind Sie noch da?",
+    "en": "Are you still there?",
+    "es": "¿Sigue ahí?",
+    "fr": "Êtes-vous toujours là ?",
+    "it": "È ancora in linea?",
+    "nl": "Bent u er nog?",
+    "pl": "Czy nadal mnie słychać?",
+    "pt": "Ainda está aí?",
+}
+_NOBODY_THERE = {
+    "de": "Ich höre Sie leider nicht mehr und beende das Gespräch. Auf Wiederhören.",
+    "en": "I can't hear you any more, so I will end the call now. Goodbye.",
+    "es": "Ya no le oigo, así que voy a terminar la llamada. Adiós.",
+    "fr": "Je ne vous entends plus, je vais donc mettre fin à l'appel. Au revoir.",
+    "it": "Non la sento più, quindi chiudo la chiamata. Arrivederci.",
+    "nl": "Ik hoor u niet meer en beëindig daarom het gesprek. Tot ziens.",
+    "pl": "Nie słyszę już nikogo, więc kończę rozmowę. Do widzenia.",
+    "pt": "Já não o ouço, por isso vou terminar a chamada. Adeus.",
+}
 
 
 def disclosure(language: str) -> str:
-    """Return the sentence that says that a machine speaks; in English where we know no better."""
-    return _DISCLOSURE.get(language.partition("-")[0].lower(), _DISCLOSURE["en"])
+    """Return the sentence that says that a machine speaks."""
+    return _in(language, _DISCLOSURE)
+
+
+def call_back(language: str, prompts: Sequence[str], number: int) -> str:
+    """Return what is said to a caller who has fallen silent, for the first time (0) or once more."""
+    return prompts[min(number, len(prompts) - 1)] if prompts else _in(language, _STILL_THERE)
+
+
+def nobody_there(language: str) -> str:
+    """Return the goodbye to a caller who does not answer."""
+    return _in(language, _NOBODY_THERE)
+
+
+def says_one_of(text: str, phrases: Iterable[str]) -> bool:
+    """Tell whether somebody says one of these phrases, however it is spelt and whatever stands around it."""
+    said = f" {' '.join(_words(text))} "
+    return any(f" {' '.join(words)} " in said for phrase in phrases if (words := _words(phrase)))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _in(language: str, texts: Mapping[str, str]) -> str:
+    """Return a text in a language, or in English where we know no better."""
+    return texts.get(language.partition("-")[0].lower(), texts["en"])

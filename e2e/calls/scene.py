@@ -186,7 +186,12 @@ def _agent(image: str, workers: int) -> dict[str, Any]:
         "spec": {
             "providerPoolRef": {"name": "default"},
             "agents": [{"name": "holder", "instructions": "Hold the line."}],
-            "conversation": {"identification": {"discloseAi": False}, "turnTaking": {"detection": "Vad"}},
+            "conversation": {
+                "identification": {"discloseAi": False},
+                "turnTaking": {"detection": "Vad"},
+                # Its callers say nothing, and nobody is to hang up on them for that.
+                "away": {"afterSeconds": 600},
+            },
             "worker": worker,
             # Twenty calls within seconds look like the beginning of a crowd; the test says how many workers it wants.
             "scaling": {"mode": "External", "min": 1, "max": 8, "warmFloorSlots": 0},

@@ -92,14 +92,13 @@ def test_what_cannot_be_honoured_is_refused_by_field(
 
 def test_what_is_not_acted_on_yet_is_named() -> None:
     spec = {
-        "conversation": {"endPhrases": ["stop"], "duration": {"maxSeconds": 60, "warnAtSeconds": 50}},
+        "conversation": {"backgroundAudio": {"ambient": {"clip": "OfficeAmbience"}}},
         "recording": {"enabled": True, "store": {"objectStore": {"bucket": "calls"}}},
     }
 
     assert planned(agent(), pool(*THREE)).not_yet == ()
     assert planned(agent(**spec), pool(*THREE)).not_yet == (
-        "spec.conversation.duration.warnAtSeconds",
-        "spec.conversation.endPhrases",
+        "spec.conversation.backgroundAudio",
         "spec.recording",
     )
 
@@ -114,8 +113,7 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"conversation": {"away": {"maxPrompts": 1}}}, "spec.conversation.away"),
-        ({"conversation": {"noiseSuppression": {"mode": "Off"}}}, "spec.conversation.noiseSuppression"),
+        ({"telephony": {"dtmf": {"humanDigit": "9"}}}, "spec.telephony.dtmf"),
         ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
         ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
     ],

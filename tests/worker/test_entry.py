@@ -13,7 +13,9 @@ from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from tests.worker.files import Mounted
+from voicefleet_worker import call as life
 from voicefleet_worker import entry
+from voicefleet_worker.call import Call
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
 
@@ -26,6 +28,11 @@ class Room:
 
     remote_participants: dict[str, Any] = field(default_factory=dict)
     handlers: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
+    number: str = "RM_1"
+
+    @property
+    async def sid(self) -> str:
+        return self.number
 
     def on(self, event: str, handler: Callable[..., None]) -> None:
         self.handlers.setdefault(event, []).append(handler)
@@ -70,14 +77,14 @@ class Job:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "RETURN_SECONDS", 0.02)
-    monkeypatch.setattr(entry, "HANG_UP_SECONDS", 0.02)
+    monkeypatch.setattr(life, "RETURN_SECONDS", 0.02)
+    monkeypatch.setattr(life, "HANG_UP_SECONDS", 0.02)
 
 
-def call_of(job: Job, settings: Settings) -> entry.Call:
+def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
-    return entry.Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None))
+    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None))
 
 
 def begun(settings: Settings) -> Job:
@@ -86,15 +93,25 @@ def begun(settings: Settings) -> Job:
     return job
 
 
+async def test_who_comes_when_the_room_is_gone_does_not_wait_in_a_new_one(settings: Settings) -> None:
+    """LiveKit makes a room anew for whoever joins it by name, and nobody would ever come into that one."""
+    job = Job(settings)
+    job.room.number = "RM_2"
+    call = call_of(job, settings)
+    call.session = cast("AgentSession[None]", SimpleNamespace(on=lambda *_: None))
+
+    await call.begin()
+
+    assert job.told == ["the room is gone"]
+
+
 async def test_a_second_agent_for_one_caller_leaves_without_a_word(settings: Settings) -> None:
     job = Job(settings)
     job.room.join()
     first = SimpleNamespace(identity="agent-1", attributes={"lk.agent_name": settings.plan.dispatch_name})
     job.room.remote_participants["agent-1"] = first
     call = call_of(job, settings)
-    silent = SimpleNamespace(on=lambda *_: None)
-    session = SimpleNamespace(on=lambda *_: None, stt=silent, llm=silent, tts=silent)
-    call.session = cast("AgentSession[None]", session)
+    call.session = cast("AgentSession[None]", SimpleNamespace(on=lambda *_: None))
 
     await call.begin()
 
@@ -167,10 +184,10 @@ async def test_a_livekit_that_does_not_answer_keeps_no_job(settings: Settings) -
 
 
 async def test_a_room_that_cannot_be_entered_is_left_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(_: entry.Call) -> None:
+    async def refuse(_: Call) -> None:
         raise rtc.ConnectError("no way in")
 
-    monkeypatch.setattr(entry.Call, "begin", refuse)
+    monkeypatch.setattr(Call, "begin", refuse)
     monkeypatch.setattr(entry, "build_session", lambda *_: None)
     job = Job(settings)
 
@@ -183,7 +200,7 @@ async def test_a_room_that_cannot_be_entered_is_left_alone(settings: Settings, m
 async def test_a_livekit_that_never_lets_the_agent_in_does_not_keep_its_slot(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entry, "CONNECT_SECONDS", 0.02)
+    monkeypatch.setattr(life, "CONNECT_SECONDS", 0.02)
     job = Job(settings)
     job.livekit_answers.clear()
 
@@ -203,7 +220,7 @@ class Line(Reporter):
         return self._report.farewell, self._report.failed, self._report.hung_up_early
 
 
-def call_with(line: Line, job: Job, settings: Settings) -> entry.Call:
+def call_with(line: Line, job: Job, settings: Settings) -> Call:
     call = call_of(job, settings)
     call.reporter = line
     return call
@@ -262,10 +279,10 @@ def test_a_session_that_closes_is_a_call_that_ended(settings: Settings) -> None:
 async def test_the_last_word_says_whether_the_call_failed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reason: str, failed: int
 ) -> None:
-    async def begin(_: entry.Call) -> None:
+    async def begin(_: Call) -> None:
         return
 
-    monkeypatch.setattr(entry.Call, "begin", begin)
+    monkeypatch.setattr(Call, "begin", begin)
     monkeypatch.setattr(entry, "build_session", lambda *_: None)
     said: list[CallReport] = []
     box = ReportBox(tmp_path, said.append)

@@ -15,6 +15,7 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.logs import JsonFormatter
+from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
 from voicefleet_worker.session import room_options, turn_handling
 from voicefleet_worker.settings import load_settings
@@ -57,8 +58,15 @@ def test_the_turn_model_is_the_local_one(mounted: Mounted) -> None:
     assert "v1-mini" in detector.model
 
 
-def test_the_caller_is_not_told_what_the_machine_thinks() -> None:
-    assert room_options().close_on_disconnect is False
+@pytest.mark.parametrize(("mode", "cleaned"), [("WebRtc", True), ("Off", False)])
+def test_the_callers_sound_is_cleaned_unless_nobody_wants_it(mounted: Mounted, mode: str, *, cleaned: bool) -> None:
+    options = room_options(plan_of(mounted, conversation={"noiseSuppression": {"mode": mode}}))
+
+    hearing = options.get_audio_input_options()
+    assert hearing is not None
+    assert isinstance(hearing.noise_cancellation, WebRtcNoiseSuppression) is cleaned
+    assert hearing.auto_gain_control is True
+    assert options.close_on_disconnect is False
 
 
 def test_providers_are_built_from_the_pool(mounted: Mounted) -> None:

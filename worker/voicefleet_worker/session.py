@@ -11,6 +11,7 @@ from voicefleet_worker.failover.hearing import CallerSpeaks, HearingInTurn
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE, Health, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
+from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -70,9 +71,14 @@ def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested
     return handling
 
 
-def room_options() -> room_io.RoomOptions:
+def room_options(plan: DialoguePlan) -> room_io.RoomOptions:
     """Return how the call hangs on its room: voice both ways, and the end of the call is ours to notice."""
-    return room_io.RoomOptions(close_on_disconnect=False)
+    suppression = plan.conversation.noise_suppression
+    cleaned = suppression.mode == "WebRtc"
+    processor = WebRtcNoiseSuppression(high_pass_filter=suppression.high_pass_filter) if cleaned else None
+    # The SDK would leave loudness alone where something else is done about noise.
+    hearing = room_io.AudioInputOptions(noise_cancellation=processor, auto_gain_control=True)
+    return room_io.RoomOptions(audio_input=hearing, close_on_disconnect=False)
 
 
 def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a detector

@@ -108,7 +108,10 @@ async def play(step: float | Exception) -> None:
 
 
 class Listener(stt.STT[Any]):
-    """Writes down what its scripts say, one for each connection, and keeps what it was played."""
+    """Writes down what its scripts say, one for each connection, and keeps what it was played.
+
+    A whole number in a script waits until it was played so many pieces.
+    """
 
     def __init__(self, *scripts: Sequence[Step | stt.SpeechEvent]) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
@@ -137,6 +140,9 @@ class _Listening(stt.RecognizeStream):
                     self._event_ch.send_nowait(final(step))
                 elif isinstance(step, stt.SpeechEvent):
                     self._event_ch.send_nowait(step)
+                elif isinstance(step, int):
+                    while len(self._heard) < step:  # noqa: ASYNC110 - nobody tells
+                        await asyncio.sleep(0.001)
                 else:
                     await play(step)
             await taking

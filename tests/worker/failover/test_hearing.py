@@ -56,7 +56,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [DOWN, LOST, ValueError("a bug of the plugin")], ids=["503", "lost", "bug"])
 async def test_the_next_one_is_played_what_nobody_has_written_down(error: Exception) -> None:
-    models, set_stage = listeners(a=[[0.04, error]], b=[[0.1, "all of it"]])
+    models, set_stage = listeners(a=[[8, error]], b=[[20, "all of it"]])
     call = Call(set_stage)
 
     await call.say(20)
@@ -68,7 +68,7 @@ async def test_the_next_one_is_played_what_nobody_has_written_down(error: Except
 
 async def test_what_was_written_down_is_not_played_again() -> None:
     written = final("the first second", end_seconds=1.0)
-    models, set_stage = listeners(a=[[0.1, written, LOST]], b=[[0.1, "the rest"]])
+    models, set_stage = listeners(a=[[15, written, LOST]], b=[[20, "the rest"]])
     call = Call(set_stage)
 
     await call.say(30)
@@ -80,7 +80,7 @@ async def test_what_was_written_down_is_not_played_again() -> None:
 
 async def test_times_go_on_where_they_were() -> None:
     """The SDK reckons with times since the beginning of the call; each provider counts from where it began."""
-    _, set_stage = listeners(a=[[0.1, final("one", end_seconds=1.0), LOST]], b=[[10.0]])
+    _, set_stage = listeners(a=[[15, final("one", end_seconds=1.0), LOST]], b=[[10.0]])
     call = Call(set_stage)
     await call.say(30)
 

@@ -1,0 +1,150 @@
+"""What an agent does by itself: silent callers, time that runs out, words that end a call."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from livekit.agents import AgentSession
+
+from tests.worker.files import AGENT, Mounted
+from voicefleet_worker import manners as under_test
+from voicefleet_worker.manners import Manners
+from voicefleet_worker.settings import load_settings
+
+
+@dataclass
+class Session:
+    """A session that notes what it is asked to say, and says it at once."""
+
+    said: list[str] = field(default_factory=list)
+    handlers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+    resets: int = 0
+    is_over: bool = False
+
+    def on(self, event: str, handler: Callable[[Any], None]) -> None:
+        self.handlers[event] = handler
+
+    async def _note(self, words: str) -> None:
+        if self.is_over:
+            raise RuntimeError("the session is over")
+        self.said.append(words)
+
+    def say(self, words: str, **_: Any) -> Any:
+        return self._note(words)
+
+    def generate_reply(self, *, instructions: str, **_: Any) -> Any:
+        return self._note(f"<{instructions}>")
+
+    async def interrupt(self, *, force: bool) -> None:
+        assert force
+
+    def reset_away_timer(self) -> None:
+        self.resets += 1
+
+    def state(self, new: str) -> None:
+        self.handlers["user_state_changed"](SimpleNamespace(new_state=new))
+
+    def words(self, text: str, *, is_final: bool = True) -> None:
+        self.handlers["user_input_transcribed"](SimpleNamespace(transcript=text, is_final=is_final))
+
+
+class Call:
+    """A call with these manners."""
+
+    def __init__(self, mounted: Mounted, **conversation: Any) -> None:
+        mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "conversation": conversation}})
+        plan = load_settings(mounted.flags, {}).plan
+        self.session = Session()
+        self.ends: list[str] = []
+        session = cast("AgentSession[None]", self.session)
+        self.manners = Manners(session, plan, {"name": "Ada"}, self._hang_up)
+
+    async def _hang_up(self, reason: str) -> None:
+        self.ends.append(reason)
+
+
+async def begun(mounted: Mounted, **conversation: Any) -> Call:
+    call = await asyncio.to_thread(Call, mounted, **conversation)
+    call.manners.begin()
+    return call
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_silent_caller_is_called_back_and_then_let_go(mounted: Mounted) -> None:
+    call = await begun(mounted, away={"prompts": ["{{name}}?", "Hello?"], "maxPrompts": 2})
+    for _ in range(3):
+        call.session.state("away")
+        await settle()
+
+    assert call.session.said[:2] == ["Ada?", "Hello?"]
+    assert "Goodbye" in call.session.said[2]
+    assert call.ends == ["caller is silent"]
+    assert call.session.resets == 2, "each time the silence is counted anew"
+
+
+async def test_who_speaks_again_begins_anew(mounted: Mounted) -> None:
+    call = await begun(mounted, away={"maxPrompts": 1})
+    for _ in range(4):
+        call.session.state("away")
+        await settle()
+        call.session.state("speaking")
+
+    assert call.ends == []
+    assert call.session.said == ["Are you still there?"] * 4
+
+
+async def test_without_prompts_silence_ends_the_call_at_once(mounted: Mounted) -> None:
+    call = await begun(mounted, away={"maxPrompts": 0})
+    call.session.state("away")
+    await settle()
+
+    assert call.ends == ["caller is silent"]
+
+
+async def test_words_of_the_caller_end_the_call(mounted: Mounted) -> None:
+    call = await begun(mounted, endPhrases=["that is all"])
+    call.session.words("That is", is_final=False)
+    call.session.words("That is all", is_final=False)
+    await settle()
+    assert call.ends == [], "it may still become something else"
+
+    call.session.words("That is all, thank you.")
+    await settle()
+
+    assert call.ends == ["caller said so"]
+    assert len(call.session.said) == 1
+
+
+async def test_time_runs_out_with_a_warning_and_a_goodbye(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(under_test.asyncio, "sleep", sleep)
+    call = await asyncio.to_thread(
+        Call, mounted, duration={"maxSeconds": 60, "warnAtSeconds": 50, "goodbye": "Bye, {{name}}."}
+    )
+    call.manners.begin()
+    await asyncio.gather(*call.manners._tasks)
+
+    assert slept == [50, 60]
+    assert "soon be over" in call.session.said[0]
+    assert call.session.said[1] == "Bye, Ada."
+    assert call.ends == ["too long"]
+
+
+async def test_a_session_that_is_over_keeps_nobody_from_hanging_up(mounted: Mounted) -> None:
+    call = await begun(mounted, away={"maxPrompts": 0})
+    call.session.is_over = True
+    call.session.state("away")
+    await settle()
+
+    assert call.ends == ["caller is silent"]

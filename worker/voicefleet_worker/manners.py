@@ -1,0 +1,90 @@
+"""What an agent does by itself in a conversation: it calls a silent caller back, and knows when to say goodbye."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+
+from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateChangedEvent
+
+from voicefleet.call_variables import fill
+from voicefleet.dialogue import DialoguePlan
+from voicefleet.phrases import call_back, nobody_there, says_one_of
+
+HangUp = Callable[[str], Awaitable[None]]
+
+_GOODBYE_SECONDS = 20.0
+_TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
+_TIME_RUNS_OUT = "The time for this call will soon be over. Say so in one short sentence, and go on."
+_CALLER_IS_DONE = "The caller wants to end the call. Say goodbye in one short sentence."
+
+
+class Manners:
+    """Those of one call, from the moment at which the caller is there."""
+
+    def __init__(
+        self, session: AgentSession[None], plan: DialoguePlan, values: Mapping[str, str], hang_up: HangUp
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._values = values
+        self._hang_up = hang_up
+        self._called_back = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Keep them from now on."""
+        self._session.on("user_state_changed", self._on_state)
+        self._session.on("user_input_transcribed", self._on_words)
+        duration = self._plan.conversation.duration
+        if duration.warn_at_seconds is not None:
+            self._later(self._warn(duration.warn_at_seconds))
+        self._later(self._end_when_too_long(duration.max_seconds))
+
+    def _on_state(self, event: UserStateChangedEvent) -> None:
+        if event.new_state == "away":
+            self._later(self._call_back())
+        elif event.new_state == "speaking":
+            self._called_back = 0
+
+    def _on_words(self, event: UserInputTranscribedEvent) -> None:
+        if event.is_final and says_one_of(event.transcript, self._plan.conversation.end_phrases):
+            self._later(self._end(instructions=_CALLER_IS_DONE, reason="caller said so"))
+
+    async def _call_back(self) -> None:
+        away, language = self._plan.conversation.away, self._plan.language
+        if self._called_back >= away.max_prompts:
+            await self._end(words=nobody_there(language), reason="caller is silent")
+            return
+        words = fill(call_back(language, away.prompts, self._called_back), self._values)
+        self._called_back += 1
+        with contextlib.suppress(RuntimeError):
+            await self._session.say(words)
+            # Else whoever has been called back once would be away for ever.
+            self._session.reset_away_timer()
+
+    async def _warn(self, at_seconds: float) -> None:
+        await asyncio.sleep(at_seconds)
+        with contextlib.suppress(RuntimeError):
+            await self._session.generate_reply(instructions=_TIME_RUNS_OUT)
+
+    async def _end_when_too_long(self, max_seconds: float) -> None:
+        await asyncio.sleep(max_seconds)
+        words = self._plan.conversation.duration.goodbye
+        await self._end(words=words and fill(words, self._values), instructions=_TIME_IS_OVER, reason="too long")
+
+    async def _end(self, *, reason: str, words: str | None = None, instructions: str = "") -> None:
+        """Say goodbye and hang up."""
+        # A provider that is slow, or a caller who hangs up just now, does not keep the line.
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._session.interrupt(force=True)
+                if words:
+                    await self._session.say(words, allow_interruptions=False)
+                else:
+                    await self._session.generate_reply(instructions=instructions, allow_interruptions=False)
+        await self._hang_up(reason)
+
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
