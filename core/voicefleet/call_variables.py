@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from voicefleet.api.voiceagent.agents import Variable
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
     Filled text is not filled again: a caller named `{{account_id}}` learns nothing.
     """
-    return _PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)
+    return PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)
 
 
 def _as_text(value: str | float) -> str:

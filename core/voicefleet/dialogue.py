@@ -12,11 +12,14 @@ from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
+from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
 from voicefleet.names import agent_dispatch_name
 from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
 
 DEFAULT_NAMESPACE = "default"
+KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
+"""Built-in tools that the worker has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class DialoguePlan:
     stt: Lineup
     llm: Lineup
     tts: Lineup
+    tools: tuple[Tool, ...]
+    tool_policy: ToolPolicy
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -97,6 +102,8 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         stt=stt,
         llm=llm,
         tts=tts,
+        tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
+        tool_policy=agent.spec.tool_policy,
         not_yet=_not_yet(agent.spec, entry, index),
     )
 
@@ -134,7 +141,6 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
     """
     talk = spec.conversation
     wishes: tuple[tuple[str, Any], ...] = (
-        (f"spec.agents[{index}].tools", entry.tools),
         (f"spec.agents[{index}].knowledge", entry.knowledge),
         (f"spec.agents[{index}].handoffs", entry.handoffs),
         (f"spec.agents[{index}].structuredOutput", entry.structured_output),
@@ -153,7 +159,12 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.dataProtection", _is_chosen(spec.data_protection)),
         ("spec.billing", spec.billing),
     )
-    return tuple(field for field, wish in wishes if wish)
+    strange = [tool.name for tool in spec.tools if tool.name in entry.tools and not _is_known(tool)]
+    return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish))
+
+
+def _is_known(tool: Tool) -> bool:
+    return tool.http is not None or (tool.builtin is not None and tool.builtin.type in KNOWN_BUILTINS)
 
 
 def _is_chosen(value: ApiModel) -> bool:

@@ -33,6 +33,16 @@ _NOBODY_THERE = {
     "pl": "Nie słyszę już nikogo, więc kończę rozmowę. Do widzenia.",
     "pt": "Já não o ouço, por isso vou terminar a chamada. Adeus.",
 }
+_ONE_MOMENT = {
+    "de": "Einen Moment bitte.",
+    "en": "One moment, please.",
+    "es": "Un momento, por favor.",
+    "fr": "Un instant, s'il vous plaît.",
+    "it": "Un momento, per favore.",
+    "nl": "Een ogenblik alstublieft.",
+    "pl": "Chwileczkę, proszę.",
+    "pt": "Um momento, por favor.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -48,6 +58,11 @@ def call_back(language: str, prompts: Sequence[str], number: int) -> str:
 def nobody_there(language: str) -> str:
     """Return the goodbye to a caller who does not answer."""
     return _in(language, _NOBODY_THERE)
+
+
+def one_moment(language: str) -> str:
+    """Return what is said while something takes its time."""
+    return _in(language, _ONE_MOMENT)
 
 
 def says_one_of(text: str, phrases: Iterable[str]) -> bool:

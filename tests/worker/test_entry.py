@@ -18,6 +18,7 @@ from voicefleet_worker import entry
 from voicefleet_worker.call import Call
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
+from voicefleet_worker.tools.http import HttpTools
 
 ADA = "ada"
 
@@ -84,7 +85,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
-    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None))
+    http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
+    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None), http=http)
 
 
 def begun(settings: Settings) -> Job:

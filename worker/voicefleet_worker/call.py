@@ -21,6 +21,8 @@ from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
+from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.toolbox import Toolbox
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -32,6 +34,9 @@ CONNECT_SECONDS = 30.0
 RETURN_SECONDS = 10.0
 HANG_UP_SECONDS = 10.0
 _EARLY_SECONDS = 10.0
+_KEY_SECONDS = 0.25
+# In the order of their codes, as RFC 4733 has them.
+DTMF_KEYS = "0123456789*#ABCD"
 _CALL_STATUS = "sip.callStatus"
 _AGENT_NAME = "lk.agent_name"
 _ANSWERED = ("active", "")
@@ -53,6 +58,24 @@ async def hang_up(ctx: JobContext, reason: str) -> None:
     ctx.shutdown(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Deeds:
+    """What tools may do to the call itself."""
+
+    manners: Manners
+    ctx: JobContext
+
+    def end_call(self) -> None:
+        """Say goodbye and hang up."""
+        self.manners.end_call()
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys, at a pace that machines at the other end can follow."""
+        for digit in digits:
+            await self.ctx.room.local_participant.publish_dtmf(code=DTMF_KEYS.index(digit), digit=digit)
+            await asyncio.sleep(_KEY_SECONDS)
+
+
 @dataclass(slots=True)
 class Call:
     """A call under way."""
@@ -62,6 +85,7 @@ class Call:
     values: dict[str, str]
     session: AgentSession[None]
     reporter: Reporter
+    http: HttpTools
     _answered_seconds: float | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,7 +101,9 @@ class Call:
         if self._is_one_too_many():
             self._end("another agent is here")
             return
-        agent = Agent(instructions=fill(self.plan.instructions, self.values))
+        manners = Manners(self.session, self.plan, self.values, self._hang_up)
+        toolbox = Toolbox(self.plan.tools, self.http, _Deeds(manners, self.ctx), language=self.plan.language)
+        agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
         await self.session.start(
             agent,
             room=self.ctx.room,
@@ -94,7 +120,7 @@ class Call:
         await self._await_answer(caller)
         if not self._ended.is_set():
             self._answered_seconds = time.monotonic()
-            Manners(self.session, self.plan, self.values, self._hang_up).begin()
+            manners.begin()
             self._greet()
 
     async def _connect(self) -> None:

@@ -17,6 +17,7 @@ from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import build_session
+from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -82,7 +83,9 @@ async def entrypoint(ctx: JobContext) -> None:
         board = await asyncio.to_thread(BoardReader.open, setup.board)
         health = CallHealth(setup.plan.providers, reporter, board)
         session = build_session(setup.plan, setup.secrets, health)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter).begin()
+        http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
+        _close_in_the_end(ctx, http)
+        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()
@@ -96,6 +99,13 @@ async def entrypoint(ctx: JobContext) -> None:
         reporter.note_failure()
         await hang_up(ctx, "call cannot begin")
         raise
+
+
+def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
+    async def close(_reason: str) -> None:
+        await http.aclose()
+
+    ctx.add_shutdown_callback(close)
 
 
 def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter) -> None:

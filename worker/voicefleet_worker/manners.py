@@ -15,6 +15,7 @@ HangUp = Callable[[str], Awaitable[None]]
 _GOODBYE_SECONDS = 20.0
 _TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
 _TIME_RUNS_OUT = "The time for this call will soon be over. Say so in one short sentence, and go on."
+_AGENT_IS_DONE = "The call has reached its end. Say goodbye in one short sentence."
 _CALLER_IS_DONE = "The caller wants to end the call. Say goodbye in one short sentence."
 
 
@@ -39,6 +40,10 @@ class Manners:
         if duration.warn_at_seconds is not None:
             self._later(self._warn(duration.warn_at_seconds))
         self._later(self._end_when_too_long(duration.max_seconds))
+
+    def end_call(self) -> None:
+        """Say goodbye and hang up, because the agent wants to."""
+        self._later(self._end(instructions=_AGENT_IS_DONE, reason="agent ended the call"))
 
     def _on_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state == "away":

@@ -39,6 +39,7 @@ def build_session(plan: DialoguePlan, secrets: SecretFiles, health: Health) -> A
         turn_handling=turn_handling(plan),
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
         user_away_timeout=float(plan.conversation.away.after_seconds),
+        max_tool_steps=plan.tool_policy.max_rounds,
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
     )

@@ -23,8 +23,8 @@ Step = str | float | Exception
 """A piece of an answer, a pause in seconds, or an end."""
 
 PLUGINS = {"Stt": "deepgram", "Llm": "openai", "Tts": "cartesia"}
-TIMEOUT_SECONDS = 0.2
-STALL_SECONDS = 0.2
+TIMEOUT_SECONDS = 1.0
+STALL_SECONDS = 1.0
 
 
 def plan(name: str, role: Role, **fields: Any) -> ProviderPlan:
@@ -139,6 +139,9 @@ class _Listening(stt.RecognizeStream):
                 if isinstance(step, str):
                     self._event_ch.send_nowait(final(step))
                 elif isinstance(step, stt.SpeechEvent):
+                    for said in step.alternatives:
+                        # As plugins do.
+                        said.end_time += self.start_time_offset if said.end_time else 0.0
                     self._event_ch.send_nowait(step)
                 elif isinstance(step, int):
                     while len(self._heard) < step:  # noqa: ASYNC110 - nobody tells

@@ -225,19 +225,19 @@ class _Ear:
     async def _read(self, inner: stt.RecognizeStream) -> None:
         async for event in inner:
             if event.type is not _USAGE:
-                self._note_word(event)
+                self._note_word(event, inner)
             self._hearing._event_ch.send_nowait(event)
 
-    def _note_word(self, event: stt.SpeechEvent) -> None:
+    def _note_word(self, event: stt.SpeechEvent, inner: stt.RecognizeStream) -> None:
         self._last_word_at = asyncio.get_running_loop().time()
         if not self.has_heard:
             self.has_heard = True
             self._hearing._switch.succeed(self._attempt)
         if event.type is _FINAL and event.alternatives:
             ended = event.alternatives[0].end_time
-            # As the provider counts, which began with the tape; the SDK's offset is already in it.
-            offset = self._hearing.start_time_offset
-            self._hearing._tape.written_down(ended - offset if ended > 0 else None)
+            # The SDK has added when this one began to what the provider says, who counts from where the tape began.
+            until = ended - inner.start_time_offset + self._begin_seconds
+            self._hearing._tape.written_down(until if ended > 0 else None)
 
     async def _watch_for_silence(self) -> None:
         """Return never; raise when the caller speaks and nobody writes anything down."""

@@ -1,0 +1,60 @@
+"""Whether a business is open, and until when or from when on: what an agent tells a caller who asks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from voicefleet.api.voiceagent.tools import BusinessHours
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# Whoever is closed for longer than this has closed for good, as far as a caller is concerned.
+_LOOKED_AHEAD_DAYS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How it is at one moment, on the clocks of the business."""
+
+    now: datetime
+    is_open: bool
+    is_holiday: bool
+    changes_at: datetime | None
+    """When it closes, or opens again; None if it stays as it is for as long as we look ahead."""
+
+
+def opening_at(hours: BusinessHours, now: datetime) -> Opening:
+    """Tell how it is now."""
+    zone = ZoneInfo(hours.time_zone)
+    here = now.astimezone(zone)
+    is_open, changes_at = False, None
+    for begin, end in _spans(hours, here.date(), zone):
+        if end <= here:
+            continue
+        is_open = begin <= here
+        changes_at = end if is_open else begin
+        break
+    return Opening(here, is_open, here.date().isoformat() in hours.holidays, changes_at)
+
+
+def _spans(hours: BusinessHours, first: date, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
+    """Yield when it is open, in order; hours that touch are one span: nobody is told of a break of no length."""
+    current: tuple[datetime, datetime] | None = None
+    for offset in range(_LOOKED_AHEAD_DAYS):
+        day = first + timedelta(days=offset)
+        if day.isoformat() in hours.holidays:
+            continue
+        for start, stop in sorted((h.start, h.end) for h in hours.hours if _WEEKDAYS[day.weekday()] in h.days):
+            span = _at(day, start, zone), _at(day, stop, zone)
+            if current is not None and span[0] <= current[1]:
+                current = current[0], max(current[1], span[1])
+            else:
+                if current is not None:
+                    yield current
+                current = span
+    if current is not None:
+        yield current
+
+
+def _at(day: date, clock: str, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time.fromisoformat(clock), zone)

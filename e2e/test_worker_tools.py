@@ -1,0 +1,120 @@
+"""A worker that uses tools, on a real LiveKit server with a caller who asks, against the sample backend."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.bench import Bench
+from e2e.caller import Caller, Line
+from e2e.operating import ROOT
+from e2e.providers import Control, Providers, start_providers
+from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, write_files
+
+SAMPLES = ROOT / "manifests" / "samples"
+TOKEN = "backend-token"
+QUESTION = "When are you open?"
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with start_providers() as running:
+        yield running
+
+
+@contextmanager
+def running_backend() -> Iterator[str]:
+    """Run the sample backend as its Deployment does, and yield its address."""
+    command = [sys.executable, str(SAMPLES / "backend" / "backend.py"), "0"]
+    environment = {**os.environ, "TOKEN": TOKEN}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().rpartition(' ')[2].strip()}"
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    folder = tmp_path_factory.mktemp("worker")
+    arguments = write_files(folder, bench, providers, "tools")
+    with running_backend() as url:
+        sample = (SAMPLES / "voiceagent-tools.yaml").read_text().replace("http://backend", url)
+        spec = yaml.safe_load(sample)["spec"]
+        nowhere = {"name": "nowhere", "description": "d", "http": {"url": "http://127.0.0.1:9/"}}
+        spec["tools"].append({**nowhere, "onError": "say the shop is closed"})
+        spec["agents"][0]["tools"].append("nowhere")
+        agent = json.loads((folder / "agent.json").read_text())
+        agent["spec"] |= {"agents": spec["agents"], "tools": spec["tools"], "variables": spec["variables"]}
+        (folder / "agent.json").write_text(json.dumps(agent))
+        (folder / "secrets" / "backend").mkdir()
+        (folder / "secrets" / "backend" / "token").write_text(TOKEN)
+        with run_worker(folder, arguments, "tools") as running:
+            yield running
+
+
+@pytest.fixture
+def line(bench: Bench) -> Line:
+    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+
+
+async def answer(worker: Worker, providers: Providers, line: Line, *calls: dict[str, Any], **variables: str) -> str:
+    """Let the model call these tools one after another, and return what it says to the last answer."""
+    rules = [{"match": "open", "tool_call": calls[0]}]
+    rules += [{"match": "", "on": "tool", "tool_call": call} for call in calls[1:]]
+    control = Control(providers.control_url)
+    control.reset()
+    control.set_rules(rules)
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker, **variables)) as caller:
+        await caller.listen()
+        turn = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+    assert caller.report().cuts == ()
+    assert turn.heard_seconds > 0.5
+    return turn.agent_text
+
+
+def call(tool: str, /, **arguments: str) -> dict[str, Any]:
+    return {"name": tool, "arguments": arguments}
+
+
+async def test_the_answer_of_a_tool_is_spoken(worker: Worker, providers: Providers, line: Line) -> None:
+    said = await answer(worker, providers, line, call("check_order", order="100001"))
+
+    assert "sent" in said
+
+
+async def test_a_variable_of_the_call_finds_the_account(worker: Worker, providers: Providers, line: Line) -> None:
+    said = await answer(worker, providers, line, call("look_up_account"), number="+4930123456")
+
+    assert "Ada Okonkwo" in said
+
+
+async def test_a_time_that_is_taken_is_told_with_those_that_are_free(
+    worker: Worker, providers: Providers, line: Line
+) -> None:
+    booking = {"day": "2026-12-01", "time": "09:00", "name": "Ada"}
+    first = await answer(worker, providers, line, call("make_appointment", **booking))
+    second = await answer(worker, providers, line, call("make_appointment", **booking))
+
+    assert "p-1" in first
+    assert "this time is taken" in second
+    assert "09:30" in second
+
+
+async def test_a_tool_that_is_out_of_reach_is_no_silence(worker: Worker, providers: Providers, line: Line) -> None:
+    assert "the shop is closed" in await answer(worker, providers, line, call("nowhere"))
+
+
+async def test_wrong_arguments_are_told_to_the_model(worker: Worker, providers: Providers, line: Line) -> None:
+    said = await answer(worker, providers, line, call("check_order", order="one"))
+
+    assert "order" in said
+    assert not [record for record in worker.records() if "one" in record.get("problem", "")]

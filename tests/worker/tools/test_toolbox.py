@@ -1,0 +1,231 @@
+"""Tools as the model sees them: with the SDK's own session and its own assertions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from livekit.agents import Agent, AgentSession, llm
+from livekit.agents.voice.run_result import RunResult
+
+from tests.worker.failover.scripted import chunk, play
+from voicefleet.api.voiceagent.tools import HttpTool, Tool
+from voicefleet.phrases import one_moment
+from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.toolbox import Toolbox, check_tool
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {"id": {"type": "string", "pattern": "^[0-9]+$"}},
+    "required": ["id"],
+    "additionalProperties": False,
+}
+LOOK_UP = {
+    "name": "look_up",
+    "description": "Looks an order up.",
+    "parameters": PARAMETERS,
+    "http": {"url": "https://shop.example.com/"},
+}
+
+
+@dataclass
+class Deeds:
+    """What was done to the call."""
+
+    done: list[str] = field(default_factory=list)
+
+    def end_call(self) -> None:
+        self.done.append("end")
+
+    async def send_dtmf(self, digits: str) -> None:
+        self.done.append(digits)
+
+
+class Http:
+    """A service that answers at once, or fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, object]] = []
+        self.error: Exception | None = None
+        self.seconds = 0.0
+
+    async def call(self, _tool: Tool, _http: HttpTool, arguments: dict[str, object]) -> str:
+        self.asked.append(arguments)
+        await play(self.seconds)
+        if self.error is not None:
+            raise self.error
+        return '{"status": "sent"}'
+
+
+class Model(llm.LLM[Any]):
+    """Calls a tool with some arguments, and then says what came of it."""
+
+    def __init__(self, calls: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self.calls = list(calls)
+        self.choices: list[object] = []
+
+    def chat(
+        self, *, chat_ctx: Any, tools: Any = None, conn_options: Any = None, tool_choice: Any = None, **_: Any
+    ) -> Any:
+        self.choices.append(tool_choice)
+        return _Thought(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+
+
+class _Thought(llm.LLMStream):
+    async def _run(self) -> None:
+        model = cast("Model", self._llm)
+        if model.calls and model.choices[-1] != "none":
+            name, arguments = model.calls.pop(0)
+            call = llm.FunctionToolCall(name=name, arguments=arguments, call_id=f"c{len(model.calls)}")
+            self._event_ch.send_nowait(
+                llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", tool_calls=[call]))
+            )
+        else:
+            self._event_ch.send_nowait(chunk("Done."))
+
+
+@dataclass
+class Table:
+    """A session with one caller at it."""
+
+    session: AgentSession[None]
+    model: Model
+    http: Http
+    deeds: Deeds
+    agent: Agent
+
+    async def ask(self) -> RunResult[None]:
+        await self.session.start(self.agent)
+        result = await self.session.run(user_input="go on")
+        await self.session.aclose()
+        return cast("RunResult[None]", result)
+
+
+def table(*calls: tuple[str, str], rounds: int = 3, **changes: Any) -> Table:
+    tool = Tool.model_validate({**LOOK_UP, **changes})
+    model, http, deeds = Model(calls), Http(), Deeds()
+    toolbox = Toolbox([tool], cast("HttpTools", http), deeds, language="en")
+    session: AgentSession[None] = AgentSession(
+        llm=model, vad=None, turn_handling={"turn_detection": None}, max_tool_steps=rounds
+    )
+    return Table(session, model, http, deeds, Agent(instructions="x", tools=toolbox.tools()))
+
+
+def outputs(result: RunResult[None]) -> list[tuple[str, bool]]:
+    return [(e.item.output, e.item.is_error) for e in result.events if e.type == "function_call_output"]
+
+
+async def test_a_tool_is_used_and_its_answer_reaches_the_model() -> None:
+    at = table(("look_up", '{"id": "7"}'))
+    result = await at.ask()
+
+    result.expect.next_event().is_function_call(name="look_up", arguments={"id": "7"})
+    result.expect.next_event().is_function_call_output(output='{"status": "sent"}', is_error=False)
+    result.expect.next_event().is_message(role="assistant")
+    assert at.http.asked == [{"id": "7"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [('{"id": "seven"}', "id: "), ("{}", "the arguments: "), ('{"id": "7", "more": 1}', "the arguments: ")],
+    ids=["wrong", "missing", "too many"],
+)
+async def test_wrong_arguments_are_told_and_nothing_is_asked(arguments: str, said: str) -> None:
+    at = table(("look_up", arguments))
+    ((output, is_error),) = outputs(await at.ask())
+
+    assert is_error
+    assert output.startswith(said)
+    assert at.http.asked == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "This did not work just now. Say so, and offer what else you can do. (out of reach)"),
+        ({"onError": "Say that the shop is closed."}, "Say that the shop is closed."),
+    ],
+    ids=["our words", "the spec's words"],
+)
+async def test_a_tool_that_fails_is_told_to_the_model(changes: dict[str, Any], said: str) -> None:
+    at = table(("look_up", '{"id": "7"}'), **changes)
+    at.http.error = ToolFailedError("out of reach")
+
+    assert outputs(await at.ask()) == [(said, True)]
+
+
+async def test_a_bug_of_ours_is_no_traceback_for_anybody() -> None:
+    at = table(("look_up", '{"id": "7"}'))
+    at.http.error = KeyError("secret")
+    ((output, is_error),) = outputs(await at.ask())
+
+    assert is_error
+    assert "secret" not in output
+
+
+async def test_after_some_rounds_the_agent_answers_without_tools() -> None:
+    at = table(*[("look_up", '{"id": "7"}')] * 20, rounds=3)
+    result = await at.ask()
+
+    assert len(at.http.asked) <= 4
+    assert at.model.choices[-1] == "none"
+    result.expect.contains_message(role="assistant")
+
+
+async def test_the_call_is_ended_by_its_goodbye_and_no_other_word() -> None:
+    at = table(("done", "{}"), name="done", http=None, parameters=None, builtin={"type": "EndCall"})
+    result = await at.ask()
+
+    assert at.deeds.done == ["end"]
+    assert not [event for event in result.events if event.type == "message"]
+
+
+async def test_keys_are_pressed() -> None:
+    at = table(("keys", '{"digits": "12#"}'), name="keys", http=None, parameters=None, builtin={"type": "SendDtmf"})
+    await at.ask()
+
+    assert at.deeds.done == ["12#"]
+
+
+async def test_opening_hours_are_told() -> None:
+    hours = {"timeZone": "UTC", "hours": [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]}
+    at = table(
+        ("hours", "{}"), name="hours", http=None, parameters=None,
+        builtin={"type": "BusinessHours", "businessHours": hours},
+    )  # fmt: skip
+    ((output, is_error),) = outputs(await at.ask())
+
+    assert not is_error
+    assert '"open": ' in output
+
+
+async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200, "phrases": ["Let me see."]})
+    at.http.seconds = 1.0
+    monkeypatch.setattr(at.session, "say", lambda words, **_: said.append(words))
+    await at.ask()
+
+    assert said == ["Let me see."]
+
+
+async def test_who_need_not_wait_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    at = table(("look_up", '{"id": "7"}'))
+    monkeypatch.setattr(at.session, "say", lambda words, **_: said.append(words))
+    await at.ask()
+
+    assert said == []
+
+
+def test_a_schema_that_is_none_is_found_out_before_a_call() -> None:
+    problem = check_tool(Tool.model_validate({**LOOK_UP, "parameters": {"type": "strin"}}))
+
+    assert problem is not None
+    assert problem.field == "spec.tools[look_up].parameters"
+    assert check_tool(Tool.model_validate(LOOK_UP)) is None
+
+
+def test_somebody_who_waits_is_told_so_in_the_agents_language() -> None:
+    assert one_moment("de-DE") != one_moment("en")

@@ -1,0 +1,141 @@
+"""Requests of HTTP tools: bounded in time and size, to no other host, and again only where that does no harm."""
+
+import asyncio
+import json
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+
+from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
+from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.tools.templates import HttpRequest, Values, build_request, check_host, take_from_answer
+
+logger = logging.getLogger("voicefleet.call")
+
+_PASSING = frozenset({
+    HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+})  # fmt: skip
+_WORTH_TELLING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+class ToolFailedError(Exception):
+    """A request that brought nothing; says why in words for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    text: str
+
+
+class HttpTools:
+    """The HTTP tools of one call. What they bring fills the call's variables."""
+
+    def __init__(self, secrets: SecretFiles, policy: ToolPolicy, variables: dict[str, str]) -> None:
+        self._secrets = secrets
+        self._policy = policy
+        self._variables = variables
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, tool: Tool, http: HttpTool, arguments: Values) -> str:
+        """Make a tool's request and return what it brings, for the model to read."""
+        request = build_request(tool, http, arguments, self._variables)
+        check_host(request.url, http.url, tuple(self._policy.allowed_hosts))
+        answer = await self._ask_until_answered(http, request)
+        if answer.status in _WORTH_TELLING:
+            # Such as that a time is taken, and which ones are not.
+            return f"status {answer.status}: {answer.text}"
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            logger.warning("tool failed", extra={"tool": tool.name, "problem": f"status {answer.status}"})
+            raise ToolFailedError(f"the service answered with an error (status {answer.status})")
+        self._keep(http, answer.text)
+        return answer.text
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask_until_answered(self, http: HttpTool, request: HttpRequest) -> _Answer:
+        attempts = http.retry.attempts if http.retry is not None and http.idempotent else 1
+        pause_seconds = (http.retry.backoff_milliseconds if http.retry is not None else 0) / 1000
+        for left in reversed(range(attempts)):
+            try:
+                answer = await self._ask(http, request)
+                if answer.status not in _PASSING or not left:
+                    return answer
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if not left:
+                    raise ToolFailedError(_in_words(error)) from error
+            await asyncio.sleep(pause_seconds)
+            pause_seconds *= 2
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _ask(self, http: HttpTool, request: HttpRequest) -> _Answer:
+        headers = {**dict(request.headers), **await self._proof(http.auth)}
+        session = self._session = self._session or aiohttp.ClientSession()
+        async with session.request(
+            request.method,
+            request.url,
+            params=dict(request.query),
+            headers=headers,
+            data=request.body,
+            timeout=aiohttp.ClientTimeout(total=http.timeout_milliseconds / 1000),
+            ssl=await self._trust(http),
+            # Where it leads nobody has allowed.
+            allow_redirects=False,
+        ) as answer:
+            return _Answer(_no_redirect(answer.status), await _read(answer, http.max_response_bytes))
+
+    async def _proof(self, auth: Auth | None) -> Mapping[str, str]:
+        if auth is None:
+            return {}
+        if auth.bearer is not None:
+            return {"Authorization": f"Bearer {await asyncio.to_thread(self._secrets.read, auth.bearer)}"}
+        if auth.basic is not None:
+            user, _, password = (await asyncio.to_thread(self._secrets.read, auth.basic)).partition(":")
+            return {"Authorization": aiohttp.encode_basic_auth(user, password)}
+        if auth.header is not None:
+            return {auth.header.name: await asyncio.to_thread(self._secrets.read, auth.header.secret)}
+        return {}
+
+    async def _trust(self, http: HttpTool) -> ssl.SSLContext | bool:
+        if http.ca_certificate is None:
+            return True
+        certificate = await asyncio.to_thread(self._secrets.read, http.ca_certificate)
+        return await asyncio.to_thread(ssl.create_default_context, cadata=certificate)
+
+    def _keep(self, http: HttpTool, text: str) -> None:
+        if not http.response:
+            return
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            raise ToolFailedError("the service did not answer with JSON") from None
+        for mapping in http.response:
+            value = take_from_answer(answer, mapping.path)
+            if value is not None:
+                self._variables[mapping.variable] = value
+
+
+async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str:
+    body = b""
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > most_bytes:
+            raise ToolFailedError("the service answered with more than may be read")
+    return body.decode(answer.charset or "utf-8", errors="replace")
+
+
+def _no_redirect(status: int) -> int:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise ToolFailedError("the service sends us elsewhere, where the tool may not go")
+    return status
+
+
+def _in_words(error: Exception) -> str:
+    return "the service did not answer in time" if isinstance(error, TimeoutError) else "the service is out of reach"
