@@ -26,7 +26,11 @@ def read_call_variables(metadata: str) -> dict[str, str]:
         body = json.loads(metadata)
     except (ValueError, RecursionError):
         return {}
-    given = body.get("variables") if isinstance(body, dict) else None
+    return as_variables(body.get("variables")) if isinstance(body, dict) else {}
+
+
+def as_variables(given: object) -> dict[str, str]:
+    """Read an object of texts, numbers and truth values; anything else in it, or in its place, is left out."""
     if not isinstance(given, dict):
         return {}
     return {name: _as_text(value) for name, value in given.items() if isinstance(value, str | int | float)}

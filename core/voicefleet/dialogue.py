@@ -10,7 +10,7 @@ from typing import Any, Literal
 from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
-from voicefleet.api.voiceagent.agents import Greeting, NamedAgent, Variable
+from voicefleet.api.voiceagent.agents import Greeting, Lookup, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
@@ -49,6 +49,7 @@ class DialoguePlan:
     stt: Lineup
     llm: Lineup
     tts: Lineup
+    lookup: Lookup | None
     tools: tuple[Tool, ...]
     tool_policy: ToolPolicy
     not_yet: tuple[str, ...] = ()
@@ -102,6 +103,7 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         stt=stt,
         llm=llm,
         tts=tts,
+        lookup=agent.spec.variables.lookup,
         tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
         tool_policy=agent.spec.tool_policy,
         not_yet=_not_yet(agent.spec, entry, index),
@@ -144,7 +146,6 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         (f"spec.agents[{index}].knowledge", entry.knowledge),
         (f"spec.agents[{index}].handoffs", entry.handoffs),
         (f"spec.agents[{index}].structuredOutput", entry.structured_output),
-        ("spec.variables.lookup", spec.variables.lookup),
         ("spec.routing", spec.routing),
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.pushToTalk", talk.push_to_talk),

@@ -310,3 +310,22 @@ async def test_a_call_that_cannot_begin_has_failed(mounted: Mounted, tmp_path: P
     box.close()
 
     assert said[-1].failed
+
+
+async def test_what_the_dispatch_says_wins_over_what_is_looked_up(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"PLATFORM_API_URL": "https://crm.example.com/"}
+    settings = await asyncio.to_thread(load_settings, mounted.flags, environment)
+    asked: list[object] = []
+
+    async def look_up(_lookup: object, _secrets: object, known: object) -> dict[str, str]:
+        asked.append(known)
+        return {"name": "Grace", "tier": "gold"}
+
+    monkeypatch.setattr(entry, "look_up", look_up)
+    setup = entry.CallSetup(settings.plan, settings.secrets)
+
+    assert await entry._find_variables(setup, '{"variables": {"name": "Ada"}}') == {"name": "Ada", "tier": "gold"}
+    assert await entry._find_variables(setup, "") == {"name": "Grace", "tier": "gold"}
+    assert asked == [{"name": "Ada"}, {"name": "there"}]

@@ -117,6 +117,22 @@ def test_the_environment_wins_over_the_files(mounted: Mounted) -> None:
     assert "hush" not in repr(settings)
 
 
+def test_the_environment_has_its_own_wishes_of_models(mounted: Mounted) -> None:
+    wishes = {"STT_MODEL": "nova-2", "LLM_MODEL": "gpt-5", "TTS_MODEL": "sonic-2", "TTS_VOICE_ID": "v-9"}
+    environment = {**wishes, "PLATFORM_API_URL": "https://crm.example.com/", "WORKER_NUM_IDLE_PROCESSES": "1"}
+
+    settings = load_settings(mounted.flags, environment)
+
+    plan = settings.plan
+    assert [lineup.first.model for lineup in plan.lineups] == ["nova-2", "gpt-5", "sonic-2"]
+    assert plan.tts.first.voice == "v-9"
+    assert plan.lookup is not None
+    assert plan.lookup.url == "https://crm.example.com/"
+    assert settings.idle_processes == 1
+    with pytest.raises(BadInputError, match="WORKER_NUM_IDLE_PROCESSES"):
+        load_settings(mounted.flags, {"WORKER_NUM_IDLE_PROCESSES": "many"})
+
+
 def test_files_say_the_rest(mounted: Mounted) -> None:
     settings = load_settings(mounted.flags, {})
 

@@ -26,6 +26,9 @@ _EPILOG = """\
 environment, winning over the files:
   LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET   the LiveKit server
   LOG_LEVEL                                          as --log-level
+  STT_MODEL, LLM_MODEL, TTS_MODEL, TTS_VOICE_ID      models and voice of the providers that calls begin with
+  PLATFORM_API_URL                                   where a call's variables are looked up
+  WORKER_NUM_IDLE_PROCESSES                          processes that wait for calls
 
 signals:
   SIGTERM, SIGINT   take no new calls, let the live ones finish, exit 0

@@ -117,7 +117,8 @@ class Offers:
 
     def _decide(self, request: JobRequest) -> Answer:
         values = resolve_variables(self._plan.variables, read_call_variables(request.job.metadata))
-        if isinstance(values, Missing):
+        # What is looked up when the call begins is not known yet.
+        if isinstance(values, Missing) and self._plan.lookup is None:
             return Answer.VARIABLES_MISSING
         return self._desk.answer(request.id, request.job.dispatch_id)
 

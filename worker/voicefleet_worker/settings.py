@@ -3,11 +3,13 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
+from voicefleet.providers.lineup import with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.spec_files import load_agent, load_pool
@@ -71,6 +73,8 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     agent = load_agent(flags.spec)
     pool = load_pool(flags.pool)
     plan = plan_dialogue(agent, pool)
+    if isinstance(plan, DialoguePlan):
+        plan = _as_wished(plan, environment)
     if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
@@ -95,10 +99,35 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         revision=environment.get(ENV_REVISION) or (agent.metadata.labels or {}).get(LABEL_REVISION, ""),
         pod_uid=environment.get(ENV_POD_UID, ""),
         slots=worker.sessions_per_worker,
-        idle_processes=_idle_processes(worker.idle_processes, slots=worker.sessions_per_worker),
+        idle_processes=_idle_processes(
+            _whole_number(environment, "WORKER_NUM_IDLE_PROCESSES", worker.idle_processes),
+            slots=worker.sessions_per_worker,
+        ),
         drain_grace_seconds=worker.drain_grace_seconds,
         job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
     )
+
+
+def _as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePlan:
+    """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
+    url = environment.get("PLATFORM_API_URL")
+    lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup
+    return replace(
+        plan,
+        stt=with_wishes(plan.stt, model=environment.get("STT_MODEL")),
+        llm=with_wishes(plan.llm, model=environment.get("LLM_MODEL")),
+        tts=with_wishes(plan.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
+        lookup=lookup,
+    )
+
+
+def _whole_number(environment: Mapping[str, str], name: str, otherwise: int | None) -> int | None:
+    text = environment.get(name)
+    if not text:
+        return otherwise
+    if not text.isdecimal():
+        raise BadInputError(name, f"{text[:20]!r} is not a whole number")
+    return int(text)
 
 
 def drop_foreign_environment() -> None:

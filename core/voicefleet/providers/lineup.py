@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.providerpool.providers import Provider
@@ -68,6 +68,16 @@ class Lineup:
     def plan_of(self, name: str) -> ProviderPlan:
         """Return the plan of one of them."""
         return next(plan for plan in self.plans if plan.name == name)
+
+
+def with_wishes(lineup: Lineup, *, model: str | None, voice: str | None = None) -> Lineup:
+    """Return a line-up in which the make that a call begins with has another model or voice."""
+    make = lineup.first.plugin
+    plans = tuple(
+        replace(plan, model=model or plan.model, voice=voice or plan.voice) if plan.plugin == make else plan
+        for plan in lineup.plans
+    )
+    return replace(lineup, plans=plans)
 
 
 @dataclass(frozen=True, slots=True)

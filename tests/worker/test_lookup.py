@@ -1,0 +1,46 @@
+"""What is found out about a call before it begins, and that it begins all the same if nothing is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.tools.test_http import Answer, Service, broken, service, slow
+from voicefleet.api.voiceagent.agents import Lookup
+from voicefleet_worker.lookup import look_up
+from voicefleet_worker.secret_files import SecretFiles
+
+__all__ = ["service"]
+
+SCHEMA = {"type": "object", "required": ["tier"], "properties": {"tier": {"enum": ["gold", "plain"]}}}
+
+
+def answering(body: object) -> Answer:
+    async def answer(_: Any) -> Any:
+        from aiohttp import web  # noqa: PLC0415 - like the other answers
+
+        return web.json_response(body)
+
+    return answer
+
+
+async def found(service: Service, folder: Path, **fields: Any) -> dict[str, str]:
+    lookup = Lookup(url=f"{service.url}/callers?number={{{{number}}}}", timeout_milliseconds=300, **fields)
+    return await look_up(lookup, SecretFiles(folder), {"number": "+49 30"})
+
+
+async def test_what_is_found_fills_variables(service: Service, tmp_path: Path) -> None:
+    service.answers = [answering({"tier": "gold", "visits": 3, "vip": True, "more": {"a": 1}, "none": None})]
+
+    assert await found(service, tmp_path, response_schema=SCHEMA) == {"tier": "gold", "visits": "3", "vip": "true"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [broken, slow, answering({"tier": "lead"}), answering(["gold"])],
+    ids=["broken", "slow", "another schema", "no object"],
+)
+async def test_without_an_answer_that_fits_there_is_nothing(service: Service, tmp_path: Path, answer: Answer) -> None:
+    service.answers = [answer]
+
+    assert await found(service, tmp_path, response_schema=SCHEMA) == {}

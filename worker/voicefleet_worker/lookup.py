@@ -1,0 +1,40 @@
+"""One request at the start of a call that fills its variables; without an answer the defaults are used."""
+
+import json
+import logging
+from collections.abc import Mapping
+
+import jsonschema
+
+from voicefleet.api.voiceagent.agents import Lookup
+from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
+from voicefleet.call_variables import as_variables
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.templates import RefusedError
+
+logger = logging.getLogger("voicefleet.call")
+
+_SHORTEST_MILLISECONDS = 100
+
+
+async def look_up(lookup: Lookup, secrets: SecretFiles, known: Mapping[str, str]) -> dict[str, str]:
+    """Return what is found out about a call, by variable; nothing if that fails, for the caller waits."""
+    http = HttpTool(
+        url=lookup.url,
+        method="GET",
+        headers=lookup.headers,
+        auth=Auth(bearer=lookup.auth) if lookup.auth is not None else None,
+        timeout_milliseconds=max(lookup.timeout_milliseconds, _SHORTEST_MILLISECONDS),
+    )
+    tools = HttpTools(secrets, ToolPolicy(), dict(known))
+    try:
+        answer = json.loads(await tools.call(Tool(name="lookup", description="lookup", http=http), http, {}))
+        jsonschema.validate(answer, lookup.response_schema or {})
+    except (ToolFailedError, RefusedError, BadInputError, ValueError, jsonschema.ValidationError) as error:
+        logger.warning("look-up failed, and the defaults are used", extra={"problem": type(error).__name__})
+        return {}
+    finally:
+        await tools.aclose()
+    return as_variables(answer)
