@@ -86,6 +86,7 @@ def test_a_probe_that_nobody_waits_for_any_more_leaves_its_place_to_the_next() -
 
     assert (free.state, free.admits(34)) == (State.OPEN, True)
     assert call_off(probing, 20, 34) == probing, "a stream of long ago is no probe"
+    assert call_off(probing, 33.5, 34) == probing, "nor is another request beside it"
     assert call_off(Breaker(), 1, 2) == Breaker()
 
 

@@ -106,8 +106,9 @@ class Reporter:
             self._socket.close()
 
     def tell_of(self, provider: str, **news: Any) -> None:  # noqa: ANN401 - fields of the news
-        """Tell what was learned of a provider, if it can be told at once."""
-        self._send(ProviderNews(job_id=self._report.job_id, provider=provider, **news))
+        """Tell what was learned of a provider, if it can be told at once; that it can not is no matter for a call."""
+        with contextlib.suppress(ValidationError):
+            self._send(ProviderNews(job_id=self._report.job_id, provider=provider, **news))
 
     def _say(self, **change: Any) -> bool:  # noqa: ANN401 - fields of a report
         self._report = self._report.model_copy(update=change)

@@ -7,7 +7,8 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.providers.lineup import ProviderPlan
-from voicefleet_worker.failover.hearing import CallerSpeaks, HearingInTurn
+from voicefleet_worker.failover.hearing import HearingInTurn
+from voicefleet_worker.failover.patience import CallerSpeaks
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE, Health, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn

@@ -25,7 +25,7 @@ from voicefleet.api.providerpool.providers import Breaker as Policy
 # Who probes and says nothing for so long has gone away with its call.
 PROBE_SECONDS = 30.0
 # Nobody is left alone for longer because of one wish of its own.
-_LONGEST_REST_SECONDS = 3600.0
+LONGEST_REST_SECONDS = 3600.0
 
 
 class State(StrEnum):
@@ -131,7 +131,8 @@ def learn(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Bre
 
 def call_off(breaker: Breaker, began_at: float, now: float) -> Breaker:
     """Return the breaker once a request is over that nobody waited for any more."""
-    if breaker.state is not State.HALF_OPEN or began_at < breaker.since:
+    # Of several requests the one by whose beginning it became half-open is the probe.
+    if breaker.state is not State.HALF_OPEN or began_at != breaker.since:
         return breaker
     return replace(breaker, state=State.OPEN, since=now, until=now)
 
@@ -140,7 +141,7 @@ def _learn_late(breaker: Breaker, outcome: Outcome, now: float) -> Breaker:
     """Take from a request that began before only that the provider wants to be left alone for longer."""
     if outcome.failed is not Cause.THROTTLED or outcome.rest_seconds is None:
         return breaker
-    return replace(breaker, until=max(breaker.until, now + min(outcome.rest_seconds, _LONGEST_REST_SECONDS)))
+    return replace(breaker, until=max(breaker.until, now + min(outcome.rest_seconds, LONGEST_REST_SECONDS)))
 
 
 def _open(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Breaker:
@@ -150,7 +151,7 @@ def _open(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Bre
         case Cause.CREDENTIALS:
             rest = float(policy.max_open_seconds)
         case Cause.THROTTLED if outcome.rest_seconds is not None:
-            rest = min(outcome.rest_seconds, _LONGEST_REST_SECONDS)
+            rest = min(outcome.rest_seconds, LONGEST_REST_SECONDS)
         case _:
             rest = grown
     return Breaker(State.OPEN, now, now + rest, outcome.failed, openings)

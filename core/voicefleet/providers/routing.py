@@ -182,7 +182,8 @@ def _is_last_resort(candidate: Candidate, need: Need) -> bool:
     return (
         _why_never(candidate.provider, need) is None
         and candidate.name not in need.tried
-        and candidate.breaker.cause is Cause.FAILURES
+        # Whoever asked to be left alone was, once somebody finds out whether it is well.
+        and (candidate.breaker.cause is Cause.FAILURES or candidate.breaker.state is State.HALF_OPEN)
         and _why_full(candidate, need) is None
     )
 

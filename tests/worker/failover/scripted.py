@@ -179,7 +179,7 @@ class Spoken:
 
 
 class Speaker(tts.TTS[Any]):
-    """Says what it is given as fast as it can, as far as its script says."""
+    """Says what it is given as fast as it can, as far as its script says; `each` piece as it comes, or `all` of it."""
 
     def __init__(self, number: int, *scripts: Sequence[Step], rate: int = 24_000) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=rate, num_channels=1)
@@ -211,10 +211,15 @@ class _Speaking(tts.SynthesizeStream):
             if isinstance(item, str):
                 self._spoken.text += item
                 self._mark_started()
+                if "each" in self._script:
+                    self._say(output_emitter, len(item) / 15)
+                    output_emitter.flush()
         self._spoken.ended = True
         for step in self._script:
             if step == "all":
                 self._say(output_emitter, len(self._spoken.text) / 15)
+            elif step == "each":
+                continue
             elif isinstance(step, str):
                 self._say(output_emitter, float(step))
                 # What was said is heard before anything else happens.

@@ -68,10 +68,23 @@ def test_a_wrong_request_says_nothing_of_a_provider(status: int) -> None:
         (upgrade_refused(429, **{"Retry-After": "0.5"}), 0.5),
         (ThrottledError(**{"retry-after": email.utils.formatdate(time.time() + 900, usegmt=True)}), 900.0),
         (ThrottledError(**{"retry-after": "soon"}), None),
+        (ThrottledError(**{"retry-after": "inf"}), 3600.0),
+        (ThrottledError(**{"retry-after": "nan"}), None),
+        (ThrottledError(**{"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}), 3600.0),
         (ThrottledError(**{"retry-after": "-3"}), 0.0),
         (ThrottledError(), None),
     ],
-    ids=["seconds", "of an upgrade", "a date", "nonsense", "in the past", "not said"],
+    ids=[
+        "seconds",
+        "of an upgrade",
+        "a date",
+        "nonsense",
+        "for ever",
+        "no number",
+        "in the far future",
+        "in the past",
+        "not said",
+    ],
 )
 def test_who_is_throttled_waits_as_long_as_it_is_told(cause: BaseException, seconds: float | None) -> None:
     overheard, error = Overheard(), caused(APIStatusError("x", status_code=429), cause)

@@ -1,6 +1,7 @@
 """Who hears: no word of the caller is lost, whoever falls deaf when."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from livekit.agents import APIConnectionError, APIStatusError, UserStateChangedE
 
 from tests.worker.failover.scripted import Listener, Stage, final, lineup, sound, stage
 from voicefleet_worker.failover import hearing as under_test
-from voicefleet_worker.failover.hearing import CallerSpeaks, HearingInTurn
+from voicefleet_worker.failover import patience
+from voicefleet_worker.failover.hearing import HearingInTurn
+from voicefleet_worker.failover.patience import CallerSpeaks, Patience
 from voicefleet_worker.failover.tape import Tape
 
 DOWN = APIStatusError("down", status_code=503)
@@ -51,7 +54,7 @@ def listeners(**scripts: list[list[Any]]) -> tuple[dict[str, Listener], Stage]:
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_LOOK_SECONDS", 0.02)
     monkeypatch.setattr(under_test, "_TRY_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(under_test, "_COUGH_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "_COUGH_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("error", [DOWN, LOST, ValueError("a bug of the plugin")], ids=["503", "lost", "bug"])
@@ -110,7 +113,7 @@ async def test_a_short_question_without_an_answer_counts_too(
 ) -> None:
     """Who has asked waits for the answer, and speaks no more until it comes."""
     now = 100.0
-    monkeypatch.setattr(under_test, "_COUGH_SECONDS", 0.7)
+    monkeypatch.setattr(patience, "_COUGH_SECONDS", 0.7)
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
     caller = CallerSpeaks()
     caller.follow(UserStateChangedEvent(old_state="listening", new_state="speaking"))
@@ -150,12 +153,83 @@ async def test_when_all_are_down_the_tape_runs_until_one_is_back() -> None:
 
 
 async def test_nobody_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "_GIVE_UP_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "_GIVE_UP_SECONDS", 0.1)
     _, set_stage = listeners(a=[[DOWN]] * 99)
 
     async with HearingInTurn(set_stage.switch, CallerSpeaks()).stream() as stream, asyncio.timeout(5):
         with pytest.raises(APIConnectionError, match="nobody can be asked"):
             await anext(stream)
+
+
+def speaks(call: Call) -> None:
+    call.caller.follow(UserStateChangedEvent(old_state="listening", new_state="speaking"))
+
+
+def errors(set_stage: Stage) -> int:
+    return set_stage.reporter._report.provider_errors
+
+
+async def test_deaf_is_who_was_silent_over_what_another_one_has_heard() -> None:
+    _, set_stage = listeners(a=[[10.0]], b=[[5, "heard", 10.0]])
+    call = Call(set_stage)
+    await call.say(5)
+    speaks(call)
+    async with asyncio.timeout(5):
+        while not errors(set_stage):
+            await asyncio.sleep(0.01)
+
+    assert call.written == ["heard"]
+    await call.stream.aclose()
+
+
+async def test_over_noise_everybody_is_silent_and_nobody_is_to_blame() -> None:
+    """Music on hold is speech for who tells speech from silence, and has no words."""
+    models, set_stage = listeners(a=[[10.0]] * 9, b=[[10.0]] * 9)
+    call = Call(set_stage)
+    await call.say(5)
+    speaks(call)
+    await asyncio.sleep(1.5)
+
+    assert errors(set_stage) == 0
+    assert len(models["a"].heard) + len(models["b"].heard) == 3, "once with each, and then it stays with one"
+    await call.stream.aclose()
+
+
+async def test_that_somebody_begins_to_speak_is_no_word() -> None:
+    """A recogniser of whole utterances has that from our own ear, and may be down all the same."""
+    begins = stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH)
+    _, set_stage = listeners(a=[[begins, DOWN]] * 200, b=[[begins, DOWN]] * 200)
+    call = Call(set_stage)
+    await call.say(5)
+    await asyncio.sleep(0.3)
+
+    report = set_stage.reporter._report
+    assert report.provider_requests == report.provider_errors
+    assert report.provider_requests < 40, "who dies at once is not dialed without end"
+    await call.stream.aclose()
+
+
+def test_who_was_heard_for_a_while_begins_with_fresh_patience() -> None:
+    patient = Patience()
+    (plan,) = lineup("Stt", "a").plans
+    assert patient.begin_anew(0.0)
+    patient.note_failure(plan, lasted_seconds=60.0)
+
+    assert patient.begin_anew(100.0)
+    assert not patient.begin_anew(121.0)
+
+
+async def test_whoever_is_tried_again_is_played_all_of_it() -> None:
+    models = {"a": Listener([8, LOST], [20, "all of it"])}
+    lineup_of_one = lineup("Stt", "a")
+    patient = replace(lineup_of_one.plans[0], retries=1)
+    set_stage = stage(replace(lineup_of_one, plans=(patient,)), lambda plan: models[plan.name])
+    call = Call(set_stage)
+    await call.say(20)
+    await call.end()
+
+    assert call.written == ["all of it"]
+    assert models["a"].heard[1] == list(range(1, 21))
 
 
 async def test_a_stream_counts_as_in_use_until_it_is_over() -> None:

@@ -1,5 +1,6 @@
 """Who speaks: an answer is said to its end, and no word of it twice."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -64,6 +65,21 @@ async def test_in_the_middle_another_one_says_the_rest(fails: Any) -> None:
 
     assert heard.keys() == {1, 2}
     assert models["b"].spoken[0].text == "The bus has just left, and the next one goes at noon."
+
+
+async def test_who_waits_for_words_is_not_slow() -> None:
+    """A model that thinks for long in the middle of an answer makes no voice a silent one."""
+    models, set_stage = speakers(a=[["each", 0.1]], b=[["all"]])
+    async with SpeakingInTurn(set_stage.switch).stream() as stream:
+        stream.push_text(TEXT[:24])
+        await asyncio.sleep(1.5)
+        stream.push_text(TEXT[24:])
+        stream.end_input()
+        async for _ in stream:
+            pass
+
+    assert models["a"].spoken[0].text == TEXT
+    assert models["b"].spoken == []
 
 
 async def test_who_fails_after_the_last_word_is_not_replaced() -> None:

@@ -1,5 +1,6 @@
 """Who thinks: an answer comes to its end, whoever falls silent when, and no word comes twice."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -124,10 +125,10 @@ async def test_requests_and_errors_are_counted() -> None:
 
 
 async def test_an_answer_that_is_not_wanted_any_more_says_nothing_of_its_provider() -> None:
-    models, set_stage = thinkers(a=[["One ", 10.0]])
+    models, set_stage = thinkers(a=[[10.0]])
     context = llm.ChatContext.empty()
     stream = ThinkingInTurn(set_stage.switch).chat(chat_ctx=context)
-    await anext(aiter(stream))
+    await asyncio.sleep(0.05)
 
     await stream.aclose()
 
@@ -136,3 +137,43 @@ async def test_an_answer_that_is_not_wanted_any_more_says_nothing_of_its_provide
     candidates: list[Any] = list(set_stage.health.candidates(set_stage.switch.lineup))
     assert [candidate.in_use for candidate in candidates] == [0]
     assert len(models["a"].asked) == 1
+
+
+async def test_a_first_word_is_a_success_although_the_caller_interrupts() -> None:
+    _, set_stage = thinkers(a=[["One ", 10.0]])
+    stream = ThinkingInTurn(set_stage.switch).chat(chat_ctx=llm.ChatContext.empty())
+    await anext(aiter(stream))
+    await stream.aclose()
+
+    report = set_stage.reporter._report
+    assert (report.provider_requests, report.provider_errors) == (1, 0)
+    assert set_stage.switch.current.name == "a"
+
+
+async def test_who_takes_over_and_finds_that_all_was_said_says_nothing() -> None:
+    _, set_stage = thinkers(a=[["It is noon.", LOST]], b=[[]])
+
+    assert await answer(set_stage) == ("It is noon.", [])
+
+
+async def test_only_words_keep_an_answer_from_being_given_up() -> None:
+    models, set_stage = thinkers(a=[["", *[0.3, ""] * 20]], b=[["Yes."]])
+
+    assert await answer(set_stage) == ("Yes.", [])
+    assert len(models["a"].asked) == 1
+
+
+async def test_what_was_measured_is_handed_on_once_however_many_answers_are_under_way() -> None:
+    _, set_stage = thinkers(a=[[0.05, "One."], [0.1, "Two."]])
+    thinking = ThinkingInTurn(set_stage.switch)
+    measured: list[object] = []
+    thinking.on("metrics_collected", measured.append)
+
+    async def ask() -> None:
+        async with thinking.chat(chat_ctx=llm.ChatContext.empty()) as stream:
+            async for _ in stream:
+                pass
+
+    await asyncio.gather(ask(), ask())
+
+    assert len(measured) == 2

@@ -1,6 +1,7 @@
 """What a failed request says about its provider."""
 
 import email.utils
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from livekit.agents import APIStatusError
 
-from voicefleet.providers.breaker import Cause, Outcome
+from voicefleet.providers.breaker import LONGEST_REST_SECONDS, Cause, Outcome
 from voicefleet_worker.problems import BadInputError
 
 _KEY_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -98,13 +99,13 @@ def _rest_seconds(error: BaseException) -> float | None:
 def _read_retry_after(text: str) -> float | None:
     """Read seconds, or the date that HTTP allows in their place."""
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), LONGEST_REST_SECONDS) if not math.isnan(seconds) else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

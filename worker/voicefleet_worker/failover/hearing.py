@@ -13,50 +13,19 @@ from livekit.agents import (
     APIError,
     APITimeoutError,
     NotGivenOr,
-    UserStateChangedEvent,
     stt,
 )
 from livekit.agents.utils import AudioBuffer
 
+from voicefleet_worker.failover.patience import CallerSpeaks, Patience
 from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 from voicefleet_worker.failover.tape import Tape
 
 _TRY_AGAIN_SECONDS = 0.5
-# Who speaks into the void for so long hangs up; so does the session then.
-_GIVE_UP_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
-# A sound shorter than this need not have been a word.
-_COUGH_SECONDS = 0.7
-_END = stt.SpeechEventType.END_OF_SPEECH
 _FINAL = stt.SpeechEventType.FINAL_TRANSCRIPT
 _USAGE = stt.SpeechEventType.RECOGNITION_USAGE
-
-
-class CallerSpeaks:
-    """When the caller has spoken, as who tells speech from silence has it."""
-
-    def __init__(self) -> None:
-        self._spoken: list[tuple[float, float]] = []
-        self._since: float | None = None
-
-    def follow(self, event: UserStateChangedEvent) -> None:
-        """Note that the caller begins or ends to speak."""
-        now = asyncio.get_running_loop().time()
-        if event.new_state == "speaking":
-            self._since = self._since or now
-        elif self._since is not None:
-            self._spoken.append((self._since, now))
-            self._since = None
-
-    def seconds_unheard(self, last_word_at: float) -> float:
-        """Return how long ago the caller began to say something of which there is not a word yet."""
-        now = asyncio.get_running_loop().time()
-        self._spoken = [each for each in self._spoken if each[1] > last_word_at]
-        spoken = [*self._spoken, (self._since, now)] if self._since is not None else self._spoken
-        unheard = [(max(begin, last_word_at), end) for begin, end in spoken]
-        if sum(end - begin for begin, end in unheard) < _COUGH_SECONDS:
-            return 0.0
-        return now - unheard[0][0]
+_WORDS = (_FINAL, stt.SpeechEventType.INTERIM_TRANSCRIPT, stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
 
 
 class HearingInTurn(stt.STT[Any]):
@@ -65,6 +34,7 @@ class HearingInTurn(stt.STT[Any]):
     def __init__(self, switch: Switch[stt.STT[Any]], caller: CallerSpeaks) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
         self._switch = switch
+        switch.hand_on = lambda metrics: self.emit("metrics_collected", metrics)
         self._caller = caller
         self._recognize_metrics_needed = False
 
@@ -115,6 +85,9 @@ class _Hearing(stt.RecognizeStream):
         self._tape = Tape()
         self._inner: stt.RecognizeStream | None = None
         self._is_over = False
+        self._silent: list[Attempt[stt.STT[Any]]] = []
+        self.is_watched = True
+        """Whether silence of who hears means anything."""
 
     async def _run(self) -> None:
         taking_in = asyncio.create_task(self._take_in())
@@ -139,33 +112,41 @@ class _Hearing(stt.RecognizeStream):
                 self._inner.end_input()
 
     async def _hear(self) -> None:
-        tried: set[str] = set()
-        loop = asyncio.get_running_loop()
-        deaf_since: float | None = None
+        loop, patience = asyncio.get_running_loop(), Patience()
         while True:
             try:
-                attempt = self._switch.begin(tried)
+                attempt = self._switch.begin(patience.tried)
             except APIConnectionError:
                 # All have just failed, or rest: the caller is still there, and the tape runs.
-                deaf_since = deaf_since or loop.time()
-                if loop.time() - deaf_since > _GIVE_UP_SECONDS:
+                if not patience.begin_anew(loop.time()):
                     raise
-                tried.clear()
+                # Where nobody wrote a word there may have been none.
+                self.is_watched = not self._silent
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
                 continue
-            ear = _Ear(self, attempt)
+            ear, began = _Ear(self, attempt), loop.time()
             try:
                 await ear.listen()
+            except _SilentError:
+                # Perhaps there was nothing to hear; whether it is deaf the next one's words will tell.
+                self._silent.append(attempt)
+                patience.note_silence(attempt.plan)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
                 self._switch.fail(attempt, error)
-                if ear.has_heard:
-                    tried.clear()
-                    deaf_since = None
-                tried.add(attempt.name)
+                if patience.note_failure(attempt.plan, lasted_seconds=loop.time() - began):
+                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
             else:
                 return
             finally:
                 self._switch.release(attempt)
+
+    def note_word(self, attempt: Attempt[stt.STT[Any]]) -> None:
+        """Note that somebody hears: whoever was silent over the same sound is deaf."""
+        for silent in self._silent:
+            if silent.name != attempt.name:
+                self._switch.fail(silent, APITimeoutError("deaf on an open line", retryable=False))
+        self._silent.clear()
+        self.is_watched = True
 
     async def _metrics_monitor_task(self, event_aiter: AsyncIterable[stt.SpeechEvent]) -> None:
         """Measure nothing: whoever is asked does."""
@@ -180,6 +161,10 @@ def _hand_over(item: object, inner: stt.RecognizeStream) -> None:
         inner.flush()
 
 
+class _SilentError(Exception):
+    """The caller has spoken, and not a word was written down."""
+
+
 class _Ear:
     """One provider that hears the call, from where the one before left off."""
 
@@ -188,13 +173,12 @@ class _Ear:
         self._attempt = attempt
         self._begin_seconds = hearing._tape.begin_seconds
         self._last_word_at = asyncio.get_running_loop().time()
-        self.has_heard = False
 
     async def listen(self) -> None:
         """Hear until the call is over; raise when this one fails."""
         hearing, attempt = self._hearing, self._attempt
-        options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
-        attempt.model.on("metrics_collected", self._hand_on)
+        # Not again by itself: it would go on with what comes, and what came before would be lost.
+        options = APIConnectOptions(max_retry=0, timeout=attempt.plan.timeout_seconds)
         try:
             async with attempt.model.stream(conn_options=options) as inner:
                 # What lies on the tape was said before now.
@@ -207,7 +191,6 @@ class _Ear:
                 await self._hand_on_words(inner)
         finally:
             hearing._inner = None
-            attempt.model.off("metrics_collected", self._hand_on)
         if not hearing._is_over:
             raise APIError("who hears has hung up", retryable=False)
 
@@ -230,8 +213,11 @@ class _Ear:
 
     def _note_word(self, event: stt.SpeechEvent, inner: stt.RecognizeStream) -> None:
         self._last_word_at = asyncio.get_running_loop().time()
-        if not self.has_heard:
-            self.has_heard = True
+        # That somebody begins to speak may be told by our own ear; words come from nobody else.
+        if event.type not in _WORDS or not any(each.text.strip() for each in event.alternatives):
+            return
+        self._hearing.note_word(self._attempt)
+        if not self._attempt.is_answered:
             self._hearing._switch.succeed(self._attempt)
         if event.type is _FINAL and event.alternatives:
             ended = event.alternatives[0].end_time
@@ -241,11 +227,10 @@ class _Ear:
 
     async def _watch_for_silence(self) -> None:
         """Return never; raise when the caller speaks and nobody writes anything down."""
-        limit = self._hearing._switch.lineup.silence_seconds
-        caller = self._hearing._caller
-        while not limit or caller.seconds_unheard(self._last_word_at) < limit:  # noqa: ASYNC110 - nobody would tell
+        limit, caller = self._hearing._switch.lineup.silence_seconds, self._hearing._caller
+        # One that takes whole utterances answers each, or fails.
+        is_watched = limit > 0 and not isinstance(self._attempt.model, stt.StreamAdapter)
+        while True:
             await asyncio.sleep(_LOOK_SECONDS)
-        raise APITimeoutError("not a word while the caller speaks", retryable=False)
-
-    def _hand_on(self, metrics: object) -> None:
-        self._hearing._stt.emit("metrics_collected", metrics)
+            if is_watched and self._hearing.is_watched and caller.seconds_unheard(self._last_word_at) >= limit:
+                raise _SilentError

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 
 SAMPLE_RATE = 24_000
 _LOOK_SECONDS = 0.05
+_SDK_SECONDS = 10.0
 
 
 class SpeakingInTurn(tts.TTS[Any]):
@@ -25,6 +27,7 @@ class SpeakingInTurn(tts.TTS[Any]):
         capabilities = tts.TTSCapabilities(streaming=True)
         super().__init__(capabilities=capabilities, sample_rate=SAMPLE_RATE, num_channels=1)
         self._switch = switch
+        switch.hand_on = lambda metrics: self.emit("metrics_collected", metrics)
 
     @property
     def model(self) -> str:
@@ -65,6 +68,8 @@ class _Speech(tts.SynthesizeStream):
         self._text = ""
         self._said = 0
         self._is_whole = False
+        self.told_at = 0.0
+        """When there was last something new to say, or that no more comes."""
         self._inner: tts.SynthesizeStream | None = None
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
@@ -84,14 +89,17 @@ class _Speech(tts.SynthesizeStream):
         async for item in self._input_ch:
             if isinstance(item, str):
                 self._text += item
+                self.told_at = time.perf_counter()
                 if self._inner is not None:
                     self._inner.push_text(item)
         self._is_whole = True
+        self.told_at = time.perf_counter()
         if self._inner is not None:
             self._inner.end_input()
 
     async def _say_all(self, output: tts.AudioEmitter) -> None:
         tried: set[str] = set()
+        failures: Counter[str] = Counter()
         while True:
             attempt = self._switch.begin(tried)
             voice = _Voice(self, attempt, output)
@@ -99,7 +107,9 @@ class _Speech(tts.SynthesizeStream):
                 await voice.say()
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
                 self._switch.fail(attempt, error)
-                tried.add(attempt.name)
+                failures[attempt.name] += 1
+                if failures[attempt.name] > attempt.plan.retries:
+                    tried.add(attempt.name)
                 self._said += voice.spoken_characters()
                 if self._is_whole and not self._text[self._said :].strip():
                     return
@@ -125,6 +135,7 @@ class _Voice:
         self._seconds = 0.0
         self._words: list[Word] = []
         self._last_sound_at = 0.0
+        self._began_at = time.perf_counter()
         rate = attempt.model.sample_rate
         self._resampler = rtc.AudioResampler(rate, SAMPLE_RATE) if rate != SAMPLE_RATE else None
 
@@ -138,8 +149,9 @@ class _Voice:
     async def say(self) -> None:
         """Say all that is left; raise when this one fails."""
         speech, attempt = self._speech, self._attempt
-        options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
-        attempt.model.on("metrics_collected", self._hand_on)
+        # Some plugins give up when they wait for words for so long; who is too slow is found out here.
+        patience = attempt.plan.timeout_seconds + attempt.plan.stall_seconds + _SDK_SECONDS
+        options = APIConnectOptions(max_retry=0, timeout=patience)
         try:
             async with attempt.model.stream(conn_options=options) as inner:
                 inner.push_text(speech._text[speech._said :])
@@ -149,7 +161,6 @@ class _Voice:
                 await self._play(inner)
         finally:
             speech._inner = None
-            attempt.model.off("metrics_collected", self._hand_on)
 
     async def _play(self, inner: tts.SynthesizeStream) -> None:
         silence = asyncio.create_task(self._watch_for_silence(inner))
@@ -194,18 +205,19 @@ class _Voice:
 
     async def _watch_for_silence(self, inner: tts.SynthesizeStream) -> None:
         """Return never; raise when it has something to say and does not."""
+        plan, speech = self._attempt.plan, self._speech
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if not self._last_sound_at:
-                if _since(inner) > self._attempt.first_answer_seconds:
-                    raise APITimeoutError("not a sound", retryable=False)
-            elif self._speech._is_whole and (
-                time.perf_counter() - self._last_sound_at > self._attempt.plan.stall_seconds
-            ):
-                raise APITimeoutError("it fell silent in the middle", retryable=False)
+            now = time.perf_counter()
+            if self._last_sound_at:
+                if speech._is_whole and now - max(self._last_sound_at, speech.told_at) > plan.stall_seconds:
+                    raise APITimeoutError("it fell silent in the middle", retryable=False)
+            elif max(_since(inner), self._waited_seconds(now)) > plan.timeout_seconds:
+                raise APITimeoutError("not a sound", retryable=False)
 
-    def _hand_on(self, metrics: object) -> None:
-        self._speech._tts.emit("metrics_collected", metrics)
+    def _waited_seconds(self, now: float) -> float:
+        """Return for how long it has had the whole text; before, it may wait for the end of a sentence."""
+        return now - max(self._speech.told_at, self._began_at) if self._speech._is_whole else 0.0
 
 
 def _since(inner: tts.SynthesizeStream) -> float:

@@ -12,7 +12,7 @@ from livekit.agents import APIConnectionError, APIConnectOptions
 from voicefleet.providers.breaker import Outcome
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Candidate, NoChoice, choose
-from voicefleet_worker.failover.errors import ErrorEvent, Overheard
+from voicefleet_worker.failover.errors import Overheard
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -20,8 +20,8 @@ logger = logging.getLogger("voicefleet.call")
 class Emitter(Protocol):
     """What all kinds of the SDK's models have in common."""
 
-    def on(self, event: Literal["error"], callback: Callable[[ErrorEvent], None], /) -> object:
-        """Have something called when a request fails."""
+    def on(self, event: Literal["error", "metrics_collected"], callback: Callable[..., None], /) -> object:
+        """Have something called when a request fails, or was measured."""
 
 
 Model = TypeVar("Model", bound=Emitter)
@@ -87,6 +87,8 @@ class Switch(Generic[Model]):
         self._clock = clock
         self._models: dict[str, Model] = {}
         self._overheard: dict[str, Overheard] = {}
+        self.hand_on: Callable[[object], None] = lambda _: None
+        """What becomes of what a model has measured; each request once, however many are under way."""
         self._current: str | None = None
 
     @property
@@ -152,9 +154,13 @@ class Switch(Generic[Model]):
             logger.info("provider chosen", extra={"provider": choice.provider.name, "reason": choice.reason})
         return self.lineup.plan_of(choice.provider.name)
 
+    def _hand_on(self, metrics: object) -> None:
+        self.hand_on(metrics)
+
     def _model_of(self, plan: ProviderPlan) -> Model:
         if plan.name not in self._models:
             self._overheard[plan.name] = Overheard()
             self._models[plan.name] = self._build(plan)
             self._models[plan.name].on("error", self._overheard[plan.name].hear)
+            self._models[plan.name].on("metrics_collected", self._hand_on)
         return self._models[plan.name]

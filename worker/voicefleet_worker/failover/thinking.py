@@ -21,6 +21,7 @@ class ThinkingInTurn(llm.LLM[Any]):
     def __init__(self, switch: Switch[llm.LLM[Any]]) -> None:
         super().__init__()
         self._switch = switch
+        switch.hand_on = lambda metrics: self.emit("metrics_collected", metrics)
 
     @property
     def model(self) -> str:
@@ -67,7 +68,6 @@ class _Answer(llm.LLMStream):
         **wishes: Any,  # noqa: ANN401 - handed on as they are
     ) -> None:
         super().__init__(outer, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
-        self._outer = outer
         self._switch = switch
         self._wishes = wishes
         self._words = WholeWords()
@@ -93,28 +93,29 @@ class _Answer(llm.LLMStream):
 
     async def _ask(self, attempt: Attempt[llm.LLM[Any]]) -> None:
         """Let one provider answer, or go on with the answer of the one before."""
-        loop = asyncio.get_running_loop()
-        began, first_seconds = loop.time(), None
         options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
-        attempt.model.on("metrics_collected", self._hand_on)
-        try:
-            stream = attempt.model.chat(
-                chat_ctx=self._context(), tools=self._tools, conn_options=options, **self._wishes
-            )
-            # A retry after a word was said would say it twice.
-            stream._retry_on_chunk_sent = False
-            async with stream:
-                limit = attempt.first_answer_seconds
-                while (chunk := await _next(stream, limit)) is not None:
-                    if first_seconds is None and chunk.has_response():
-                        first_seconds, limit = loop.time() - began, attempt.plan.stall_seconds
-                    self._let_through(chunk)
-        finally:
-            attempt.model.off("metrics_collected", self._hand_on)
-        if first_seconds is None:
+        stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **self._wishes)
+        # A retry after a word was said would say it twice.
+        stream._retry_on_chunk_sent = False
+        goes_on = bool(self._words.said)
+        async with stream:
+            await self._hear_out(attempt, stream)
+        # Who goes on may find that everything was said.
+        if not attempt.is_answered and not goes_on:
             raise APIError("an answer without a word", retryable=False)
         self._say(self._words.finish())
-        self._switch.succeed(attempt, first_seconds)
+
+    async def _hear_out(self, attempt: Attempt[llm.LLM[Any]], stream: llm.LLMStream) -> None:
+        """Let an answer through as it comes; only words keep it from being given up."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        deadline = began + attempt.first_answer_seconds
+        while (chunk := await _next(stream, deadline)) is not None:
+            if chunk.has_response():
+                deadline = loop.time() + attempt.plan.stall_seconds
+                if not attempt.is_answered:
+                    self._switch.succeed(attempt, loop.time() - began)
+            self._let_through(chunk)
 
     def _context(self) -> llm.ChatContext:
         if not self._words.said:
@@ -143,19 +144,16 @@ class _Answer(llm.LLMStream):
             delta = llm.ChoiceDelta(role="assistant", content=text)
             self._event_ch.send_nowait(llm.ChatChunk(id="", delta=delta))
 
-    def _hand_on(self, metrics: object) -> None:
-        self._outer.emit("metrics_collected", metrics)
-
     async def _metrics_monitor_task(self, event_aiter: AsyncIterable[llm.ChatChunk]) -> None:
         """Measure nothing: whoever is asked does."""
         async for _ in event_aiter:
             pass
 
 
-async def _next(stream: llm.LLMStream, limit_seconds: float) -> llm.ChatChunk | None:
+async def _next(stream: llm.LLMStream, deadline: float) -> llm.ChatChunk | None:
     """Return the next piece of an answer, or None at its end."""
     try:
-        async with asyncio.timeout(limit_seconds):
+        async with asyncio.timeout_at(deadline):
             return await anext(stream)
     except StopAsyncIteration:
         return None
