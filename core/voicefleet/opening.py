@@ -10,6 +10,7 @@ from voicefleet.api.voiceagent.tools import BusinessHours
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # Whoever is closed for longer than this has closed for good, as far as a caller is concerned.
 _LOOKED_AHEAD_DAYS = 60
+_LAST_MINUTE = "23:59"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +58,7 @@ def _spans(hours: BusinessHours, first: date, zone: ZoneInfo) -> Iterator[tuple[
 
 
 def _at(day: date, clock: str, zone: ZoneInfo) -> datetime:
+    if clock == _LAST_MINUTE:
+        # There is no later one to write: who closes then does not close.
+        return datetime.combine(day + timedelta(days=1), time(), zone)
     return datetime.combine(day, time.fromisoformat(clock), zone)

@@ -24,6 +24,7 @@ _DURATION_SECONDS = 15
 _RENEW_WITHIN_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 _REQUEST_SECONDS = 3.0
+_DELETED: Body = {"metadata": {"resourceVersion": "deleted"}, "spec": {"holderIdentity": "deleted"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,9 @@ class Lease:
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
+            if self._sight is not None and self._renewed_at is None and not self._is_abandoned(_DELETED):
+                # Somebody has deleted it, and whoever held it goes on until the next renewal.
+                return False
             await self._create()
             return True
         spec = lease.get("spec", {})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from voicefleet.api.voiceagent.tools import BusinessHours
 from voicefleet.opening import opening_at
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS: dict[str, Any] = {
     "timeZone": "Europe/Berlin",
     "hours": [
@@ -54,6 +55,15 @@ def test_it_is_the_other_way_round_when_it_changes(now: datetime) -> None:
     assert opening_at(hours, opening.changes_at - timedelta(minutes=1)).is_open is opening.is_open or (
         opening.changes_at - now < timedelta(minutes=1)
     )
+
+
+def test_who_is_open_day_and_night_never_closes() -> None:
+    always = {"timeZone": "Europe/Berlin", "hours": [{"days": [*DAYS], "start": "00:00", "end": "23:59"}]}
+    opening = opening_at(BusinessHours.model_validate(always), datetime(2026, 3, 2, 22, 59, 30, tzinfo=UTC))
+
+    assert opening.is_open
+    assert opening.changes_at is not None
+    assert opening.changes_at - opening.now > timedelta(days=30)
 
 
 def test_who_is_closed_for_good_does_not_open() -> None:

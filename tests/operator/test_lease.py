@@ -167,6 +167,21 @@ async def test_whoever_waits_looks_again_at_the_moment_when_a_silent_leader_coun
     assert second._pause_seconds() == module._RETRY_SECONDS
 
 
+async def test_a_lease_that_somebody_deletes_is_not_taken_while_its_holder_may_go_on(world: World) -> None:
+    first, second = world.candidate("first"), world.candidate("second")
+    await first._try()
+    await second._try()
+    world.lease = None
+
+    assert not await second._try()
+    world.seconds += module._DURATION_SECONDS
+    assert await second._try()
+
+
+async def test_who_finds_no_lease_at_all_begins_at_once(world: World) -> None:
+    assert await world.candidate("first")._try()
+
+
 async def test_a_leader_that_was_replaced_does_not_give_away_what_is_not_its_own(world: World) -> None:
     first = world.candidate("first")
     await first._try()

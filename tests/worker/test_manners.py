@@ -32,10 +32,15 @@ class Session:
             raise RuntimeError("the session is over")
         self.said.append(words)
 
+    @property
+    def current_speech(self) -> Any:
+        return None
+
     def say(self, words: str, **_: Any) -> Any:
         return self._note(words)
 
-    def generate_reply(self, *, instructions: str, **_: Any) -> Any:
+    def generate_reply(self, *, instructions: str, tool_choice: str, **_: Any) -> Any:
+        assert tool_choice == "none", "one of the tools may be to end the call"
         return self._note(f"<{instructions}>")
 
     async def interrupt(self, *, force: bool) -> None:
@@ -86,7 +91,7 @@ async def test_a_silent_caller_is_called_back_and_then_let_go(mounted: Mounted) 
     assert call.session.said[:2] == ["Ada?", "Hello?"]
     assert "Goodbye" in call.session.said[2]
     assert call.ends == ["caller is silent"]
-    assert call.session.resets == 2, "each time the silence is counted anew"
+    assert call.session.resets == 3, "from the beginning, and after each call the silence is counted anew"
 
 
 async def test_who_speaks_again_begins_anew(mounted: Mounted) -> None:
@@ -120,6 +125,18 @@ async def test_words_of_the_caller_end_the_call(mounted: Mounted) -> None:
 
     assert call.ends == ["caller said so"]
     assert len(call.session.said) == 1
+
+
+async def test_a_goodbye_is_said_once_however_many_reasons_there_are(mounted: Mounted) -> None:
+    call = await begun(mounted, endPhrases=["bye"], away={"maxPrompts": 0})
+    call.session.words("Bye.")
+    call.session.words("Bye bye.")
+    call.manners.end_call()
+    call.session.state("away")
+    await settle()
+
+    assert len(call.session.said) == 1
+    assert call.ends == ["caller said so"]
 
 
 async def test_time_runs_out_with_a_warning_and_a_goodbye(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,13 @@ class Call:
 
     async def _is_another_room(self) -> bool:
         """Tell whether the call was over before we came: whoever joins a room that was deleted makes another one."""
-        return await self.ctx.room.sid != self.ctx.job.room.sid
+        expected = self.ctx.job.room.sid
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return bool(expected) and await self.ctx.room.sid != expected
+        except TimeoutError:
+            # Nobody says which room it is; whoever waits in it is not to be left alone for that.
+            return False
 
     def _is_one_too_many(self) -> bool:
         """Tell whether the caller has an agent already: LiveKit may send a second one after a caller who waited."""
@@ -181,20 +187,25 @@ class Call:
         answered = asyncio.Event()
 
         def look(*_: object) -> None:
-            if self._ended.is_set() or caller.attributes.get(_CALL_STATUS, "") in _ANSWERED:
+            # Who was lost and came back is somebody new to the SDK.
+            now = self.ctx.room.remote_participants.get(caller.identity, caller)
+            if self._ended.is_set() or now.attributes.get(_CALL_STATUS, "") in _ANSWERED:
                 answered.set()
 
         self.ctx.room.on("participant_attributes_changed", look)
         self.ctx.room.on("participant_disconnected", look)
+        self.ctx.room.on("participant_connected", look)
         look()
         try:
             async with asyncio.timeout(CALLER_WAIT_SECONDS):
                 await answered.wait()
         except TimeoutError:
-            self._end("not answered")
+            # The phone would ring on, and whoever picks up would hear nothing.
+            await self._hang_up("not answered")
         finally:
             self.ctx.room.off("participant_attributes_changed", look)
             self.ctx.room.off("participant_disconnected", look)
+            self.ctx.room.off("participant_connected", look)
 
     def _greet(self) -> None:
         greeting = self.plan.greeting

@@ -12,7 +12,7 @@ from voicefleet.phrases import call_back, nobody_there, says_one_of
 
 HangUp = Callable[[str], Awaitable[None]]
 
-_GOODBYE_SECONDS = 20.0
+_GOODBYE_SECONDS = 40.0
 _TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
 _TIME_RUNS_OUT = "The time for this call will soon be over. Say so in one short sentence, and go on."
 _AGENT_IS_DONE = "The call has reached its end. Say goodbye in one short sentence."
@@ -30,12 +30,15 @@ class Manners:
         self._values = values
         self._hang_up = hang_up
         self._called_back = 0
+        self._is_ending = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
         """Keep them from now on."""
         self._session.on("user_state_changed", self._on_state)
         self._session.on("user_input_transcribed", self._on_words)
+        # Who let it ring for long counts as away by now, and would never be again.
+        self._session.reset_away_timer()
         duration = self._plan.conversation.duration
         if duration.warn_at_seconds is not None:
             self._later(self._warn(duration.warn_at_seconds))
@@ -43,7 +46,7 @@ class Manners:
 
     def end_call(self) -> None:
         """Say goodbye and hang up, because the agent wants to."""
-        self._later(self._end(instructions=_AGENT_IS_DONE, reason="agent ended the call"))
+        self._later(self._end_after_this())
 
     def _on_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state == "away":
@@ -56,6 +59,8 @@ class Manners:
             self._later(self._end(instructions=_CALLER_IS_DONE, reason="caller said so"))
 
     async def _call_back(self) -> None:
+        if self._is_ending:
+            return
         away, language = self._plan.conversation.away, self._plan.language
         if self._called_back >= away.max_prompts:
             await self._end(words=nobody_there(language), reason="caller is silent")
@@ -67,10 +72,21 @@ class Manners:
             # Else whoever has been called back once would be away for ever.
             self._session.reset_away_timer()
 
+    async def _end_after_this(self) -> None:
+        """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more."""
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                speech = self._session.current_speech
+                if speech is not None:
+                    await speech
+        await self._end(instructions=_AGENT_IS_DONE, reason="agent ended the call")
+
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
+        if self._is_ending:
+            return
         with contextlib.suppress(RuntimeError):
-            await self._session.generate_reply(instructions=_TIME_RUNS_OUT)
+            await self._session.generate_reply(instructions=_TIME_RUNS_OUT, tool_choice="none")
 
     async def _end_when_too_long(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
@@ -78,16 +94,25 @@ class Manners:
         await self._end(words=words and fill(words, self._values), instructions=_TIME_IS_OVER, reason="too long")
 
     async def _end(self, *, reason: str, words: str | None = None, instructions: str = "") -> None:
-        """Say goodbye and hang up."""
-        # A provider that is slow, or a caller who hangs up just now, does not keep the line.
-        with contextlib.suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(_GOODBYE_SECONDS):
-                await self._session.interrupt(force=True)
-                if words:
-                    await self._session.say(words, allow_interruptions=False)
-                else:
-                    await self._session.generate_reply(instructions=instructions, allow_interruptions=False)
-        await self._hang_up(reason)
+        """Say goodbye, once and to its end, and hang up."""
+        if self._is_ending:
+            return
+        self._is_ending = True
+        try:
+            # A provider that is slow, or a caller who hangs up just now, does not keep the line.
+            with contextlib.suppress(TimeoutError, RuntimeError):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await self._session.interrupt(force=True)
+                    await self._say_goodbye(words, instructions)
+        finally:
+            await self._hang_up(reason)
+
+    async def _say_goodbye(self, words: str | None, instructions: str) -> None:
+        if words:
+            await self._session.say(words, allow_interruptions=False)
+        else:
+            # Without tools: one of them may be to end the call.
+            await self._session.generate_reply(instructions=instructions, allow_interruptions=False, tool_choice="none")
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

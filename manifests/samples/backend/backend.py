@@ -101,7 +101,11 @@ class Backend(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Book."""
         body = self._read()
-        if body is not None and self.path == "/appointments":
+        if body is None:
+            return
+        if self.path != "/appointments":
+            self._found(None, "page")
+        else:
             self._answer(*CALENDAR.book(body["day"], body["time"], body.get("name", "")))
 
     def do_PATCH(self) -> None:
@@ -119,7 +123,8 @@ class Backend(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         token = os.environ.get("TOKEN", "")
-        if token and not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {token}"):
+        said = self.headers.get("Authorization", "").encode()
+        if token and not hmac.compare_digest(said, f"Bearer {token}".encode()):
             self.close_connection = True
             self._answer(HTTPStatus.UNAUTHORIZED, {"error": "who are you?"})
             return False
@@ -129,12 +134,17 @@ class Backend(BaseHTTPRequestHandler):
         """Log nothing: paths hold numbers of people."""
 
     def _number(self) -> str:
-        return self.path.rpartition("/")[2]
+        """Return which appointment is meant; of another page, none."""
+        return self.path.removeprefix("/appointments/")
 
     def _read(self) -> dict[str, str] | None:
-        length = int(self.headers.get("Content-Length") or 0)
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            self.close_connection = True
+            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": "too long"})
+            return None
         try:
-            body = json.loads(self.rfile.read(min(length, MOST_BYTES)))
+            body = json.loads(self.rfile.read(int(length)))
         except ValueError:
             body = None
         if not isinstance(body, dict) or not DAY.fullmatch(str(body.get("day"))) or body.get("time") not in TIMES:

@@ -74,17 +74,7 @@ def test_a_wrong_request_says_nothing_of_a_provider(status: int) -> None:
         (ThrottledError(**{"retry-after": "-3"}), 0.0),
         (ThrottledError(), None),
     ],
-    ids=[
-        "seconds",
-        "of an upgrade",
-        "a date",
-        "nonsense",
-        "for ever",
-        "no number",
-        "in the far future",
-        "in the past",
-        "not said",
-    ],
+    ids=["s", "of an upgrade", "a date", "nonsense", "for ever", "nan", "the far future", "the past", "not said"],
 )
 def test_who_is_throttled_waits_as_long_as_it_is_told(cause: BaseException, seconds: float | None) -> None:
     overheard, error = Overheard(), caused(APIStatusError("x", status_code=429), cause)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from livekit.agents import APIConnectionError, APIStatusError, UserStateChangedEvent
+from livekit.agents import APIConnectionError, APIStatusError, UserStateChangedEvent, stt
 
 from tests.worker.failover.scripted import Listener, Stage, final, lineup, sound, stage
 from voicefleet_worker.failover import hearing as under_test
@@ -175,7 +175,7 @@ async def test_deaf_is_who_was_silent_over_what_another_one_has_heard() -> None:
     await call.say(5)
     speaks(call)
     async with asyncio.timeout(5):
-        while not errors(set_stage):
+        while not errors(set_stage):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
     assert call.written == ["heard"]

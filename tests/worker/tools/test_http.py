@@ -148,11 +148,42 @@ async def test_what_fails_is_told_in_words_that_give_nothing_away(
     service: Service, tools: HttpTools, answer: Answer, words: str
 ) -> None:
     service.answers = [answer]
+    timeout = 300 if answer is slow else 10_000
+    bounded = tool(service, maxResponseBytes=1000, timeoutMilliseconds=timeout, idempotent=True)
     with pytest.raises(ToolFailedError) as failed:
-        await use(tools, tool(service, maxResponseBytes=1000, timeoutMilliseconds=300 if answer is slow else 10_000))
+        await use(tools, bounded)
 
     assert str(failed.value) == words
     assert len(service.asked) == 1
+
+
+async def test_of_what_may_have_been_done_nobody_knows_and_the_model_is_told_so(
+    service: Service, tools: HttpTools
+) -> None:
+    service.answers = [gone]
+    with pytest.raises(ToolFailedError, match="do not do it again"):
+        await use(tools, tool(service))
+
+
+async def test_what_was_done_is_no_failure_because_its_answer_cannot_be_read(
+    service: Service, tools: HttpTools
+) -> None:
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    service.answers = [empty]
+
+    assert await use(tools, tool(service, response=[{"variable": "status", "path": "$.status"}])) == ""
+
+
+async def test_no_request_is_made_twice_behind_our_back(service: Service, tools: HttpTools) -> None:
+    """A client that finds an open line closed sends some requests again by itself."""
+    service.answers = [ok, gone]
+    await use(tools, tool(service, method="DELETE"))
+    with pytest.raises(ToolFailedError):
+        await use(tools, tool(service, method="DELETE"))
+
+    assert len(service.asked) == 2
 
 
 async def test_only_what_does_no_harm_twice_is_asked_again(service: Service, tools: HttpTools) -> None:

@@ -33,15 +33,21 @@ def built(arguments: dict[str, object], **http: Any) -> Any:
         ({"url": f"{URL}/{{{{id}}}}"}, "url", f"{URL}/x%2F..%3Fa%3D1"),
         ({"query": {"q": "{{id}}"}}, "query", (("q", "x/..?a=1"),)),
         ({"headers": {"X-Caller": "{{caller}}"}}, "headers",
-         (("Content-Type", "application/json"), ("X-Caller", "Ada Okonkwo"))),
+         (("X-Caller", "Ada Okonkwo"), ("Content-Type", "application/json"))),
         ({}, "body", '{"id": "x/..?a=1", "count": 2}'),
         ({"body": '{"order": "{{id}}", "n": {{count}}}'}, "body", '{"order": "x/..?a=1", "n": 2}'),
         ({"body": "id={{id}}", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "body",
          "id=x%2F..%3Fa%3D1"),
         ({"body": "{{id}} for {{nobody}}", "headers": {"Content-Type": "text/plain"}}, "body", "x/..?a=1 for "),
+        ({"body": "id={{id}}", "headers": {"content-type": "application/x-www-form-urlencoded"}}, "body",
+         "id=x%2F..%3Fa%3D1"),
+        ({"body": "<id>{{id}}</id>", "headers": {"Content-Type": "text/xml"}}, "body", "<id>x/..?a=1</id>"),
+        ({"body": '{"all": {{id}}, "none": {{nobody}}, "n": "{{count}}"}'}, "body",
+         '{"all": "x/..?a=1", "none": null, "n": "2"}'),
         ({"method": "GET"}, "body", None),
     ],
-    ids=["url", "query", "header", "arguments as JSON", "JSON", "form", "plain, and who is not known", "GET"],
+    ids=["url", "query", "header", "arguments as JSON", "JSON", "form", "plain, and who is not known",
+         "a header in small letters", "XML", "JSON outside of quotes", "GET"],
 )  # fmt: skip
 def test_values_are_escaped_for_their_place(http: dict[str, Any], where: str, sent: object) -> None:
     assert getattr(built({"id": "x/..?a=1", "count": 2}, **http), where) == sent
@@ -65,6 +71,17 @@ def test_a_header_stays_one_header() -> None:
         built({"id": "1\r\nX-Admin: yes"}, headers={"X-Id": "{{id}}"})
 
 
+def test_two_names_beside_each_other_lead_nowhere_else() -> None:
+    with pytest.raises(RefusedError, match="no name"):
+        built({"id": "."}, url=f"{URL}/{{{{id}}}}{{{{id}}}}/status")
+
+
+def test_no_text_becomes_markup() -> None:
+    body = built({"id": "1</id><admin/>"}, body="<id>{{id}}</id>", headers={"Content-Type": "application/xml"}).body
+
+    assert body == "<id>1&lt;/id&gt;&lt;admin/&gt;</id>"
+
+
 @given(st.text())
 def test_no_text_breaks_out_of_a_json_body(text: str) -> None:
     body = json.loads(built({"id": text}, body='{"id": "{{id}}", "admin": false}').body)
@@ -74,6 +91,10 @@ def test_no_text_breaks_out_of_a_json_body(text: str) -> None:
 
 @given(st.text())
 def test_no_text_leads_to_another_host_or_path(text: str) -> None:
+    if text in ("", ".", ".."):
+        with pytest.raises(RefusedError, match="no name"):
+            built({"id": text}, url=f"{URL}/{{{{id}}}}/status")
+        return
     url = built({"id": text}, url=f"{URL}/{{{{id}}}}/status").url
 
     check_host(url, f"{URL}/{{{{id}}}}/status", ())

@@ -161,7 +161,7 @@ async def test_a_bug_of_ours_is_no_traceback_for_anybody() -> None:
     ((output, is_error),) = outputs(await at.ask())
 
     assert is_error
-    assert "secret" not in output
+    assert output == "This did not work just now. Say so, and offer what else you can do."
 
 
 async def test_after_some_rounds_the_agent_answers_without_tools() -> None:
@@ -225,6 +225,14 @@ def test_a_schema_that_is_none_is_found_out_before_a_call() -> None:
     assert problem is not None
     assert problem.field == "spec.tools[look_up].parameters"
     assert check_tool(Tool.model_validate(LOOK_UP)) is None
+
+
+def test_no_schema_is_fetched_from_elsewhere() -> None:
+    elsewhere = {"type": "object", "properties": {"id": {"$ref": "http://127.0.0.1:9/schema"}}}
+    problem = check_tool(Tool.model_validate({**LOOK_UP, "parameters": elsewhere}))
+
+    assert problem is not None
+    assert "$ref" in problem.message
 
 
 def test_somebody_who_waits_is_told_so_in_the_agents_language() -> None:

@@ -70,14 +70,14 @@ class HttpTools:
                     return answer
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not left:
-                    raise ToolFailedError(_in_words(error)) from error
+                    raise ToolFailedError(_in_words(error) + _doubt(http)) from error
             await asyncio.sleep(pause_seconds)
             pause_seconds *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _ask(self, http: HttpTool, request: HttpRequest) -> _Answer:
         headers = {**dict(request.headers), **await self._proof(http.auth)}
-        session = self._session = self._session or aiohttp.ClientSession()
+        session = self._session = self._session or _new_session()
         async with session.request(
             request.method,
             request.url,
@@ -114,12 +114,26 @@ class HttpTools:
             return
         try:
             answer = json.loads(text)
-        except ValueError:
-            raise ToolFailedError("the service did not answer with JSON") from None
+        except (ValueError, RecursionError):
+            # What was asked for is done all the same.
+            logger.warning("a tool's answer is no JSON, and fills no variable")
+            return
         for mapping in http.response:
             value = take_from_answer(answer, mapping.path)
             if value is not None:
                 self._variables[mapping.variable] = value
+
+
+def _new_session() -> aiohttp.ClientSession:
+    """Return a session that asks once and carries nothing from one tool to the next.
+
+    A line that was kept open may have been closed meanwhile, and then nobody would know whether it had been asked.
+    """
+    connector = aiohttp.TCPConnector(force_close=True)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    # Not public, and nothing public does it: by itself the client would send a DELETE or PUT again.
+    session._retry_connection = False
+    return session
 
 
 async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str:
@@ -128,13 +142,22 @@ async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str:
         body += piece
         if len(body) > most_bytes:
             raise ToolFailedError("the service answered with more than may be read")
-    return body.decode(answer.charset or "utf-8", errors="replace")
+    try:
+        return body.decode(answer.charset or "utf-8", errors="replace")
+    except LookupError:
+        return body.decode(errors="replace")
 
 
 def _no_redirect(status: int) -> int:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise ToolFailedError("the service sends us elsewhere, where the tool may not go")
     return status
+
+
+def _doubt(http: HttpTool) -> str:
+    """Say what is not known after a request whose answer never came."""
+    harmless = http.idempotent or http.method == "GET"
+    return "" if harmless else "; it is not known whether it took effect, so do not do it again"
 
 
 def _in_words(error: Exception) -> str:

@@ -5,16 +5,23 @@ is escaped for the place where it stands, and no value decides which host is ask
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import quote, urlsplit
+from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
 from voicefleet.call_variables import PLACEHOLDER
 
 Values = Mapping[str, object]
 _WITHOUT_BODY = ("GET", "DELETE")
+_CONTENT_TYPE = "content-type"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
+# What leads to another place than the one that stands there.
+_NOWHERE = ("", ".", "..")
 
 
 class RefusedError(Exception):
@@ -37,15 +44,16 @@ def build_request(tool: Tool, http: HttpTool, arguments: Values, variables: Mapp
     declared = {name: value for name, value in arguments.items() if name in declared_arguments(tool)}
     values = {**variables, **declared}
     headers = {name: _fill(text, values, _as_text) for name, text in (http.headers or {}).items()}
-    if any("\n" in value or "\r" in value for value in headers.values()):
+    if any(_CONTROL.search(value) for value in headers.values()):
         raise RefusedError("an argument holds a line break where none may be")
     body = None
     if http.method not in _WITHOUT_BODY:
-        headers = {"Content-Type": "application/json", **headers}
+        if not any(name.lower() == _CONTENT_TYPE for name in headers):
+            headers["Content-Type"] = "application/json"
         body = json.dumps(declared) if http.body is None else _fill_body(http.body, values, headers)
     return HttpRequest(
         method=http.method,
-        url=_fill(http.url, values, lambda value: quote(_as_text(value), safe="")),
+        url=_fill_url(http.url, values),
         query=tuple((name, _fill(text, values, _as_text)) for name, text in (http.query or {}).items()),
         headers=tuple(headers.items()),
         body=body,
@@ -83,27 +91,50 @@ def take_from_answer(answer: object, path: str) -> str | None:
     return None if at is None else _as_text(at)
 
 
-def _fill(template: str, values: Values, escape: Callable[[object], str]) -> str:
+def _fill(template: str, values: Values, escaped: Callable[[object], str]) -> str:
     """Fill the double braces; what nobody knows leaves nothing behind, and what is filled in is not filled again."""
-    return PLACEHOLDER.sub(lambda found: escape(values[found[1]]) if found[1] in values else "", template)
+    return PLACEHOLDER.sub(lambda found: escaped(values[found[1]]) if found[1] in values else "", template)
+
+
+def _fill_url(template: str, values: Values) -> str:
+    """Fill an address; a path stays the one that its author wrote, with other names in it."""
+    url = _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    written, filled = (urlsplit(each).path.split("/") for each in (template, url))
+    if any(now in _NOWHERE and before not in _NOWHERE for before, now in zip(written, filled, strict=False)):
+        raise RefusedError("an argument that names something is missing, or is no name")
+    return url
 
 
 def _fill_body(template: str, values: Values, headers: Mapping[str, str]) -> str:
-    kind = next(value for name, value in headers.items() if name.lower() == "content-type").lower()
+    kind = next(value for name, value in headers.items() if name.lower() == _CONTENT_TYPE).lower()
     if "json" in kind:
-        return _fill(template, values, _inside_json)
+        return _fill_json(template, values)
     if "form-urlencoded" in kind:
-        return _fill(template, values, lambda value: quote(_as_text(value), safe=""))
+        return _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    if "xml" in kind:
+        return _fill(template, values, lambda value: escape(_as_text(value), {'"': "&quot;", "'": "&apos;"}))
     return _fill(template, values, _as_text)
 
 
-def _inside_json(value: object) -> str:
-    """Escape a value for a place between quotes; of what is no text, quotes would make one."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text[1:-1] if isinstance(value, str) else text
+def _fill_json(template: str, values: Values) -> str:
+    """Fill a JSON body: between quotes with text, and elsewhere with a whole value, or null if there is none."""
+    filled, at = "", 0
+    for found in PLACEHOLDER.finditer(template):
+        filled += template[at : found.start()]
+        value = values.get(found[1])
+        if _is_inside_text(template[: found.start()]):
+            filled += json.dumps("" if value is None else _as_text(value))[1:-1]
+        else:
+            filled += json.dumps(value)
+        at = found.end()
+    return filled + template[at:]
+
+
+def _is_inside_text(before: str) -> bool:
+    return len(_QUOTE.findall(before)) % 2 == 1
 
 
 def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

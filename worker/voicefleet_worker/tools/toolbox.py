@@ -24,11 +24,13 @@ logger = logging.getLogger("voicefleet.call")
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 _DTMF = {
     "type": "object",
-    "properties": {"digits": {"type": "string", "pattern": "^[0-9A-D*#]{1,32}$", "description": "keys to press"}},
+    "properties": {"digits": {"type": "string", "pattern": r"^[0-9A-D*#]{1,32}\Z", "description": "keys to press"}},
     "required": ["digits"],
     "additionalProperties": False,
 }
 _SHOWN_CHARACTERS = 200
+_MOST_CHARACTERS = 8_000
+_REFERENCE = '"$ref"'
 _PARAMETERS = {"EndCall": _NO_ARGUMENTS, "BusinessHours": _NO_ARGUMENTS, "SendDtmf": _DTMF}
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
 
@@ -45,10 +47,14 @@ class Deeds(Protocol):
 
 def check_tool(tool: Tool) -> DialogueProblem | None:
     """Say why a tool's arguments could never be checked."""
+    field = f"spec.tools[{tool.name}].parameters"
     try:
         jsonschema.Draft202012Validator.check_schema(_parameters(tool))
     except jsonschema.SchemaError as error:
-        return DialogueProblem("agent", f"spec.tools[{tool.name}].parameters", f"is no JSON schema: {error.message}")
+        return DialogueProblem("agent", field, f"is no JSON schema: {error.message}")
+    if _REFERENCE in json.dumps(_parameters(tool)):
+        # It would be fetched in the middle of a call, from wherever it says.
+        return DialogueProblem("agent", field, "$ref is not supported: write the schema out")
     return None
 
 
@@ -70,7 +76,8 @@ class Toolbox:
         words = tool.filler.phrases or (one_moment(self._language),)
 
         async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
-            _check(validator, raw_arguments)
+            # A pattern of the spec may take long over a text that somebody chose for that.
+            await asyncio.to_thread(_check, validator, raw_arguments)
             filler = random.choice(words)  # noqa: S311 - for a change
             async with ctx.with_filler(filler, delay=tool.filler.after_milliseconds / 1000):
                 return await self._use(tool, raw_arguments)
@@ -81,9 +88,11 @@ class Toolbox:
     async def _use(self, tool: Tool, arguments: Values) -> str:
         try:
             return await self._deed(tool)(arguments)
-        except (ToolFailedError, RefusedError, BadInputError) as error:
+        except StopResponse:
+            raise
+        except Exception as error:
             logger.warning("tool failed", extra={"tool": tool.name, "problem": type(error).__name__})
-            raise ToolError(tool.on_error or f"{_FAILED} ({_reason(error)})") from error
+            raise ToolError(tool.on_error or _FAILED + _reason(error)) from error
 
     def _deed(self, tool: Tool) -> Callable[[Values], Awaitable[str]]:
         if tool.http is not None:
@@ -137,6 +146,8 @@ def _parameters(tool: Tool) -> Mapping[str, object]:
 
 
 def _check(validator: jsonschema.Draft202012Validator, arguments: Values) -> None:
+    if len(json.dumps(arguments)) > _MOST_CHARACTERS:
+        raise ToolError("the arguments are too long")
     error = jsonschema.exceptions.best_match(validator.iter_errors(arguments))
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the arguments"
@@ -144,4 +155,7 @@ def _check(validator: jsonschema.Draft202012Validator, arguments: Values) -> Non
 
 
 def _reason(error: Exception) -> str:
-    return "its key is missing" if isinstance(error, BadInputError) else str(error)
+    """Say why, as far as that is meant for others."""
+    if isinstance(error, BadInputError):
+        return " (its key is missing)"
+    return f" ({error})" if isinstance(error, (ToolFailedError, RefusedError)) else ""
