@@ -3,10 +3,22 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import pytest
+
+from voicefleet_operator import place
 from voicefleet_operator.place import claim
 
 UID = f"test-{os.getpid()}"
+
+
+@pytest.fixture(autouse=True)
+def _leave() -> Iterator[None]:
+    yield
+    for held in place._held:
+        held.close()
+    place._held.clear()
 
 
 def test_only_one_process_has_the_place_and_who_dies_leaves_it_to_the_next() -> None:
