@@ -26,30 +26,6 @@ logger = logging.getLogger("voicefleet.call")
 _CRASHED = "job crashed"
 
 
-# An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
-CALLER_WAIT_SECONDS = 180.0
-# Whoever has waited longer than this for the agent has hung up.
-CONNECT_SECONDS = 30.0
-# A browser whose network changed takes seconds to join anew, and counts as gone meanwhile.
-RETURN_SECONDS = 10.0
-HANG_UP_SECONDS = 10.0
-_GOODBYE_SECONDS = 20.0
-_EARLY_SECONDS = 10.0
-# As the SDK says that nobody caught an error.
-_CRASHED = "job crashed"
-_CALL_STATUS = "sip.callStatus"
-_AGENT_NAME = "lk.agent_name"
-_ANSWERED = ("active", "")
-_LOST_ON_THE_WAY = frozenset({
-    rtc.DisconnectReason.CONNECTION_TIMEOUT,
-    rtc.DisconnectReason.DUPLICATE_IDENTITY,
-    rtc.DisconnectReason.MIGRATION,
-    rtc.DisconnectReason.SIGNAL_CLOSE,
-    rtc.DisconnectReason.STATE_MISMATCH,
-})  # fmt: skip
-_GOODBYE = "The time for this call is over. Say goodbye in one short sentence."
-
-
 @dataclass(frozen=True, slots=True)
 class CallSetup:
     """What every job process is handed when it starts."""

@@ -17,7 +17,7 @@ from livekit.agents import (
 )
 from livekit.agents.utils import AudioBuffer
 
-from voicefleet_worker.failover.patience import CallerSpeaks, Patience
+from voicefleet_worker.failover.patience import CallerSpeaks, Patience, watched
 from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 from voicefleet_worker.failover.tape import Tape
 
@@ -188,22 +188,11 @@ class _Ear:
                 if hearing._is_over:
                     inner.end_input()
                 hearing._inner = inner
-                await self._hand_on_words(inner)
+                await watched(self._read(inner), self._watch_for_silence())
         finally:
             hearing._inner = None
         if not hearing._is_over:
             raise APIError("who hears has hung up", retryable=False)
-
-    async def _hand_on_words(self, inner: stt.RecognizeStream) -> None:
-        silence = asyncio.create_task(self._watch_for_silence())
-        words = asyncio.create_task(self._read(inner))
-        try:
-            await asyncio.wait({silence, words}, return_when=asyncio.FIRST_COMPLETED)
-            (silence if silence.done() else words).result()
-        finally:
-            for task in (silence, words):
-                task.cancel()
-            await asyncio.gather(silence, words, return_exceptions=True)
 
     async def _read(self, inner: stt.RecognizeStream) -> None:
         async for event in inner:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 from livekit.agents import UserStateChangedEvent
 
@@ -77,3 +79,16 @@ class Patience:
         if self._failures[plan.name] > plan.retries:
             self.tried.add(plan.name)
         return self._short_lived > _AT_ONCE
+
+
+async def watched(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, unless whoever watches it raises first."""
+    tasks = [asyncio.create_task(watch), asyncio.create_task(work)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,6 +12,7 @@ from livekit.agents import APIConnectOptions, APITimeoutError, tts
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from livekit.agents.utils import is_given, shortuuid
 
+from voicefleet_worker.failover.patience import watched
 from voicefleet_worker.failover.spoken import USUAL_CHARACTERS_PER_SECOND, Word, spoken_characters
 from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 
@@ -158,20 +159,9 @@ class _Voice:
                 if speech._is_whole:
                     inner.end_input()
                 speech._inner = inner
-                await self._play(inner)
+                await watched(self._pass_on(inner), self._watch_for_silence(inner))
         finally:
             speech._inner = None
-
-    async def _play(self, inner: tts.SynthesizeStream) -> None:
-        silence = asyncio.create_task(self._watch_for_silence(inner))
-        sound = asyncio.create_task(self._pass_on(inner))
-        try:
-            await asyncio.wait({silence, sound}, return_when=asyncio.FIRST_COMPLETED)
-            (silence if silence.done() else sound).result()
-        finally:
-            for task in (silence, sound):
-                task.cancel()
-            await asyncio.gather(silence, sound, return_exceptions=True)
 
     async def _pass_on(self, inner: tts.SynthesizeStream) -> None:
         async for sound in inner:
