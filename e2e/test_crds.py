@@ -41,6 +41,7 @@ def test_the_samples_are_accepted_and_found_under_every_name(bench: Bench, names
         "callcampaign.voicefleet.dev/checkup-reminders",
         "providerpool.voicefleet.dev/default",
         "providerpool.voicefleet.dev/full",
+        "voiceagent.voicefleet.dev/appointment-desk",
         "voiceagent.voicefleet.dev/concierge",
         "voiceagent.voicefleet.dev/dispatcher",
         "voiceagent.voicefleet.dev/receptionist",
