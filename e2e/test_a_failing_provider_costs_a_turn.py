@@ -21,7 +21,7 @@ SECOND = "second"
 QUESTION = "When are you open?"
 ANSWER = "We are open from nine to five, Monday to Friday."
 # Long enough for two shared cores, and short enough to be waited for.
-TIMEOUT_MILLISECONDS = 3_000
+ATTEMPT = {"timeoutMilliseconds": 3_000, "stallMilliseconds": 2_000}
 # It rests for as long as a caller takes to ask again, so that each way to fail meets a call that is with the first.
 BREAKER = {"failures": 1, "failureFraction": 0, "openSeconds": 1, "maxOpenSeconds": 1}
 # What the stand-in for a model makes of the wish to go on after the first word.
@@ -70,16 +70,11 @@ def pool_of_pairs(livekit_url: str, providers: Providers) -> dict[str, Any]:
     pool = pool_manifest(livekit_url, providers)
     spec = pool["spec"]
     seconds = pool_manifest(livekit_url, providers.for_instance(SECOND))["spec"]["providers"]
-    firsts = [{**each, "attempt": _attempt(each), "breaker": BREAKER} for each in spec["providers"]]
+    firsts = [{**each, "attempt": ATTEMPT, "breaker": BREAKER} for each in spec["providers"]]
     spec["providers"] = [*firsts, *({**each, "name": f"{each['name']}-{SECOND}", "priority": 200} for each in seconds)]
     # Back to the first as soon as it is well: that is whom the next way to fail is meant for.
     spec["routing"] = {"sticky": False}
     return pool
-
-
-def _attempt(provider: dict[str, Any]) -> dict[str, int]:
-    del provider
-    return {"timeoutMilliseconds": TIMEOUT_MILLISECONDS, "stallMilliseconds": 2_000}
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from voicefleet.api.schedule import WEEKDAYS
 from voicefleet.api.voiceagent.tools import BusinessHours
 
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # Whoever is closed for longer than this has closed for good, as far as a caller is concerned.
 _LOOKED_AHEAD_DAYS = 60
 _LAST_MINUTE = "23:59"
@@ -45,7 +45,7 @@ def _spans(hours: BusinessHours, first: date, zone: ZoneInfo) -> Iterator[tuple[
         day = first + timedelta(days=offset)
         if day.isoformat() in hours.holidays:
             continue
-        for start, stop in sorted((h.start, h.end) for h in hours.hours if _WEEKDAYS[day.weekday()] in h.days):
+        for start, stop in sorted((h.start, h.end) for h in hours.hours if WEEKDAYS[day.weekday()] in h.days):
             span = _at(day, start, zone), _at(day, stop, zone)
             if current is not None and span[0] <= current[1]:
                 current = current[0], max(current[1], span[1])

@@ -1,6 +1,6 @@
 """Weekly hours in a named time zone, for whatever opens and closes: scaling floors, business hours, calling windows."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
@@ -9,6 +9,8 @@ from voicefleet.api.markers import ListSet
 from voicefleet.api.types import ClockTime, Items
 
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+"""In the order in which `date.weekday()` counts them."""
 Weekdays = Annotated[Items[Weekday], Field(min_length=1, max_length=7), ListSet()]
 CalendarDay = Annotated[str, StringConstraints(max_length=10, pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
 

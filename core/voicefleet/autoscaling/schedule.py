@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from voicefleet.api.schedule import Hours
+from voicefleet.api.schedule import WEEKDAYS, Hours
 from voicefleet.api.voiceagent.scaling import ScheduledFloor
 from voicefleet.autoscaling.cron import parse_cron
 from voicefleet.autoscaling.load import Floor
 
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = timedelta(days=1)
 _LARGEST_CLOCK_CHANGE = timedelta(hours=3)
 
@@ -54,7 +53,7 @@ def _spans_of_hours(
     day, last_day = begin.astimezone(zone).date(), end.astimezone(zone).date()
     start, stop = time.fromisoformat(hours.start), time.fromisoformat(hours.end)
     while day <= last_day:
-        if _WEEKDAYS[day.weekday()] in hours.days:
+        if WEEKDAYS[day.weekday()] in hours.days:
             yield min(_readings(day, start, zone)), max(_readings(day, stop, zone))
         day += _DAY
 

@@ -10,9 +10,10 @@ from livekit.agents.voice.run_result import RunResult
 
 from tests.worker.failover.scripted import chunk, play
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
+from voicefleet.dialogue import KNOWN_BUILTINS
 from voicefleet.phrases import one_moment
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
-from voicefleet_worker.tools.toolbox import Toolbox, check_tool
+from voicefleet_worker.tools.toolbox import _PARAMETERS, Toolbox, check_tool
 
 PARAMETERS = {
     "type": "object",
@@ -225,6 +226,10 @@ def test_a_schema_that_is_none_is_found_out_before_a_call() -> None:
     assert problem is not None
     assert problem.field == "spec.tools[look_up].parameters"
     assert check_tool(Tool.model_validate(LOOK_UP)) is None
+
+
+def test_what_the_plan_takes_for_known_is_what_there_is() -> None:
+    assert sorted(_PARAMETERS) == sorted(KNOWN_BUILTINS)
 
 
 def test_no_schema_is_fetched_from_elsewhere() -> None:

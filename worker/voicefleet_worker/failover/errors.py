@@ -34,19 +34,17 @@ class Overheard:
     """
 
     def __init__(self) -> None:
-        self._error: BaseException | None = None
-        self._status: int | None = None
-        self._rest_seconds: float | None = None
+        self._last: Finding | None = None
 
     def hear(self, event: ErrorEvent) -> None:
         """Take in an error at the place where it happens."""
-        self._error, self._status, self._rest_seconds = event.error, _status_of(event.error), _rest_seconds(event.error)
+        self._last = _find_out(event.error)
 
     def finding(self, error: BaseException) -> "Finding":
         """Return what is known of an error that has come to us."""
-        if error is self._error:
-            return Finding(error, self._status, self._rest_seconds)
-        return Finding(error, _status_of(error), _rest_seconds(error))
+        if self._last is not None and error is self._last.error:
+            return self._last
+        return _find_out(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,10 @@ class Finding:
             return str(self.error)[:_SHOWN_CHARACTERS]
         kind = type(self.error).__name__
         return f"{kind} {self.status}" if self.status else kind
+
+
+def _find_out(error: BaseException) -> Finding:
+    return Finding(error, _status_of(error), _rest_seconds(error))
 
 
 def _status_of(error: BaseException) -> int | None:

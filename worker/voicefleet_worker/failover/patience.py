@@ -1,13 +1,13 @@
 """For how long somebody is waited for who hears."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
 from livekit.agents import UserStateChangedEvent
 
 from voicefleet.providers.lineup import ProviderPlan
+from voicefleet_worker.failover.switch import Tries
 
 # Who speaks into the void for so long hangs up; so does the session then.
 _GIVE_UP_SECONDS = 20.0
@@ -50,16 +50,19 @@ class Patience:
     """With whom the call has tried since somebody last heard it for a while, and for how long in vain."""
 
     def __init__(self) -> None:
-        self.tried: set[str] = set()
-        self._failures: Counter[str] = Counter()
+        self._tries = Tries()
         self._in_vain_since: float | None = None
         self._short_lived = 0
+
+    @property
+    def tried(self) -> set[str]:
+        """With whom there is no use in trying again."""
+        return self._tries.tried
 
     def begin_anew(self, now: float) -> bool:
         """Try with everybody once more, unless that has gone on for too long."""
         self._in_vain_since = self._in_vain_since or now
-        self.tried.clear()
-        self._failures.clear()
+        self._tries.begin_anew()
         return now - self._in_vain_since <= _GIVE_UP_SECONDS
 
     def note_silence(self, plan: ProviderPlan) -> None:
@@ -70,14 +73,11 @@ class Patience:
     def note_failure(self, plan: ProviderPlan, *, lasted_seconds: float) -> bool:
         """Note that one failed, and tell whether to wait: who dies at once is not dialed without end."""
         if lasted_seconds >= _GOOD_SECONDS:
-            self.tried.clear()
-            self._failures.clear()
+            self._tries.begin_anew()
             self._in_vain_since, self._short_lived = None, 0
         else:
             self._short_lived += 1
-        self._failures[plan.name] += 1
-        if self._failures[plan.name] > plan.retries:
-            self.tried.add(plan.name)
+        self._tries.note_failure(plan)
         return self._short_lived > _AT_ONCE
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterable
 from typing import Any
 
@@ -14,7 +13,7 @@ from livekit.agents.utils import is_given, shortuuid
 
 from voicefleet_worker.failover.patience import watched
 from voicefleet_worker.failover.spoken import USUAL_CHARACTERS_PER_SECOND, Word, spoken_characters
-from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
+from voicefleet_worker.failover.switch import ONCE, Attempt, Switch, Tries
 
 SAMPLE_RATE = 24_000
 _LOOK_SECONDS = 0.05
@@ -99,18 +98,15 @@ class _Speech(tts.SynthesizeStream):
             self._inner.end_input()
 
     async def _say_all(self, output: tts.AudioEmitter) -> None:
-        tried: set[str] = set()
-        failures: Counter[str] = Counter()
+        tries = Tries()
         while True:
-            attempt = self._switch.begin(tried)
+            attempt = self._switch.begin(tries.tried)
             voice = _Voice(self, attempt, output)
             try:
                 await voice.say()
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
                 self._switch.fail(attempt, error)
-                failures[attempt.name] += 1
-                if failures[attempt.name] > attempt.plan.retries:
-                    tried.add(attempt.name)
+                tries.note_failure(attempt.plan)
                 self._said += voice.spoken_characters()
                 if self._is_whole and not self._text[self._said :].strip():
                     return

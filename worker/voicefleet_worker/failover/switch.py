@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, Protocol, TypeVar
@@ -68,6 +69,25 @@ class Attempt(Generic[Model]):
     def first_answer_seconds(self) -> float:
         """Return how long its first answer may take, all tries together."""
         return self.plan.timeout_seconds * (1 + self.plan.retries)
+
+
+class Tries:
+    """Who has used up its tries at something."""
+
+    def __init__(self) -> None:
+        self.tried: set[str] = set()
+        self._failures: Counter[str] = Counter()
+
+    def note_failure(self, plan: ProviderPlan) -> None:
+        """Note that one failed; it may try again as often as the pool says."""
+        self._failures[plan.name] += 1
+        if self._failures[plan.name] > plan.retries:
+            self.tried.add(plan.name)
+
+    def begin_anew(self) -> None:
+        """Let everybody try once more."""
+        self.tried.clear()
+        self._failures.clear()
 
 
 class Switch(Generic[Model]):

@@ -118,16 +118,14 @@ def _fill_body(template: str, values: Values, headers: Mapping[str, str]) -> str
 
 def _fill_json(template: str, values: Values) -> str:
     """Fill a JSON body: between quotes with text, and elsewhere with a whole value, or null if there is none."""
-    filled, at = "", 0
-    for found in PLACEHOLDER.finditer(template):
-        filled += template[at : found.start()]
+
+    def write(found: re.Match[str]) -> str:
         value = values.get(found[1])
         if _is_inside_text(template[: found.start()]):
-            filled += json.dumps("" if value is None else _as_text(value))[1:-1]
-        else:
-            filled += json.dumps(value)
-        at = found.end()
-    return filled + template[at:]
+            return json.dumps("" if value is None else _as_text(value))[1:-1]
+        return json.dumps(value)
+
+    return PLACEHOLDER.sub(write, template)
 
 
 def _is_inside_text(before: str) -> bool:
