@@ -9,6 +9,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from voicefleet.providers.breaker import Cause, State
+
 LATENCY_BOUNDS_MILLISECONDS = (
     100, 200, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, 3000, 4000, 5000, 7500, 10_000,
 )  # fmt: skip
@@ -18,6 +20,7 @@ _CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
 _LOWEST_LOAD = -1e18
 _HIGHEST_LOAD = 1e9
 _LONGEST_AGE_SECONDS = 1e9
+_LATEST_MOMENT = 1e11
 
 MOST_HELD = 2000
 """Dispatches that one order can name."""
@@ -72,6 +75,24 @@ class Tally(WireModel):
         return self
 
 
+class ProviderWord(WireModel):
+    """What one worker has seen of one provider since its process began; no count in it ever falls."""
+
+    name: Annotated[str, Field(max_length=63)]
+    state: State = State.CLOSED
+    """State of its breaker as this worker knows it."""
+    since: Annotated[float, Field(ge=0, le=_LATEST_MOMENT)] = 0.0
+    """When that state began, by the worker's clock; 0 if it never changed."""
+    cause: Cause | None = None
+    """Why it is not closed."""
+    in_use: Count = 0
+    """Requests and streams at this moment."""
+    requests: Count = 0
+    errors: Count = 0
+    latency: LatencyCounts = (0,) * _CLASSES
+    """Requests by the time to their first answer."""
+
+
 class WorkerState(WireModel):
     """One line of a worker's state stream: sent on every change, and as a heartbeat."""
 
@@ -95,6 +116,8 @@ class WorkerState(WireModel):
     """Whether it can be asked to; old workers can't."""
     tally: Tally = Tally()
     """Rides on changes and heartbeats; a change of it alone sends no line."""
+    providers: Annotated[tuple[ProviderWord, ...], Field(max_length=64)] | None = None
+    """Rides on heartbeats; a line without it says nothing about providers."""
 
 
 class LoadOrder(WireModel):
