@@ -14,7 +14,7 @@ from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from tests.worker.files import Mounted
 from voicefleet_worker import call as life
-from voicefleet_worker import entry
+from voicefleet_worker import entry, presence
 from voicefleet_worker.call import Call
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
@@ -78,7 +78,7 @@ class Job:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "RETURN_SECONDS", 0.02)
+    monkeypatch.setattr(presence, "RETURN_SECONDS", 0.02)
     monkeypatch.setattr(life, "HANG_UP_SECONDS", 0.02)
 
 
@@ -91,7 +91,7 @@ def call_of(job: Job, settings: Settings) -> Call:
 
 def begun(settings: Settings) -> Job:
     job = Job(settings)
-    call_of(job, settings)._end_with(job.room.join())
+    call_of(job, settings).watch_caller(job.room.join())
     return job
 
 
@@ -239,10 +239,10 @@ def test_who_hangs_up_early_is_counted(
     job, line = Job(settings), Line()
     call = call_with(line, job, settings)
     if answered_seconds is not None:
-        call._answered_seconds = time.monotonic() + answered_seconds
+        call.presence.answered_seconds = time.monotonic() + answered_seconds
     caller = job.room.join()
     caller.attributes = {"sip.callStatus": status}
-    call._end_with(caller)
+    call.watch_caller(caller)
     job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
 
     assert line.word == (True, False, early)
@@ -250,7 +250,7 @@ def test_who_hangs_up_early_is_counted(
 
 async def test_a_line_that_broke_is_nobodys_hanging_up(settings: Settings) -> None:
     job, line = Job(settings), Line()
-    call_with(line, job, settings)._end_with(job.room.join())
+    call_with(line, job, settings).watch_caller(job.room.join())
     job.room.leave(rtc.DisconnectReason.CONNECTION_TIMEOUT)
     await asyncio.sleep(0.06)
 

@@ -7,7 +7,6 @@ here, for a job that lives on holds a slot.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -17,8 +16,10 @@ from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobCont
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
+from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
+from voicefleet_worker.presence import Departure, Presence
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
@@ -26,27 +27,10 @@ from voicefleet_worker.tools.toolbox import Toolbox
 
 logger = logging.getLogger("voicefleet.call")
 
-# An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
-CALLER_WAIT_SECONDS = 180.0
 # Whoever has waited longer than this for the agent has hung up.
 CONNECT_SECONDS = 30.0
-# A browser whose network changed takes seconds to join anew, and counts as gone meanwhile.
-RETURN_SECONDS = 10.0
 HANG_UP_SECONDS = 10.0
-_EARLY_SECONDS = 10.0
-_KEY_SECONDS = 0.25
-# In the order of their codes, as RFC 4733 has them.
-DTMF_KEYS = "0123456789*#ABCD"
-_CALL_STATUS = "sip.callStatus"
 _AGENT_NAME = "lk.agent_name"
-_ANSWERED = ("active", "")
-_LOST_ON_THE_WAY = frozenset({
-    rtc.DisconnectReason.CONNECTION_TIMEOUT,
-    rtc.DisconnectReason.DUPLICATE_IDENTITY,
-    rtc.DisconnectReason.MIGRATION,
-    rtc.DisconnectReason.SIGNAL_CLOSE,
-    rtc.DisconnectReason.STATE_MISMATCH,
-})  # fmt: skip
 
 
 async def hang_up(ctx: JobContext, reason: str) -> None:
@@ -56,24 +40,6 @@ async def hang_up(ctx: JobContext, reason: str) -> None:
         async with asyncio.timeout(HANG_UP_SECONDS):
             await ctx.delete_room()
     ctx.shutdown(reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _Deeds:
-    """What tools may do to the call itself."""
-
-    manners: Manners
-    ctx: JobContext
-
-    def end_call(self) -> None:
-        """Say goodbye and hang up."""
-        self.manners.end_call()
-
-    async def send_dtmf(self, digits: str) -> None:
-        """Press keys, at a pace that machines at the other end can follow."""
-        for digit in digits:
-            await self.ctx.room.local_participant.publish_dtmf(code=DTMF_KEYS.index(digit), digit=digit)
-            await asyncio.sleep(_KEY_SECONDS)
 
 
 @dataclass(slots=True)
@@ -86,9 +52,12 @@ class Call:
     session: AgentSession[None]
     reporter: Reporter
     http: HttpTools
-    _answered_seconds: float | None = None
+    presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(self.ctx)
 
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
@@ -102,7 +71,7 @@ class Call:
             self._end("another agent is here")
             return
         manners = Manners(self.session, self.plan, self.values, self._hang_up)
-        toolbox = Toolbox(self.plan.tools, self.http, _Deeds(manners, self.ctx), language=self.plan.language)
+        toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
         agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
         await self.session.start(
             agent,
@@ -112,14 +81,15 @@ class Call:
             # It would tell every participant what is said and let each steer the session.
             session_host=False,
         )
-        caller = await self._await_caller()
+        caller = await self.presence.arrival()
         if caller is None:
             self._end("no caller came")
             return
-        self._end_with(caller)
-        await self._await_answer(caller)
-        if not self._ended.is_set():
-            self._answered_seconds = time.monotonic()
+        self.watch_caller(caller)
+        if not await self.presence.answer(caller):
+            # The phone would ring on, and whoever picks up would hear nothing.
+            await self._hang_up("not answered")
+        elif not self._is_over:
             manners.begin()
             self._greet()
 
@@ -146,67 +116,6 @@ class Call:
         names = [p.attributes.get(_AGENT_NAME, "") for p in self.ctx.room.remote_participants.values()]
         return self.plan.dispatch_name in names
 
-    async def _await_caller(self) -> rtc.RemoteParticipant | None:
-        try:
-            async with asyncio.timeout(CALLER_WAIT_SECONDS):
-                return await self.ctx.wait_for_participant()
-        except TimeoutError:
-            return None
-        except RuntimeError:
-            # The room went away while we waited; the job is on its way out.
-            return None
-
-    def _end_with(self, caller: rtc.RemoteParticipant) -> None:
-        """End the job when the caller goes, whatever LiveKit gives as the reason; who was lost may come back."""
-
-        def on_left(participant: rtc.RemoteParticipant) -> None:
-            if participant.identity != caller.identity:
-                return
-            if participant.disconnect_reason in _LOST_ON_THE_WAY:
-                self._later(self._end_unless_back(caller.identity))
-            else:
-                self._end("caller left", hung_up_early=self._is_early(participant))
-
-        self.ctx.room.on("participant_disconnected", on_left)
-        if caller.identity not in self.ctx.room.remote_participants:
-            on_left(caller)
-
-    def _is_early(self, caller: rtc.RemoteParticipant) -> bool:
-        """Tell whether a caller who goes has hardly been here; who never picked up has not been here at all."""
-        if self._answered_seconds is None:
-            return caller.attributes.get(_CALL_STATUS, "") in _ANSWERED
-        return time.monotonic() - self._answered_seconds <= _EARLY_SECONDS
-
-    async def _end_unless_back(self, identity: str) -> None:
-        await asyncio.sleep(RETURN_SECONDS)
-        if identity not in self.ctx.room.remote_participants:
-            self._end("caller left")
-
-    async def _await_answer(self, caller: rtc.RemoteParticipant) -> None:
-        """Say nothing into a phone that still rings."""
-        answered = asyncio.Event()
-
-        def look(*_: object) -> None:
-            # Who was lost and came back is somebody new to the SDK.
-            now = self.ctx.room.remote_participants.get(caller.identity, caller)
-            if self._ended.is_set() or now.attributes.get(_CALL_STATUS, "") in _ANSWERED:
-                answered.set()
-
-        self.ctx.room.on("participant_attributes_changed", look)
-        self.ctx.room.on("participant_disconnected", look)
-        self.ctx.room.on("participant_connected", look)
-        look()
-        try:
-            async with asyncio.timeout(CALLER_WAIT_SECONDS):
-                await answered.wait()
-        except TimeoutError:
-            # The phone would ring on, and whoever picks up would hear nothing.
-            await self._hang_up("not answered")
-        finally:
-            self.ctx.room.off("participant_attributes_changed", look)
-            self.ctx.room.off("participant_disconnected", look)
-            self.ctx.room.off("participant_connected", look)
-
     def _greet(self) -> None:
         greeting = self.plan.greeting
         opening = self._disclosure()
@@ -227,6 +136,14 @@ class Call:
             return ""
         return fill(identification.text or "", self.values) or disclosure(self.plan.language)
 
+    def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
+        """End the job when the caller is gone."""
+
+        def on_gone(departure: Departure) -> None:
+            self._end("caller left", hung_up_early=departure.hung_up_early)
+
+        self.presence.watch(caller, on_gone)
+
     def _on_close(self, event: CloseEvent) -> None:
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
@@ -244,9 +161,10 @@ class Call:
             self.ctx.shutdown(reason)
 
     def _note_end(self, reason: str, *, hung_up_early: bool = False) -> bool:
-        if self._ended.is_set():
+        if self._is_over:
             return False
-        self._ended.set()
+        self._is_over = True
+        self.presence.end()
         self.reporter.note_end(hung_up_early=hung_up_early)
         logger.info("call ends", extra={"reason": reason})
         return True
