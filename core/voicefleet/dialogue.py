@@ -16,6 +16,7 @@ from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
 from voicefleet.names import agent_dispatch_name
 from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
+from voicefleet.records.plan import RecordPlan, plan_records
 
 DEFAULT_NAMESPACE = "default"
 KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
@@ -52,6 +53,7 @@ class DialoguePlan:
     lookup: Lookup | None
     tools: tuple[Tool, ...]
     tool_policy: ToolPolicy
+    records: RecordPlan
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -88,8 +90,9 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     if isinstance(lineups, DialogueProblem):
         return lineups
     stt, llm, tts = lineups
+    namespace = agent.metadata.namespace or DEFAULT_NAMESPACE
     return DialoguePlan(
-        namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
+        namespace=namespace,
         name=agent.metadata.name,
         language=language,
         instructions=entry.instructions,
@@ -106,6 +109,7 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         lookup=agent.spec.variables.lookup,
         tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
         tool_policy=agent.spec.tool_policy,
+        records=plan_records(agent, pool, namespace=namespace, instructions=entry.instructions),
         not_yet=_not_yet(agent.spec, entry, index),
     )
 
@@ -155,10 +159,11 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.telephony.transfer", spec.telephony.transfer),
         ("spec.telephony.dtmf", _is_chosen(spec.telephony.dtmf)),
         ("spec.recording", spec.recording.enabled),
-        ("spec.transcript", _is_chosen(spec.transcript) and spec.transcript.enabled),
+        ("spec.transcript.store", spec.transcript.store),
+        ("spec.transcript.retentionDays", spec.transcript.retention_days),
         ("spec.analysis", spec.analysis),
         ("spec.dataProtection", _is_chosen(spec.data_protection)),
-        ("spec.billing", spec.billing),
+        ("spec.billing.store", spec.billing and spec.billing.store),
     )
     strange = [tool.name for tool in spec.tools if tool.name in entry.tools and not _is_known(tool)]
     return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish))

@@ -43,6 +43,16 @@ _ONE_MOMENT = {
     "pl": "Chwileczkę, proszę.",
     "pt": "Um momento, por favor.",
 }
+_MUST_GO = {
+    "de": "Es tut mir leid, diese Leitung wird jetzt geschlossen. Bitte rufen Sie gleich noch einmal an.",
+    "en": "I'm sorry, this line has to close now. Please call again in a moment.",
+    "es": "Lo siento, esta línea se cierra ahora. Por favor, vuelva a llamar enseguida.",
+    "fr": "Je suis désolé, cette ligne doit être fermée maintenant. Merci de rappeler dans un instant.",
+    "it": "Mi dispiace, questa linea deve chiudere ora. Richiami tra un momento, per favore.",
+    "nl": "Het spijt me, deze lijn wordt nu gesloten. Belt u straks alstublieft opnieuw.",
+    "pl": "Przykro mi, ta linia musi zostać teraz zamknięta. Proszę zadzwonić ponownie za chwilę.",
+    "pt": "Lamento, esta linha tem de fechar agora. Por favor, volte a ligar daqui a pouco.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -58,6 +68,11 @@ def call_back(language: str, prompts: Sequence[str], number: int) -> str:
 def nobody_there(language: str) -> str:
     """Return the goodbye to a caller who does not answer."""
     return _in(language, _NOBODY_THERE)
+
+
+def must_go(language: str) -> str:
+    """Return the goodbye to a caller whose worker has to go."""
+    return _in(language, _MUST_GO)
 
 
 def one_moment(language: str) -> str:

@@ -12,10 +12,13 @@ import pytest
 from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
+from tests.worker.failover.scripted import unread
 from tests.worker.files import Mounted
+from voicefleet.records.ends import End
 from voicefleet_worker import call as life
 from voicefleet_worker import entry, presence
 from voicefleet_worker.call import Call
+from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
@@ -54,7 +57,9 @@ class Job:
 
     def __init__(self, settings: Settings, reports: Path | None = None) -> None:
         self.room = Room()
-        self.job = SimpleNamespace(id="AJ_1", metadata="", room=SimpleNamespace(sid="RM_1"))
+        self.job = SimpleNamespace(
+            id="AJ_1", dispatch_id="AD_1", metadata="", room=SimpleNamespace(sid="RM_1", name="call-1")
+        )
         setup = entry.CallSetup(settings.plan, settings.secrets, reports)
         self.proc = SimpleNamespace(userdata={"setup": setup})
         self.livekit_answers = asyncio.Event()
@@ -86,7 +91,16 @@ def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
     http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
-    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None), http=http)
+    return Call(
+        ctx=ctx,
+        plan=settings.plan,
+        values={},
+        session=session,
+        reporter=Reporter("AJ_1", None),
+        notebook=unread(),
+        board=BoardReader(),
+        http=http,
+    )
 
 
 def begun(settings: Settings) -> Job:
@@ -180,7 +194,7 @@ async def test_a_livekit_that_does_not_answer_keeps_no_job(settings: Settings) -
     job = Job(settings)
     job.livekit_answers.clear()
 
-    await call_of(job, settings)._hang_up("session failed")
+    await call_of(job, settings)._hang_up(End.SESSION_FAILED)
 
     assert job.told == ["session failed"]
 

@@ -1,15 +1,19 @@
 """Leaving comes to an end, whoever hurries whom at which moment, and no call is cut for nothing."""
 
 import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from livekit.agents import AgentServer
 
+from voicefleet.records.ends import End
 from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Orders
+from voicefleet_worker.drain import Limits, Orders
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
 
@@ -40,18 +44,46 @@ class Server:
         await self.closed.wait()
 
 
-async def leave(server: Server, orders: Orders, *, limit_seconds: int = LIMIT_SECONDS) -> Desk:
+class Records:
+    """A clerk who notes what it is told."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, End] = {}
+
+    def close_books(self, over: Iterable[str], end: Callable[[str], End]) -> None:
+        self.ends |= {job: end(job) for job in over}
+
+    async def finish(self, _limit_seconds: float) -> None:
+        return
+
+
+@dataclass
+class Line:
+    """A worker with one call, and what was heard of it."""
+
+    desk: Desk
+    records: Records
+    goodbyes: int = 0
+
+
+async def leave(
+    server: Server, orders: Orders, *, limit_seconds: int = LIMIT_SECONDS, goodbye_seconds: float = 0
+) -> Line:
     """Leave with one call, whose process says a polite farewell when it goes."""
     desk = Desk(slots=1, identity=Identity("r1"), clock=lambda: 0.0)
     desk.answer("AJ_1")
     desk.mark_launched("AJ_1")
     desk.hear(CallReport(job_id="AJ_1", farewell=True))
+    said: list[None] = []
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
-    board = cast("HealthBoard", SimpleNamespace(end=lambda _: None))
-    parts = Parts(cast("AgentServer", server), desk, box, board)
+    board = cast(
+        "HealthBoard", SimpleNamespace(end=lambda _: None, say_goodbye=lambda: said.append(server.emptied.set()))
+    )
+    records = Records()
+    parts = Parts(cast("AgentServer", server), desk, box, board, cast("Clerk", records))
     async with asyncio.timeout(5):
-        await _leave(parts, orders, limit_seconds=limit_seconds)
-    return desk
+        await _leave(parts, orders, Limits(limit_seconds, goodbye_seconds))
+    return Line(desk, records, len(said))
 
 
 async def turns(count: int = 20) -> None:
@@ -66,7 +98,7 @@ async def test_whoever_is_told_twice_ends_the_calls() -> None:
     orders.interrupt()
     orders.interrupt()
 
-    desk = await leave(server, orders)
+    desk = (await leave(server, orders)).desk
 
     assert server.closed.is_set()
     assert desk.draining
@@ -83,6 +115,16 @@ async def test_a_signal_ends_the_calls_at_the_limit() -> None:
     assert server.closed.is_set()
 
 
+async def test_calls_say_goodbye_at_the_limit_and_what_nobody_explains_was_cut() -> None:
+    server, orders = Server(), Orders()
+    server.calls_are_over.set()
+    orders.go()
+
+    line = await leave(server, orders, limit_seconds=0, goodbye_seconds=60)
+
+    assert (line.goodbyes, line.records.ends) == (1, {"AJ_1": End.CUT})
+
+
 async def test_whoever_asks_over_the_control_port_waits_for_the_last_call_however_long_it_takes() -> None:
     """Nobody is about to kill the worker, so there is nothing to be faster than."""
     server, orders = Server(), Orders()
@@ -93,7 +135,7 @@ async def test_whoever_asks_over_the_control_port_waits_for_the_last_call_howeve
     assert not server.closing.is_set()
 
     server.emptied.set()
-    tally = (await leaving).next_state().tally
+    tally = (await leaving).desk.next_state().tally
     assert server.closed.is_set()
     assert (tally.calls_ended, tally.calls_failed) == (1, 0)
 

@@ -16,10 +16,13 @@ from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobCont
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
+from voicefleet.records.ends import End
 from voicefleet_worker.deeds import CallDeeds
+from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
+from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
@@ -30,10 +33,11 @@ logger = logging.getLogger("voicefleet.call")
 # Whoever has waited longer than this for the agent has hung up.
 CONNECT_SECONDS = 30.0
 HANG_UP_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 _AGENT_NAME = "lk.agent_name"
 
 
-async def hang_up(ctx: JobContext, reason: str) -> None:
+async def hang_up(ctx: JobContext, reason: End) -> None:
     """End a call in which nobody would speak to the caller: better a dead line than a silent one."""
     # A LiveKit that does not answer keeps neither the job nor its slot.
     with contextlib.suppress(TimeoutError):
@@ -51,6 +55,8 @@ class Call:
     values: dict[str, str]
     session: AgentSession[None]
     reporter: Reporter
+    notebook: Notebook
+    board: BoardReader
     http: HttpTools
     presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -63,14 +69,16 @@ class Call:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
         self.session.on("close", self._on_close)
         report_on(self.session, self.reporter)
+        self.notebook.follow(self.session)
         await self._connect()
         if await self._is_another_room():
-            self._end("the room is gone")
+            self._end(End.ROOM_GONE)
             return
         if self._is_one_too_many():
-            self._end("another agent is here")
+            self._end(End.ANOTHER_AGENT)
             return
         manners = Manners(self.session, self.plan, self.values, self._hang_up)
+        self._later(self._leave_with_the_worker(manners))
         toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
         agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
         await self.session.start(
@@ -83,13 +91,14 @@ class Call:
         )
         caller = await self.presence.arrival()
         if caller is None:
-            self._end("no caller came")
+            self._end(End.NO_CALLER)
             return
         self.watch_caller(caller)
         if not await self.presence.answer(caller):
             # The phone would ring on, and whoever picks up would hear nothing.
-            await self._hang_up("not answered")
+            await self._hang_up(End.NOT_ANSWERED)
         elif not self._is_over:
+            self.notebook.answered()
             manners.begin()
             self._greet()
 
@@ -116,6 +125,15 @@ class Call:
         names = [p.attributes.get(_AGENT_NAME, "") for p in self.ctx.room.remote_participants.values()]
         return self.plan.dispatch_name in names
 
+    async def _leave_with_the_worker(self, manners: Manners) -> None:
+        """Say goodbye when the worker is out of time; to a phone that rings there is nothing to say."""
+        while not self.board.leaving:  # noqa: ASYNC110 - it is another process that says so
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self.presence.answered_seconds is None:
+            await self._hang_up(End.WORKER_LEAVES)
+        else:
+            manners.leave()
+
     def _greet(self) -> None:
         greeting = self.plan.greeting
         opening = self._disclosure()
@@ -140,7 +158,7 @@ class Call:
         """End the job when the caller is gone."""
 
         def on_gone(departure: Departure) -> None:
-            self._end("caller left", hung_up_early=departure.hung_up_early)
+            self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
 
         self.presence.watch(caller, on_gone)
 
@@ -148,25 +166,26 @@ class Call:
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
             self.reporter.note_failure()
-            self._later(self._hang_up("session failed"))
+            self._later(self._hang_up(End.SESSION_FAILED))
             return
-        self._end("session closed")
+        self._end(End.SESSION_CLOSED)
 
-    async def _hang_up(self, reason: str) -> None:
+    async def _hang_up(self, reason: End) -> None:
         if self._note_end(reason):
             await hang_up(self.ctx, reason)
 
-    def _end(self, reason: str, *, hung_up_early: bool = False) -> None:
+    def _end(self, reason: End, *, hung_up_early: bool = False) -> None:
         if self._note_end(reason, hung_up_early=hung_up_early):
             self.ctx.shutdown(reason)
 
-    def _note_end(self, reason: str, *, hung_up_early: bool = False) -> bool:
+    def _note_end(self, reason: End, *, hung_up_early: bool = False) -> bool:
         if self._is_over:
             return False
         self._is_over = True
         self.presence.end()
+        self.notebook.ended(reason)
         self.reporter.note_end(hung_up_early=hung_up_early)
-        logger.info("call ends", extra={"reason": reason})
+        logger.info("call ends", extra={"reason": reason.value})
         return True
 
     def _later(self, work: Awaitable[None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from voicefleet.records.ends import End
 from voicefleet.wire import Session, WorkerState
 from voicefleet_worker.reports import CallReport
 from voicefleet_worker.slots import Slots, reported_load
@@ -51,6 +52,7 @@ class Desk:
         self._registered = False
         self._cordoned = False
         self._draining = False
+        self._cut: set[str] = set()
         self._listeners: set[asyncio.Event] = set()
 
     @property
@@ -119,7 +121,12 @@ class Desk:
     def cut_calls(self) -> None:
         """Note that the calls on this worker are about to be cut, which counts as failing."""
         for call in self.slots.held(now_seconds=self._clock()):
+            self._cut.add(call.job)
             self.tallies.hear(CallReport(job_id=call.job, failed=True))
+
+    def end_of(self, job_id: str) -> End:
+        """Say why a call ended that did not say it itself."""
+        return End.CUT if job_id in self._cut else End.CRASHED
 
     def ask_load(self, load: float) -> None:
         """Report this load from now on, as long as the worker is open."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from livekit.agents import AgentServer
@@ -13,6 +14,8 @@ logger = logging.getLogger("voicefleet.worker")
 
 _LONGEST_MARGIN_SECONDS = 60
 _REPORT_SECONDS = 0.5
+# Of the margin, half is for goodbyes, the rest for what is left to end, and for records to be sent.
+_GOODBYE_SHARE = 0.5
 
 
 def drain_limit_seconds(grace_seconds: int) -> int:
@@ -20,7 +23,16 @@ def drain_limit_seconds(grace_seconds: int) -> int:
 
     600 s leave 60 s for goodbyes and clean-up; 30 s, the shortest, leave 10 s.
     """
-    return grace_seconds - min(_LONGEST_MARGIN_SECONDS, grace_seconds // 3)
+    return grace_seconds - _margin_seconds(grace_seconds)
+
+
+def goodbye_seconds(grace_seconds: int) -> float:
+    """Return how long calls have to say goodbye when the limit is there."""
+    return _margin_seconds(grace_seconds) * _GOODBYE_SHARE
+
+
+def _margin_seconds(grace_seconds: int) -> int:
+    return min(_LONGEST_MARGIN_SECONDS, grace_seconds // 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +57,28 @@ class Orders:
         self.leave.set()
 
 
-async def drain(server: AgentServer, desk: Desk, orders: Orders, *, limit_seconds: int) -> None:
-    """Take no more calls and wait for those on this worker; what is left at the limit ends with the server."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long calls have when the worker leaves."""
+
+    seconds: int
+    goodbye_seconds: float = 0.0
+
+    @classmethod
+    def within(cls, grace_seconds: int) -> "Limits":
+        """Return those of a pod's grace."""
+        return cls(drain_limit_seconds(grace_seconds), goodbye_seconds(grace_seconds))
+
+
+async def drain(
+    server: AgentServer, desk: Desk, orders: Orders, limits: Limits, *, say_goodbye: Callable[[], None]
+) -> None:
+    """Take no more calls and wait for those on this worker; at the limit they say goodbye, or end with the server."""
     desk.drain()
-    limit = limit_seconds if orders.soon.is_set() else None
+    limit = limits.seconds if orders.soon.is_set() else None
     logger.info("draining", extra={"sessions": desk.slots.used, "limit_seconds": limit})
     emptying = asyncio.create_task(_empty(server))
-    hurrying = asyncio.create_task(_out_of_time(orders, limit_seconds))
+    hurrying = asyncio.create_task(_out_of_time(orders, limits.seconds))
     try:
         await asyncio.wait({emptying, hurrying}, return_when=asyncio.FIRST_COMPLETED)
         if emptying.done():
@@ -59,6 +86,8 @@ async def drain(server: AgentServer, desk: Desk, orders: Orders, *, limit_second
         else:
             logger.warning("out of time, ending calls", extra={"sessions": desk.slots.used})
             desk.cut_calls()
+            say_goodbye()
+            await _wait_for_goodbyes(emptying, orders, limits.goodbye_seconds)
     finally:
         for task in (emptying, hurrying):
             task.cancel()
@@ -69,6 +98,12 @@ async def _empty(server: AgentServer) -> None:
     await server.drain(timeout=None)
     # The last call's end is still on its way to LiveKit.
     await asyncio.sleep(_REPORT_SECONDS)
+
+
+async def _wait_for_goodbyes(emptying: asyncio.Task[None], orders: Orders, seconds: float) -> None:
+    hurry = asyncio.create_task(orders.hurry.wait())
+    await asyncio.wait({emptying, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
 
 
 async def _out_of_time(orders: Orders, limit_seconds: int) -> None:

@@ -10,20 +10,20 @@ from livekit.agents import JobContext, JobProcess
 
 from voicefleet.call_variables import Missing, read_call_variables, resolve_variables
 from voicefleet.dialogue import DialoguePlan
+from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.records.journal import Journal, journal_path
+from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import build_session
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
-
-# As the SDK says that nobody caught an error.
-_CRASHED = "job crashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class CallSetup:
     """Where the worker hears what becomes of its calls."""
     board: Path | None = None
     """Where calls read how the providers are."""
+    journals: Path | None = None
+    """Where calls write down what happens."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -48,33 +50,47 @@ async def entrypoint(ctx: JobContext) -> None:
     setup: CallSetup = ctx.proc.userdata["setup"]
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
     reporter = Reporter(ctx.job.id, setup.reports)
-    _say_farewell_in_the_end(ctx, reporter)
+    notebook = _open_notebook(setup, ctx)
+    _say_farewell_in_the_end(ctx, reporter, notebook)
     values = resolve_variables(setup.plan.variables, await _find_variables(setup, ctx.job.metadata))
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
         reporter.note_failure()
-        await hang_up(ctx, "variables missing")
+        notebook.ended(End.VARIABLES_MISSING, ", ".join(values.names))
+        await hang_up(ctx, End.VARIABLES_MISSING)
         return
     try:
         await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
         board = await asyncio.to_thread(BoardReader.open, setup.board)
-        health = CallHealth(setup.plan.providers, reporter, board)
+        health = CallHealth(setup.plan.providers, reporter, notebook, board)
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
         _close_in_the_end(ctx, http)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
+        call = Call(
+            ctx=ctx,
+            plan=setup.plan,
+            values=values,
+            session=session,
+            reporter=reporter,
+            notebook=notebook,
+            board=board,
+            http=http,
+        )
+        await call.begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()
-        await hang_up(ctx, "secret missing")
+        notebook.ended(End.SECRET_MISSING, str(error))
+        await hang_up(ctx, End.SECRET_MISSING)
         return
     except rtc.ConnectError:
         # Who is in that room is not known; another agent may well speak there.
         raise
-    except Exception:
+    except Exception as error:
         # A plugin may refuse options together that it takes one by one.
         reporter.note_failure()
-        await hang_up(ctx, "call cannot begin")
+        notebook.ended(End.CANNOT_BEGIN, type(error).__name__)
+        await hang_up(ctx, End.CANNOT_BEGIN)
         raise
 
 
@@ -94,10 +110,19 @@ def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
     ctx.add_shutdown_callback(close)
 
 
-def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter) -> None:
+def _open_notebook(setup: CallSetup, ctx: JobContext) -> Notebook:
+    path = setup.journals and journal_path(setup.journals, ctx.job.id)
+    notebook = Notebook(Journal(path), setup.plan.records.transcript)
+    notebook.begin(ctx.job)
+    return notebook
+
+
+def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter, notebook: Notebook) -> None:
     async def say_farewell(reason: str) -> None:
-        if reason == _CRASHED:
+        if reason == End.CRASHED:
             reporter.note_failure()
+        notebook.ended(reason)
+        await notebook.aclose()
         await reporter.say_farewell()
 
     ctx.add_shutdown_callback(say_farewell)

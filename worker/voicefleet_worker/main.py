@@ -16,6 +16,7 @@ from voicefleet.names import (
     POOL_FILE,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    WRITABLE_DIRECTORY,
 )
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.settings import LOG_LEVELS, Flags, load_settings
@@ -67,6 +68,10 @@ def _parse(arguments: Sequence[str] | None) -> Flags:
     parser.add_argument(
         "--control-port", type=_port, metavar="PORT", default=CONTROL_PORT,
         help="probes, metrics, state and cordon; 0 takes a free one and logs it (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR",
+        help=f"for records that wait to be sent (default: {WRITABLE_DIRECTORY} if there is one, else none is kept)",
     )  # fmt: skip
     parser.add_argument("--log-level", choices=LOG_LEVELS, help="default: the spec's worker.logLevel")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {importlib.metadata.version('voicefleet')}")

@@ -8,9 +8,10 @@ from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateCha
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
-from voicefleet.phrases import call_back, nobody_there, says_one_of
+from voicefleet.phrases import call_back, must_go, nobody_there, says_one_of
+from voicefleet.records.ends import End
 
-HangUp = Callable[[str], Awaitable[None]]
+HangUp = Callable[[End], Awaitable[None]]
 
 _GOODBYE_SECONDS = 40.0
 _TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
@@ -48,6 +49,10 @@ class Manners:
         """Say goodbye and hang up, because the agent wants to."""
         self._later(self._end_after_this())
 
+    def leave(self) -> None:
+        """Say goodbye and hang up, because the worker has to go."""
+        self._later(self._end(words=must_go(self._plan.language), reason=End.WORKER_LEAVES))
+
     def _on_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state == "away":
             self._later(self._call_back())
@@ -56,14 +61,14 @@ class Manners:
 
     def _on_words(self, event: UserInputTranscribedEvent) -> None:
         if event.is_final and says_one_of(event.transcript, self._plan.conversation.end_phrases):
-            self._later(self._end(instructions=_CALLER_IS_DONE, reason="caller said so"))
+            self._later(self._end(instructions=_CALLER_IS_DONE, reason=End.CALLER_SAID_SO))
 
     async def _call_back(self) -> None:
         if self._is_ending:
             return
         away, language = self._plan.conversation.away, self._plan.language
         if self._called_back >= away.max_prompts:
-            await self._end(words=nobody_there(language), reason="caller is silent")
+            await self._end(words=nobody_there(language), reason=End.CALLER_SILENT)
             return
         words = fill(call_back(language, away.prompts, self._called_back), self._values)
         self._called_back += 1
@@ -79,7 +84,7 @@ class Manners:
                 speech = self._session.current_speech
                 if speech is not None:
                     await speech
-        await self._end(instructions=_AGENT_IS_DONE, reason="agent ended the call")
+        await self._end(instructions=_AGENT_IS_DONE, reason=End.AGENT_ENDED)
 
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
@@ -91,9 +96,9 @@ class Manners:
     async def _end_when_too_long(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
         words = self._plan.conversation.duration.goodbye
-        await self._end(words=words and fill(words, self._values), instructions=_TIME_IS_OVER, reason="too long")
+        await self._end(words=words and fill(words, self._values), instructions=_TIME_IS_OVER, reason=End.TOO_LONG)
 
-    async def _end(self, *, reason: str, words: str | None = None, instructions: str = "") -> None:
+    async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
         """Say goodbye, once and to its end, and hang up."""
         if self._is_ending:
             return

@@ -2,12 +2,14 @@
 
 import itertools
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS
 from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.records.clerk import Clerk
+from voicefleet_worker.records.figures import Figures
 from voicefleet_worker.tallies import Tallies
 
 
@@ -25,6 +27,12 @@ class Metrics:
         )
         for answer in Answer:
             self._offers.labels(answer.value)
+
+    def watch_records(self, clerk: Clerk) -> None:
+        """Count the calls whose records a clerk makes, and show how many records wait."""
+        clerk.count = Figures(self.registry).count
+        waiting = Gauge("voicefleet_worker_records_waiting", "Records that no sink has taken.", registry=self.registry)
+        waiting.set_function(lambda: clerk.pending)
 
     def count_offer(self, answer: Answer) -> None:
         """Count one offered call."""

@@ -17,12 +17,14 @@ from voicefleet.dialogue import DialoguePlan, DialogueProblem
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
+from voicefleet_worker.drain import Limits, Orders, drain
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.providers import check_options, without_strangers
+from voicefleet_worker.records.clerk import Clerk
+from voicefleet_worker.records.office import Office
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, drop_foreign_environment
@@ -33,6 +35,8 @@ logger = logging.getLogger("voicefleet.worker")
 Result = TypeVar("Result")
 
 _LAST_LINE_SECONDS = 0.1
+# What is not sent by then waits on the pod's volume, if there is one.
+_RECORDS_SECONDS = 10.0
 
 
 def run(settings: Settings) -> int:
@@ -72,18 +76,20 @@ async def _run(settings: Settings, directory: Path) -> int:
     orders = Orders()
     providers = [plan.provider for plan in settings.plan.providers]
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
+    office = Office(settings.data or directory, worker=settings.pod_uid, revision=settings.revision)
     with closing(board), open_reports(directory, desk.hear, board.learn) as box:
-        callers = Callers(connect_with(settings.livekit))
-        offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-        server = build_server(settings, desk, offers, Exchange(box.address, board.path))
-        control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
-        runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
-        _say_hello(settings, port)
-        try:
-            return await _serve(settings, Parts(server, desk, box, board), orders)
-        finally:
-            await callers.finish()
-            await runner.cleanup()
+        async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
+            callers = Callers(connect_with(settings.livekit))
+            offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
+            server = build_server(settings, desk, offers, Exchange(box.address, board.path, clerk.desks.journals))
+            control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
+            runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
+            _say_hello(settings, port)
+            try:
+                return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
+            finally:
+                await callers.finish()
+                await runner.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,13 @@ class Parts:
     desk: Desk
     box: ReportBox
     board: HealthBoard
+    clerk: Clerk
 
     def take_stock(self) -> None:
         """Bring desk and board up to date with the calls that run and with what they report."""
-        self.board.end(take_stock(self.server, self.desk, self.box))
+        over = take_stock(self.server, self.desk, self.box)
+        self.board.end(over)
+        self.clerk.close_books(over, self.desk.end_of)
 
 
 async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
@@ -117,7 +126,7 @@ async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
         if not started.is_set():
             # Nothing was promised yet, so nothing has to be kept.
             return 0
-        await _leave(parts, orders, limit_seconds=drain_limit_seconds(settings.drain_grace_seconds))
+        await _leave(parts, orders, Limits.within(settings.drain_grace_seconds))
         await serving
         return 0
     finally:
@@ -126,13 +135,14 @@ async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
         await asyncio.gather(serving, watching, leaving, return_exceptions=True)
 
 
-async def _leave(parts: Parts, orders: Orders, *, limit_seconds: int) -> None:
-    await drain(parts.server, parts.desk, orders, limit_seconds=limit_seconds)
+async def _leave(parts: Parts, orders: Orders, limits: Limits) -> None:
+    await drain(parts.server, parts.desk, orders, limits, say_goodbye=parts.board.say_goodbye)
     # Closed here and once: a close that is cancelled half-way leaves a server that never closes.
     await parts.server.aclose()
     # Whoever counts calls hears how the last of them ended.
     parts.take_stock()
     await asyncio.sleep(_LAST_LINE_SECONDS)
+    await parts.clerk.finish(_RECORDS_SECONDS)
 
 
 async def _watch_once_started(parts: Parts, started: asyncio.Event, *, idle_processes: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE_DIRECTORY
 from voicefleet.providers.lineup import with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
@@ -37,6 +37,7 @@ class Flags:
     control_host: str
     control_port: int
     log_level: str | None
+    data: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Settings:
 
     plan: DialoguePlan
     pool_file: Path
+    data: Path | None
+    """Where the worker keeps what must outlive its process; without one it keeps it while it runs."""
     livekit: LiveKitAccess
     secrets: SecretFiles
     control_token_file: Path
@@ -86,6 +89,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     return Settings(
         plan=plan,
         pool_file=flags.pool,
+        data=flags.data or _own_volume(),
         livekit=LiveKitAccess(
             url=environment.get("LIVEKIT_URL") or access.url,
             api_key=environment.get("LIVEKIT_API_KEY") or secrets.read(access.api_key),
@@ -134,6 +138,12 @@ def drop_foreign_environment() -> None:
     """Take away what the SDK would read behind the spec's back."""
     for name in FOREIGN_ENVIRONMENT:
         os.environ.pop(name, None)
+
+
+def _own_volume() -> Path | None:
+    """Return the volume that a pod brings, if this is one."""
+    volume = Path(WRITABLE_DIRECTORY)
+    return volume if volume.is_dir() and os.access(volume, os.W_OK) else None
 
 
 def _idle_processes(wanted: int | None, *, slots: int) -> int:

@@ -11,11 +11,14 @@ from livekit.agents import APIConnectOptions, llm, stt, tts
 
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
+from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need, Role
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.switch import Switch
+from voicefleet_worker.records.journal import Journal
+from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 
 Model = TypeVar("Model")
@@ -49,6 +52,11 @@ def lineup(role: Role, *names: str, silence_seconds: float = 0.0) -> Lineup:
     return Lineup(Need(role, "en"), RoutingPolicy(), plans, names[0], silence_seconds)
 
 
+def unread() -> Notebook:
+    """Return a notebook that nobody keeps."""
+    return Notebook(Journal(None), Transcript())
+
+
 @dataclass
 class Stage:
     """One job of a call, played by scripted providers."""
@@ -61,7 +69,7 @@ class Stage:
 def stage(of: Lineup, build: Callable[[ProviderPlan], Any]) -> Stage:
     """Set a stage on which nobody has failed yet."""
     reporter = Reporter("AJ_1", None)
-    health = CallHealth(of.plans, reporter, BoardReader())
+    health = CallHealth(of.plans, reporter, unread(), BoardReader())
     return Stage(Switch(of, health, build), health, reporter)
 
 

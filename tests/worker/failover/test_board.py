@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.failover.scripted import lineup
+from tests.worker.failover.scripted import lineup, unread
 from voicefleet.providers.breaker import Cause, Outcome, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Candidate
@@ -37,7 +37,7 @@ class Worker:
         self.box.read()
         reporter = Reporter(job_id, self.box.address)
         self._reporters.append(reporter)
-        return CallHealth(PROVIDERS.plans, reporter, self.reader, clock=self.clock)
+        return CallHealth(PROVIDERS.plans, reporter, unread(), self.reader, clock=self.clock)
 
     async def close(self) -> None:
         for reporter in self._reporters:

@@ -56,6 +56,8 @@ class Notice(WireModel):
     """All that hangs on the board."""
 
     providers: Mapping[str, Entry] = {}
+    leaving: bool = False
+    """The worker is out of time: calls say goodbye."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,7 @@ class HealthBoard:
         self._clock = clock
         self._known = {provider.name: _Known(provider.breaker) for provider in providers}
         self._written: Notice | None = None
+        self._leaving = False
 
     def learn(self, news: ProviderNews) -> None:
         """Take in what a call has learned; of a provider that nobody asked for, nothing."""
@@ -104,6 +107,11 @@ class HealthBoard:
                 known.in_use.pop(job_id, None)
         self.write()
 
+    def say_goodbye(self) -> None:
+        """Have all calls say goodbye."""
+        self._leaving = True
+        self.write()
+
     def entries(self) -> Mapping[str, Entry]:
         """Return what is known at this moment."""
         now = self._clock()
@@ -111,7 +119,7 @@ class HealthBoard:
 
     def write(self) -> None:
         """Write it down where calls read it, if it has changed."""
-        notice = Notice(providers=self.entries())
+        notice = Notice(providers=self.entries(), leaving=self._leaving)
         if notice == self._written:
             return
         self._written = notice
@@ -164,7 +172,16 @@ class BoardReader:
         except (OSError, ValueError):
             return cls()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether calls are to say goodbye."""
+        return self._look().leaving
+
     def entries(self) -> Mapping[str, Entry]:
+        """Return what is known of the providers."""
+        return self._look().providers
+
+    def _look(self) -> Notice:
         """Return what hangs on the board, or what hung there when it could last be read."""
         head = bytes(self._memory[: _HEAD.size])
         if head != self._head and len(head) == _HEAD.size:
@@ -173,7 +190,7 @@ class BoardReader:
             if length and zlib.crc32(text) == checksum:
                 self._head = head
                 self._read(text)
-        return self._notice.providers
+        return self._notice
 
     def _read(self, text: bytes) -> None:
         # Another version of the worker cannot have written it; if it cannot be read all the same, a call goes on.

@@ -8,6 +8,7 @@ from voicefleet.providers.breaker import Breaker, Outcome, admit, call_off, lear
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Candidate
 from voicefleet_worker.failover.board import BoardReader, Entry, latest
+from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 
 
@@ -18,12 +19,14 @@ class CallHealth:
         self,
         plans: Iterable[ProviderPlan],
         reporter: Reporter,
+        notebook: Notebook,
         board: BoardReader,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._policies = {plan.name: plan.provider.breaker for plan in plans}
         self._reporter = reporter
+        self._notebook = notebook
         self._board = board
         self._clock = clock
         self._seen: dict[str, Breaker] = {}
@@ -72,6 +75,14 @@ class CallHealth:
         """Note that a request or a stream is over."""
         self._in_use[name] -= 1
         self._reporter.tell_of(name, in_use=self._in_use[name])
+
+    def measure(self, name: str, metrics: object) -> None:
+        """Note what a request was measured to have used."""
+        self._notebook.measured(name, metrics)
+
+    def note_problem(self, name: str, problem: str) -> None:
+        """Note in words how a provider let the call down."""
+        self._notebook.provider_failed(name, problem)
 
     def _breaker(self, name: str) -> Breaker:
         return self._seen.get(name) or Breaker()

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Literal, Protocol, TypeVar
 
 from livekit.agents import APIConnectionError, APIConnectOptions
@@ -48,6 +49,12 @@ class Health(Protocol):
 
     def release(self, name: str) -> None:
         """Note that a request or a stream is over."""
+
+    def measure(self, name: str, metrics: object) -> None:
+        """Note what a request was measured to have used."""
+
+    def note_problem(self, name: str, problem: str) -> None:
+        """Note in words how a provider let the call down."""
 
 
 @dataclass(slots=True)
@@ -159,6 +166,7 @@ class Switch(Generic[Model]):
         finding = self._overheard.get(name, Overheard()).finding(error)
         role = self.lineup.need.role
         logger.warning("provider failed", extra={"provider": name, "role": role, "problem": str(finding)})
+        self._health.note_problem(name, str(finding))
         outcome = finding.outcome(began_at)
         if outcome is not None:
             self._health.learn(name, outcome)
@@ -174,7 +182,8 @@ class Switch(Generic[Model]):
             logger.info("provider chosen", extra={"provider": choice.provider.name, "reason": choice.reason})
         return self.lineup.plan_of(choice.provider.name)
 
-    def _hand_on(self, metrics: object) -> None:
+    def _hand_on(self, name: str, metrics: object) -> None:
+        self._health.measure(name, metrics)
         self.hand_on(metrics)
 
     def _model_of(self, plan: ProviderPlan) -> Model:
@@ -182,5 +191,5 @@ class Switch(Generic[Model]):
             self._overheard[plan.name] = Overheard()
             self._models[plan.name] = self._build(plan)
             self._models[plan.name].on("error", self._overheard[plan.name].hear)
-            self._models[plan.name].on("metrics_collected", self._hand_on)
+            self._models[plan.name].on("metrics_collected", partial(self._hand_on, plan.name))
         return self._models[plan.name]

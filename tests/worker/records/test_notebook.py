@@ -1,0 +1,139 @@
+"""What a call writes down while it lasts."""
+
+import asyncio
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
+from livekit.agents.llm import ChatMessage, FunctionCall, FunctionCallOutput
+from livekit.agents.metrics import LLMMetrics, STTMetrics, TTSMetrics, VADMetrics
+from livekit.protocol.agent import Job
+
+from voicefleet.api.voiceagent.records import Transcript
+from voicefleet.records.journal import Entry, Said, Stages, ToolUsed, read_journal
+from voicefleet.records.usage import Usage
+from voicefleet_worker.records.journal import Journal, job_of_journal, journal_path
+from voicefleet_worker.records.notebook import Notebook, usage_of
+
+
+class Session:
+    """A session that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, Callable[[Any], None]] = {}
+
+    def on(self, event: str, hear: Callable[[Any], None]) -> None:
+        self.heard[event] = hear
+
+
+def said(role: Any, text: str, **more: Any) -> ConversationItemAddedEvent:
+    return ConversationItemAddedEvent(item=ChatMessage(role=role, content=[text], **more))
+
+
+def used_tool() -> FunctionToolsExecutedEvent:
+    call = FunctionCall(call_id="c1", name="look_up", arguments='{"id": 7}')
+    output = FunctionCallOutput(call_id="c1", name="look_up", output="shipped", is_error=False)
+    return FunctionToolsExecutedEvent(function_calls=[call], function_call_outputs=[output])
+
+
+async def written(path: Path, kept: Transcript) -> tuple[Entry, ...]:
+    session, notebook = Session(), Notebook(Journal(path), kept, clock=lambda: 7.0)
+    notebook.follow(cast("AgentSession[None]", session))
+    session.heard["conversation_item_added"](said("system", "Be kind."))
+    session.heard["conversation_item_added"](said("user", "My order?", metrics={"transcription_delay": 0.2}))
+    session.heard["function_tools_executed"](used_tool())
+    session.heard["conversation_item_added"](
+        said("assistant", "It was", interrupted=True, metrics={"e2e_latency": 1.0, "llm_node_ttft": -3.0})
+    )
+    await notebook.aclose()
+    return await asyncio.to_thread(lambda: read_journal(path.read_bytes().splitlines()))
+
+
+async def test_what_is_said_and_done_is_written_down_in_order(tmp_path: Path) -> None:
+    assert await written(tmp_path / "j", Transcript()) == (
+        Said(at=7.0, who="Caller", text="My order?", stages=Stages(hearing_seconds=0.2)),
+        ToolUsed(at=7.0, tool="look_up", arguments='{"id": 7}', result="shipped"),
+        Said(
+            at=7.0, who="Agent", text="It was", interrupted=True, stages=Stages(thinking_seconds=0.0, total_seconds=1.0)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "words", "matter"),
+    [(Transcript(enabled=False), None, None), (Transcript(include_tool_calls=False), "My order?", None)],
+    ids=["no transcript", "no tool calls"],
+)
+async def test_what_is_not_to_be_kept_is_not_even_written_down(
+    tmp_path: Path, kept: Transcript, words: str | None, matter: str | None
+) -> None:
+    caller, tool, _ = await written(tmp_path / "j", kept)
+
+    assert isinstance(caller, Said)
+    assert isinstance(tool, ToolUsed)
+    assert (caller.text, tool.arguments, tool.result) == (words, matter, matter)
+
+
+async def test_a_journal_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
+    await written(tmp_path / "j", Transcript())
+
+    assert stat.S_IMODE((await asyncio.to_thread((tmp_path / "j").stat)).st_mode) == 0o600
+
+
+async def test_a_disk_that_takes_nothing_more_ends_the_journal_and_no_call(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notebook = Notebook(Journal(tmp_path / "nowhere" / "j"), Transcript())
+    for _ in range(3):
+        notebook.answered()
+    await notebook.aclose()
+
+    assert [record.message for record in caplog.records] == ["a call's journal cannot be written"]
+
+
+def test_an_id_is_no_path(tmp_path: Path) -> None:
+    path = journal_path(tmp_path, "../../etc/AJ 1")
+
+    assert path.parent == tmp_path
+    assert job_of_journal(path) == "../../etc/AJ 1"
+
+
+async def test_the_first_line_says_which_call_it_is(tmp_path: Path) -> None:
+    notebook = Notebook(Journal(tmp_path / "j"), Transcript(), clock=lambda: 7.0)
+    job = SimpleNamespace(id="AJ_1", dispatch_id="AD_1", room=SimpleNamespace(name="call-1", sid="RM_1"))
+    notebook.begin(cast("Job", job))
+    await notebook.aclose()
+
+    assert (await asyncio.to_thread((tmp_path / "j").read_text)).strip() == (
+        '{"kind":"began","at":7.0,"id":"AJ_1","dispatchId":"AD_1","room":"call-1","roomId":"RM_1"}'
+    )
+
+
+LLM = LLMMetrics(
+    label="", request_id="1", timestamp=0, duration=1, ttft=0.1, cancelled=False, completion_tokens=5,
+    prompt_tokens=100, prompt_cached_tokens=40, total_tokens=105, tokens_per_second=5,
+)  # fmt: skip
+STT = STTMetrics(label="", request_id="1", timestamp=0, duration=0, audio_duration=2.5, streamed=True)
+TTS = TTSMetrics(
+    label="", request_id="1", timestamp=0, ttfb=0.1, duration=1, audio_duration=1.5, cancelled=False,
+    characters_count=20, streamed=True,
+)  # fmt: skip
+VAD = VADMetrics(label="", timestamp=0, idle_time=0, inference_duration_total=0, inference_count=0)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "usage"),
+    [
+        (LLM, Usage(requests=1, input_tokens=100, cached_input_tokens=40, output_tokens=5)),
+        (STT, Usage(requests=1, audio_seconds=2.5)),
+        (TTS, Usage(requests=1, characters=20, audio_seconds=1.5)),
+        (VAD, None),
+    ],
+    ids=["thinking", "hearing", "speaking", "what costs nothing"],
+)
+def test_what_is_measured_of_a_request_is_what_it_used(metrics: object, usage: Usage | None) -> None:
+    assert usage_of(metrics) == usage

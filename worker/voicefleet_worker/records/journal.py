@@ -1,0 +1,65 @@
+"""The journal as a file: one line for each thing that happened, written by a thread, so that no call waits for a disk.
+
+Each line is handed to the system at once and whole: a process that is killed loses at most what it was writing.
+"""
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from voicefleet.records.journal import Entry
+
+logger = logging.getLogger("voicefleet.call")
+
+SUFFIX = ".journal"
+_OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+def journal_path(directory: Path, job_id: str) -> Path:
+    """Return where the journal of a call lies; an id is LiveKit's to choose, and no path."""
+    return directory / f"{quote(job_id, safe='')[:200]}{SUFFIX}"
+
+
+def job_of_journal(path: Path) -> str:
+    """Return whose journal it is."""
+    return unquote(path.name.removesuffix(SUFFIX))
+
+
+class Journal:
+    """The journal of one call; without a path nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._pen = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._failed = False
+
+    def write(self, entry: Entry) -> None:
+        """Have one line written, after all that came before it."""
+        if self._path is not None:
+            self._pen.submit(self._write, entry.model_dump_json(by_alias=True, exclude_none=True))
+
+    async def aclose(self) -> None:
+        """Return when everything is written."""
+        await asyncio.to_thread(self._close)
+
+    def _write(self, text: str) -> None:
+        if self._failed:
+            return
+        try:
+            if self._file is None:
+                self._file = os.open(str(self._path), _OPEN, 0o600)
+            os.write(self._file, f"{text}\n".encode())
+        except OSError as error:
+            # A full disk ends the journal, and no call.
+            self._failed = True
+            logger.warning("a call's journal cannot be written", extra={"problem": error.strerror})
+
+    def _close(self) -> None:
+        self._pen.shutdown()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,81 @@
+"""Puts the clerk to work: where it keeps what it has, whom it sends it to, and that it works alone."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from voicefleet.api.voiceagent.records import WebhookSink
+from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.records.clerk import Clerk, Desks
+from voicefleet_worker.records.sinks import FileSink, RedisStreamSink, Sink, WebhookRecordSink
+from voicefleet_worker.redis_access import connect_to_redis
+from voicefleet_worker.secret_files import SecretFiles
+
+logger = logging.getLogger("voicefleet.worker")
+
+_LOCK = "lock"
+
+
+def choose_sink(destination: Destination, secrets: SecretFiles, directory: Path) -> Sink:
+    """Return the sink that a plan wants."""
+    match destination:
+        case ToRedis(redis, sink):
+            return RedisStreamSink(sink, partial(connect_to_redis, redis, secrets))
+        case WebhookSink():
+            return WebhookRecordSink(destination, secrets)
+        case ToFiles():
+            return FileSink(directory / "records")
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where one worker keeps its records."""
+
+    directory: Path
+    worker: str
+    revision: str
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, plan: RecordPlan, secrets: SecretFiles, watch: Callable[[Clerk], None]
+    ) -> AsyncIterator[Clerk]:
+        """Have a clerk at work for the length of the block."""
+        lock = await asyncio.to_thread(_lock, self.directory)
+        sink = choose_sink(plan.destination, secrets, self.directory)
+        agent = plan.around.agent.model_copy(update={"revision": self.revision})
+        around = replace(plan.around, worker=self.worker, agent=agent)
+        desks = await asyncio.to_thread(Desks.below, self.directory)
+        clerk = await asyncio.to_thread(Clerk, desks, around, sink)
+        watch(clerk)
+        working = asyncio.create_task(clerk.work())
+        try:
+            yield clerk
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await sink.aclose()
+            lock.close()
+
+
+def _lock(directory: Path) -> TextIO:
+    """Refuse a folder that another worker works in: the two would send each other's records."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (directory / _LOCK).open("w")
+    except OSError as error:
+        raise BadInputError(str(directory), f"records cannot be kept there: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise BadInputError(
+            str(directory), "another worker keeps its records there: give each its own --data"
+        ) from None
+    return file

@@ -1,0 +1,37 @@
+"""The pool's Redis: address and password are read when a connection is made, so a rotated one is the one that works."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from voicefleet.api.providerpool.connections import Redis as RedisSpec
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.secret_files import SecretFiles
+
+_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 3.0
+_TLS = "rediss://"
+
+
+def connect_to_redis(spec: RedisSpec, secrets: SecretFiles) -> Redis:
+    """Return a client that connects when it is used first. Reads files: threads are for it."""
+    url = spec.url or (secrets.read(spec.url_from) if spec.url_from else "")
+    more: dict[str, Any] = {}
+    if spec.ca_certificate:
+        more["ssl_ca_data"] = secrets.read(spec.ca_certificate)
+    if more and not url.startswith(_TLS):
+        raise BadInputError("spec.redis", "caCertificate needs an address that begins with rediss://")
+    if spec.password:
+        more["password"] = secrets.read(spec.password)
+    try:
+        return Redis.from_url(
+            url,
+            **more,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_timeout=_ANSWER_SECONDS,
+            decode_responses=True,
+            health_check_interval=15,
+        )
+    except ValueError as error:
+        # The address may hold a password, so it is not repeated.
+        raise BadInputError("spec.redis", "its address cannot be used: redis://host:6379/0 is one") from error
