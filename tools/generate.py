@@ -1,5 +1,6 @@
 """Write every file that follows from the models, or with --check say which ones are out of date."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from tools.reference import build_reference
 from tools.writing import HEADER, ROOT, settle, to_yaml
 from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
+from voicefleet.records.record import SCHEMA, CallRecord
 
 
 def generated_files() -> Iterator[tuple[Path, str]]:
@@ -16,7 +18,14 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     for kind in KINDS.values():
         yield ROOT / "crds" / f"voicefleet.dev_{kind.INFO.plural}.yaml", HEADER + to_yaml(build_crd(kind))
         yield ROOT / "docs" / "crds" / f"{kind.__name__.lower()}-fields.md", build_reference(kind)
+    yield ROOT / "docs" / "call-record.schema.json", build_record_schema()
     yield from generated_chart_files()
+
+
+def build_record_schema() -> str:
+    """Return what a reader of call records may rely on."""
+    schema = {"$id": SCHEMA, **CallRecord.model_json_schema(by_alias=True, mode="serialization")}
+    return json.dumps(schema, indent=2) + "\n"
 
 
 if __name__ == "__main__":

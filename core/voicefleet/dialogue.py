@@ -84,6 +84,8 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     if entry.instructions is None:
         field = f"spec.agents[{index}].instructionsFrom"
         return DialogueProblem("agent", field, "this worker reads instructions from the spec only")
+    if agent.spec.billing is not None and agent.spec.billing.redis is not None and pool.spec.redis is None:
+        return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
     pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
     lineups = _line_up(pool, pipeline, language=language)

@@ -73,6 +73,7 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             "spec.voice.pipeline.llm.providers",
             id="only providers of other roles",
         ),
+        pytest.param({"billing": {"redis": {}}}, THREE, "spec.billing.redis", id="a stream in no Redis"),
         pytest.param(
             {},
             (*THREE[:2], {**THREE[2], "enabled": False}),

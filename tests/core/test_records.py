@@ -11,6 +11,7 @@ from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
     Began,
+    Billed,
     Ended,
     Entry,
     ProviderFailed,
@@ -37,6 +38,7 @@ AROUND = Circumstances(
 )
 CALL: tuple[Entry, ...] = (
     Began(at=1000.0, id="AJ_1", dispatch_id="AD_1", room="call-1", room_id="RM_1"),
+    Billed(account="shop-7"),
     Answered(at=1002.0),
     Said(at=1003.0, who="Agent", text="Hello!"),
     Said(at=1006.0, who="Caller", text="My order?", stages=Stages(hearing_seconds=0.2, deciding_seconds=0.5)),
@@ -64,6 +66,7 @@ def test_a_call_that_went_well() -> None:
     record = make_record(CALL, VERDICT, AROUND)
 
     assert (record.disposition, record.reason) == (Disposition.CALLER_HUNG_UP, "caller left")
+    assert (record.account, record.agent.revision, record.worker) == ("shop-7", "r1", "pod-1")
     assert (record.began_at, record.answered_at, record.ended_at) == (
         "1970-01-01T00:16:40.000Z",
         "1970-01-01T00:16:42.000Z",

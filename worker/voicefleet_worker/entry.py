@@ -8,7 +8,7 @@ from pathlib import Path
 from livekit import rtc
 from livekit.agents import JobContext, JobProcess
 
-from voicefleet.call_variables import Missing, read_call_variables, resolve_variables
+from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
@@ -53,45 +53,60 @@ async def entrypoint(ctx: JobContext) -> None:
     notebook = _open_notebook(setup, ctx)
     _say_farewell_in_the_end(ctx, reporter, notebook)
     values = resolve_variables(setup.plan.variables, await _find_variables(setup, ctx.job.metadata))
+    listeners = _Listeners(ctx, reporter, notebook)
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
-        reporter.note_failure()
-        notebook.ended(End.VARIABLES_MISSING, ", ".join(values.names))
-        await hang_up(ctx, End.VARIABLES_MISSING)
+        await listeners.give_up(End.VARIABLES_MISSING, ", ".join(values.names))
         return
     try:
-        await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
-        board = await asyncio.to_thread(BoardReader.open, setup.board)
-        health = CallHealth(setup.plan.providers, reporter, notebook, board)
-        session = build_session(setup.plan, setup.secrets, health)
-        http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
-        _close_in_the_end(ctx, http)
-        call = Call(
-            ctx=ctx,
-            plan=setup.plan,
-            values=values,
-            session=session,
-            reporter=reporter,
-            notebook=notebook,
-            board=board,
-            http=http,
-        )
-        await call.begin()
+        await _hold(setup, values, listeners)
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
-        reporter.note_failure()
-        notebook.ended(End.SECRET_MISSING, str(error))
-        await hang_up(ctx, End.SECRET_MISSING)
-        return
+        await listeners.give_up(End.SECRET_MISSING, str(error))
     except rtc.ConnectError:
         # Who is in that room is not known; another agent may well speak there.
         raise
     except Exception as error:
         # A plugin may refuse options together that it takes one by one.
-        reporter.note_failure()
-        notebook.ended(End.CANNOT_BEGIN, type(error).__name__)
-        await hang_up(ctx, End.CANNOT_BEGIN)
+        await listeners.give_up(End.CANNOT_BEGIN, type(error).__name__)
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Who hears of a call: LiveKit, the worker, and the record."""
+
+    ctx: JobContext
+    reporter: Reporter
+    notebook: Notebook
+
+    async def give_up(self, end: End, problem: str) -> None:
+        """End a call that never began."""
+        self.reporter.note_failure()
+        self.notebook.ended(end, problem)
+        await hang_up(self.ctx, end)
+
+
+async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners) -> None:
+    """Hold a call that has all that it needs."""
+    listeners.notebook.bill(fill(setup.plan.records.account, values))
+    await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
+    board = await asyncio.to_thread(BoardReader.open, setup.board)
+    health = CallHealth(setup.plan.providers, listeners.reporter, listeners.notebook, board)
+    session = build_session(setup.plan, setup.secrets, health)
+    http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
+    _close_in_the_end(listeners.ctx, http)
+    call = Call(
+        ctx=listeners.ctx,
+        plan=setup.plan,
+        values=values,
+        session=session,
+        reporter=listeners.reporter,
+        notebook=listeners.notebook,
+        board=board,
+        http=http,
+    )
+    await call.begin()
 
 
 async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:

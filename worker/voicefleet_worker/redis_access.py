@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from redis import DriverInfo
 from redis.asyncio import Redis
 
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
@@ -27,6 +28,8 @@ def connect_to_redis(spec: RedisSpec, secrets: SecretFiles) -> Redis:
         return Redis.from_url(
             url,
             **more,
+            # Made here: it reads a file, and would do so in the event loop.
+            driver_info=DriverInfo(),
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_ANSWER_SECONDS,
             decode_responses=True,

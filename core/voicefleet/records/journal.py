@@ -43,6 +43,13 @@ class Began(WireModel):
     room_id: str = ""
 
 
+class Billed(WireModel):
+    """To whom the call is billed, once its variables are known."""
+
+    kind: Literal["billed"] = "billed"
+    account: str
+
+
 class Answered(WireModel):
     """The caller is there."""
 
@@ -100,7 +107,7 @@ class Ended(WireModel):
     problem: str = ""
 
 
-Entry = Began | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Ended
+Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Ended
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

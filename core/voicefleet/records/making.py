@@ -11,6 +11,7 @@ from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
     Began,
+    Billed,
     Ended,
     Entry,
     ProviderFailed,
@@ -41,7 +42,6 @@ class Circumstances:
     currency: str
     keeps_transcript: bool
     keeps_tool_calls: bool
-    account: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
         usage=usage,
         cost=float(sum((Decimal(str(use.cost)) for use in usage), Decimal(0))),
         currency=around.currency,
-        account=around.account,
+        account=next((entry.account for entry in entries if isinstance(entry, Billed)), ""),
         tags=dict(around.tags),
         transcript=tuple(_transcript(entries, began.at, around)) if around.keeps_transcript else None,
     )

@@ -10,7 +10,17 @@ from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics,
 from livekit.protocol.agent import Job
 
 from voicefleet.api.voiceagent.records import Transcript
-from voicefleet.records.journal import Answered, Began, Ended, ProviderFailed, ProviderUsed, Said, Stages, ToolUsed
+from voicefleet.records.journal import (
+    Answered,
+    Began,
+    Billed,
+    Ended,
+    ProviderFailed,
+    ProviderUsed,
+    Said,
+    Stages,
+    ToolUsed,
+)
 from voicefleet.records.usage import Usage
 from voicefleet_worker.records.journal import Journal
 
@@ -39,6 +49,11 @@ class Notebook:
             at=self._clock(), id=job.id, dispatch_id=job.dispatch_id, room=job.room.name, room_id=job.room.sid
         )
         self._journal.write(entry)
+
+    def bill(self, account: str) -> None:
+        """Note to whom the call is billed."""
+        if account:
+            self._journal.write(Billed(account=account))
 
     def answered(self) -> None:
         """Note that the caller is there."""

@@ -1,0 +1,264 @@
+"""Every call leaves exactly one record that tells the truth, whatever ends it and whoever is away when it does."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import redis
+
+from e2e.bench import Bench
+from e2e.bench.packages import require_program
+from e2e.caller import Caller, Dispatch, Line
+from e2e.providers import Control, Providers, start_providers
+from e2e.test_worker_conversation import Worker, exit_status, ready, run_worker, seat_for, write_files
+
+pytestmark = pytest.mark.timeout(240)
+
+PRICES = {
+    "deepgram": {"perAudioMinute": 0.6},
+    "openai": {"perMillionInputTokens": 2000, "perMillionOutputTokens": 8000},
+    "cartesia": {"perMillionCharacters": 30},
+}
+GRACE_SECONDS = 30
+TIDY_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with start_providers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _well_behaved_providers(providers: Providers) -> None:
+    Control(providers.control_url).reset()
+
+
+@pytest.fixture
+def line(bench: Bench) -> Line:
+    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+
+
+@contextmanager
+def recording_worker(
+    bench: Bench, providers: Providers, folder: Path, name: str, *, redis_url: str | None = None
+) -> Iterator[Worker]:
+    """Run a worker whose pool has prices, and whose folder outlives its process."""
+    arguments = write_files(folder, bench, providers, name)
+    pool, agent = (json.loads((folder / file).read_text()) for file in ("pool.json", "agent.json"))
+    for provider in pool["spec"]["providers"]:
+        provider["price"] = PRICES[provider["name"]]
+    if redis_url:
+        pool["spec"]["redis"] = {"url": redis_url}
+    agent["spec"]["worker"]["drainGraceSeconds"] = GRACE_SECONDS
+    (folder / "pool.json").write_text(json.dumps(pool))
+    (folder / "agent.json").write_text(json.dumps(agent))
+    with run_worker(folder, [*arguments, "--data", str(folder / "data")], name) as running:
+        yield running
+
+
+async def eventually(read: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]]:
+    """Return what is read once it is so many, and wait a little for one too many."""
+    async with asyncio.timeout(TIDY_SECONDS):
+        while len(await asyncio.to_thread(read)) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    await asyncio.sleep(1)
+    return await asyncio.to_thread(read)
+
+
+def on_disk(folder: Path) -> Callable[[], list[dict[str, Any]]]:
+    def read() -> list[dict[str, Any]]:
+        files = sorted((folder / "data" / "records").glob("calls-*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    return read
+
+
+async def test_a_call_that_went_well_is_told_as_it_was(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    with recording_worker(bench, providers, tmp_path, "recorded") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker, name="Ada"), dispatch=Dispatch.EXPLICIT) as caller:
+            await caller.listen()
+            turn = await caller.say("When are you open?")
+        (record,) = await eventually(on_disk(tmp_path), 1)
+        figures = await _metrics(worker)
+    print(json.dumps(record, indent=1))
+
+    assert (record["schema"], record["disposition"]) == ("voicefleet.dev/call-record/v1", "CallerHungUp")
+    assert record["agent"] | {"prompt": ""} == {
+        "namespace": "e2e", "name": "recorded", "revision": "rev-1", "prompt": ""
+    }  # fmt: skip
+    assert record["room"] == caller.seat.room
+    assert record["beganAt"] < record["answeredAt"] < record["endedAt"]
+    words = [(said["who"], said["text"]) for said in record["transcript"]]
+    assert words[0] == ("Agent", "Hello Ada, this is Riverside Dental. How can I help you?")
+    assert words[-1] == ("Agent", turn.agent_text)
+    assert words[-2][0] == "Caller"
+    assert "open" in words[-2][1].lower()
+    answer = record["turns"][-1]["stages"]
+    assert set(answer) >= {"decidingSeconds", "thinkingSeconds", "speakingSeconds", "totalSeconds"}
+    used = {use["provider"]: use for use in record["usage"]}
+    assert set(used) == set(PRICES)
+    assert all(use["cost"] > 0 for use in used.values())
+    assert used["cartesia"]["cost"] == pytest.approx(used["cartesia"]["usage"]["characters"] * 30 / 1e6)
+    assert record["cost"] == pytest.approx(sum(use["cost"] for use in used.values()))
+    assert 'voicefleet_worker_calls_total{disposition="CallerHungUp"} 1.0' in figures
+    assert 'voicefleet_worker_stage_latency_seconds_count{stage="total"} 1.0' in figures
+    assert "Ada" not in figures
+
+
+async def test_a_call_whose_process_is_killed_has_a_record_and_the_other_call_lives_on(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    with recording_worker(bench, providers, tmp_path, "killed") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker)) as lives_on:
+            await lives_on.listen()
+            async with Caller(line, seat=seat_for(worker)) as dies:
+                await dies.listen()
+                (process,) = _holders(tmp_path, dies.seat.room)
+                os.kill(process, signal.SIGKILL)
+                (crashed,) = await eventually(on_disk(tmp_path), 1)
+            turn = await lives_on.say("When are you open?")
+        records = await eventually(on_disk(tmp_path), 2)
+
+    assert (crashed["disposition"], crashed["room"]) == ("Crashed", dies.seat.room)
+    assert crashed["transcript"][0]["text"].startswith("Hello there")
+    assert turn.heard_seconds > 0.8
+    assert [record["disposition"] for record in records] == ["Crashed", "CallerHungUp"]
+
+
+async def test_a_worker_that_is_killed_leaves_its_calls_to_the_next_one_in_its_pod(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    with recording_worker(bench, providers, tmp_path, "restarted") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker)) as caller:
+            await caller.listen()
+            worker.process.kill()
+            await exit_status(worker)
+            # In a pod they end with the container.
+            for process in _holders(tmp_path):
+                os.kill(process, signal.SIGKILL)
+    assert on_disk(tmp_path)() == []
+    with recording_worker(bench, providers, tmp_path, "restarted") as worker:
+        records = await eventually(on_disk(tmp_path), 1)
+
+    assert [(record["disposition"], record["room"]) for record in records] == [("Crashed", caller.seat.room)]
+
+
+async def test_a_worker_that_must_go_says_goodbye_and_the_record_says_why(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    with recording_worker(bench, providers, tmp_path, "drained") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker)) as caller:
+            await caller.listen()
+            worker.process.send_signal(signal.SIGTERM)
+            goodbye = await caller.listen(timeout_seconds=GRACE_SECONDS + 5)
+            is_there = await caller.hold(15)
+        status = await exit_status(worker)
+        records = on_disk(tmp_path)()
+    print(caller.report().as_text())
+
+    assert goodbye.agent_text == "I'm sorry, this line has to close now. Please call again in a moment."
+    assert goodbye.heard_seconds > 2
+    assert not is_there
+    assert status == 0
+    assert [(record["disposition"], record["reason"]) for record in records] == [("Drained", "the worker leaves")]
+
+
+async def test_records_wait_for_a_redis_that_is_away_and_come_once_and_in_order(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    store = RedisServer(tmp_path / "redis")
+    with recording_worker(bench, providers, tmp_path, "streamed", redis_url=store.url) as worker:
+        await ready(worker)
+        rooms = [await _short_call(worker, line)]
+        await asyncio.sleep(3)
+        assert "voicefleet_worker_records_waiting 1.0" in await _metrics(worker)
+        with store.running():
+            await eventually(store.records, 1)
+            rooms.append(await _short_call(worker, line))
+            await eventually(store.records, 2)
+        rooms.append(await _short_call(worker, line))
+        with store.running():
+            records = await eventually(store.records, 3)
+
+    assert [record["room"] for record in records] == rooms
+
+
+class RedisServer:
+    """A Redis that keeps what it has, and can be away."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        command = [str(require_program("redis-server")), "--port", str(self.port), "--dir", str(self._folder)]
+        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            self._await()
+            try:
+                yield
+            finally:
+                process.terminate()
+
+    def records(self) -> list[dict[str, Any]]:
+        with redis.Redis.from_url(self.url, decode_responses=True) as client:
+            entries: Any = client.xrange("voicefleet:records")
+        for _, fields in entries:
+            assert fields["id"] == json.loads(fields["record"])["id"]
+        return [json.loads(fields["record"]) for _, fields in entries]
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with redis.Redis.from_url(self.url) as client:
+                    client.ping()
+            except redis.ConnectionError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError("redis-server does not answer")
+
+
+async def _short_call(worker: Worker, line: Line) -> str:
+    async with Caller(line, seat=seat_for(worker)) as caller:
+        await caller.listen()
+    return caller.seat.room
+
+
+def _holders(folder: Path, room: str = "") -> list[int]:
+    """Return the processes that have the journal of a call open, or of any call."""
+    ours = {str(path) for path in (folder / "data" / "journals").iterdir() if room in path.read_text()}
+    found = []
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            if process.name.isdecimal() and any(str(fd.readlink()) in ours for fd in (process / "fd").iterdir()):
+                found.append(int(process.name))
+    return found
+
+
+async def _metrics(worker: Worker) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/metrics") as answer:
+        return await answer.text()
