@@ -128,7 +128,7 @@ async def test_a_call_whose_process_is_killed_has_a_record_and_the_other_call_li
             await lives_on.listen()
             async with Caller(line, seat=seat_for(worker)) as dies:
                 await dies.listen()
-                (process,) = _holders(tmp_path, dies.seat.room)
+                (process,) = holders(tmp_path, dies.seat.room)
                 os.kill(process, signal.SIGKILL)
                 (crashed,) = await eventually(on_disk(tmp_path), 1)
             turn = await lives_on.say("When are you open?")
@@ -150,7 +150,7 @@ async def test_a_worker_that_is_killed_leaves_its_calls_to_the_next_one_in_its_p
             worker.process.kill()
             await exit_status(worker)
             # In a pod they end with the container.
-            for process in _holders(tmp_path):
+            for process in holders(tmp_path):
                 os.kill(process, signal.SIGKILL)
     assert on_disk(tmp_path)() == []
     with recording_worker(bench, providers, tmp_path, "restarted") as worker:
@@ -248,7 +248,7 @@ async def _short_call(worker: Worker, line: Line) -> str:
     return caller.seat.room
 
 
-def _holders(folder: Path, room: str = "") -> list[int]:
+def holders(folder: Path, room: str = "") -> list[int]:
     """Return the processes that have the journal of a call open, or of any call."""
     ours = {str(path) for path in (folder / "data" / "journals").iterdir() if room in path.read_text()}
     found = []

@@ -128,9 +128,9 @@ VAD = VADMetrics(label="", timestamp=0, idle_time=0, inference_duration_total=0,
 @pytest.mark.parametrize(
     ("metrics", "usage"),
     [
-        (LLM, Usage(requests=1, input_tokens=100, cached_input_tokens=40, output_tokens=5)),
-        (STT, Usage(requests=1, audio_seconds=2.5)),
-        (TTS, Usage(requests=1, characters=20, audio_seconds=1.5)),
+        (LLM, Usage(input_tokens=100, cached_input_tokens=40, output_tokens=5)),
+        (STT, Usage(audio_seconds=2.5)),
+        (TTS, Usage(characters=20, audio_seconds=1.5)),
         (VAD, None),
     ],
     ids=["thinking", "hearing", "speaking", "what costs nothing"],

@@ -50,6 +50,7 @@ class CallHealth:
         self._in_use[name] += 1
         self._adopt(name)
         self._seen[name] = admit(self._breaker(name), began_at)
+        self._notebook.asked(name)
         self._reporter.tell_of(name, in_use=self._in_use[name], begun=True, began_at=began_at)
 
     def learn(self, name: str, outcome: Outcome, first_seconds: float | None = None) -> None:

@@ -63,6 +63,10 @@ class Notebook:
         """Note that the call is over; whoever notes it first is right."""
         self._journal.write(Ended(at=self._clock(), reason=reason, problem=problem))
 
+    def asked(self, provider: str) -> None:
+        """Note that a provider is asked; what it measures later comes in as many pieces as it likes."""
+        self._journal.write(ProviderUsed(provider=provider, usage=Usage(requests=1)))
+
     def measured(self, provider: str, metrics: object) -> None:
         """Note what a request to a provider used."""
         usage = usage_of(metrics)
@@ -124,28 +128,24 @@ def usage_of(metrics: object) -> Usage | None:
     match metrics:
         case LLMMetrics():
             return Usage(
-                requests=1,
                 input_tokens=metrics.prompt_tokens,
                 cached_input_tokens=metrics.prompt_cached_tokens,
                 output_tokens=metrics.completion_tokens,
             )
         case RealtimeModelMetrics():
             return Usage(
-                requests=1,
                 input_tokens=metrics.input_tokens,
                 cached_input_tokens=metrics.input_token_details.cached_tokens,
                 output_tokens=metrics.output_tokens,
             )
         case STTMetrics():
             return Usage(
-                requests=1,
                 input_tokens=metrics.input_tokens,
                 output_tokens=metrics.output_tokens,
                 audio_seconds=metrics.audio_duration,
             )
         case TTSMetrics():
             return Usage(
-                requests=1,
                 input_tokens=metrics.input_tokens,
                 output_tokens=metrics.output_tokens,
                 characters=metrics.characters_count,

@@ -1,0 +1,143 @@
+"""Whatever befalls one call, its worker or its keys, the other calls of the worker live on."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from livekit import api
+
+from e2e.bench import Bench
+from e2e.caller import Caller, Line
+from e2e.providers import Control, Providers, start_providers
+from e2e.providers.ledger import fingerprint
+from e2e.test_every_call_leaves_one_record import eventually, holders, on_disk
+from e2e.test_worker_conversation import (
+    Worker,
+    exit_status,
+    ready,
+    run_worker,
+    seat_for,
+    watched,
+    write_files,
+)
+
+SLOTS = 12
+OFFERS = 50
+# The SDK gives a process up that has not answered for a minute.
+FROZEN_SECONDS = 100.0
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with start_providers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _well_behaved_providers(providers: Providers) -> None:
+    Control(providers.control_url).reset()
+
+
+@pytest.fixture
+def line(bench: Bench) -> Line:
+    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+
+
+@pytest.fixture
+def worker(bench: Bench, providers: Providers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    name = "keeps-" + request.node.name.replace("_", "-")[-30:].strip("-")
+    arguments = write_files(tmp_path, bench, providers, name)
+    agent = json.loads((tmp_path / "agent.json").read_text())
+    agent["spec"]["worker"]["sessionsPerWorker"] = SLOTS
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
+    with run_worker(tmp_path, [*arguments, "--data", str(tmp_path / "data")], name) as running:
+        yield running
+
+
+async def test_fifty_offers_at_once_fill_twelve_slots_and_no_more(worker: Worker, line: Line, tmp_path: Path) -> None:
+    await ready(worker)
+    url = line.url.replace("ws://", "http://")
+    async with watched(worker) as states, api.LiveKitAPI(url, line.api_key, line.api_secret) as livekit:
+        rooms = [f"burst-{uuid4().hex[:8]}" for _ in range(OFFERS)]
+        wanted = api.RoomAgentDispatch(agent_name=worker.agent)
+        await asyncio.gather(
+            *(livekit.room.create_room(api.CreateRoomRequest(name=room, agents=[wanted])) for room in rooms)
+        )
+        await states.wait_for_sessions(SLOTS, timeout_seconds=60)
+        await asyncio.sleep(5)
+        at_the_height = states.seen[-1]
+        await asyncio.gather(*(livekit.room.delete_room(api.DeleteRoomRequest(room=room)) for room in rooms))
+        await states.wait_for_sessions(0, timeout_seconds=60)
+    records = await eventually(on_disk(tmp_path), SLOTS)
+
+    assert max(len(state.sessions) for state in states.seen) == SLOTS
+    assert len(at_the_height.sessions) == SLOTS
+    assert at_the_height.refused >= 1
+    assert len({record["id"] for record in records}) == len(records) == SLOTS
+
+
+async def test_a_call_whose_process_freezes_is_given_up_and_the_other_goes_on(
+    worker: Worker, line: Line, tmp_path: Path
+) -> None:
+    await ready(worker)
+    async with watched(worker) as states, Caller(line, seat=seat_for(worker)) as lives_on:
+        await lives_on.listen()
+        async with Caller(line, seat=seat_for(worker)) as freezes:
+            await freezes.listen()
+            (process,) = holders(tmp_path, freezes.seat.room)
+            os.kill(process, signal.SIGSTOP)
+            await states.wait_for_sessions(1, timeout_seconds=FROZEN_SECONDS)
+        turn = await lives_on.say("When are you open?")
+    records = await eventually(on_disk(tmp_path), 2)
+
+    assert turn.heard_seconds > 0.8
+    assert lives_on.report().cuts == ()
+    assert [(record["disposition"], record["room"]) for record in records] == [
+        ("Crashed", freezes.seat.room),
+        ("CallerHungUp", lives_on.seat.room),
+    ]
+
+
+async def test_a_second_sigterm_cuts_nobody(worker: Worker, line: Line) -> None:
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker)) as caller:
+        await caller.listen()
+        for _ in range(2):
+            worker.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(1)
+        turn = await caller.say("When are you open?")
+    status = await exit_status(worker)
+
+    assert (turn.heard_seconds > 0.8, caller.report().cuts, status) == (True, (), 0)
+
+
+async def test_a_rotated_key_is_the_next_calls_key_and_cuts_nobody(
+    worker: Worker, providers: Providers, line: Line, tmp_path: Path
+) -> None:
+    control, file = Control(providers.control_url), tmp_path / "secrets/openai/api-key"
+    old = file.read_text()
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker)) as before:
+        await before.listen()
+        # As the kubelet does it: a new file in the place of the old one.
+        fresh = file.with_name("fresh")
+        fresh.write_text("rotated")
+        fresh.rename(file)
+        async with Caller(line, seat=seat_for(worker)) as after:
+            await after.listen()
+            control.forget()
+            answered = await after.say("When are you open?")
+            keys_after = {row["key"] for row in control.requests("openai", "chat")}
+            control.forget()
+            still = await before.say("When are you open?")
+            keys_before = {row["key"] for row in control.requests("openai", "chat")}
+
+    assert (keys_after, keys_before) == ({fingerprint("rotated")}, {fingerprint(old)})
+    assert min(answered.heard_seconds, still.heard_seconds) > 0.8
+    assert (before.report().cuts, after.report().cuts) == ((), ())
