@@ -81,6 +81,8 @@ class Lessons:
     """Expected change of the arrival rate over the next lead, as a factor."""
     fell_at: float | None = None
     """Since when the demand has allowed fewer workers than there are, without a break."""
+    loads_ignored: bool = False
+    """LiveKit gives calls to workers that did not ask for them; then neither packing nor a canary's share holds."""
 
 
 @dataclass(frozen=True, slots=True)

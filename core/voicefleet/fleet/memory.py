@@ -1,5 +1,6 @@
 """What one fleet's past taught: fed with what is seen at every turn, and asked for lessons."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
@@ -7,6 +8,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
 from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
+from voicefleet.fleet.preference import Preference
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
 from voicefleet.names import SILENT_AFTER_SECONDS
@@ -31,6 +33,8 @@ class FleetMemory:
         self._failed: set[str] = set()
         self._failures_in_row = 0
         self.callers = NOTHING_KNOWN
+        self.preference = Preference()
+        """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
         self.worker_hours = 0.0
         """Worker hours of the running day (UTC), as far as this process saw them."""
@@ -69,7 +73,7 @@ class FleetMemory:
         """Return what the past amounts to."""
         if self._history is None:
             raise ValueError("nothing was observed yet")
-        return self._history.lessons(now.timestamp())
+        return replace(self._history.lessons(now.timestamp()), loads_ignored=self.preference.is_ignored)
 
     def decided(self, size: Size | None, now: datetime) -> None:
         """Remember what was decided, so that a delay before shrinking can be counted."""
@@ -134,6 +138,7 @@ class FleetMemory:
         oldest = at - SILENT_AFTER_SECONDS if uid not in self._calls else float("-inf")
         new = sorted(moment for call, moment in calls.items() if call not in known)
         history.seed([moment for moment in new if moment < oldest], at)
+        self.preference = self.preference.after(uid, sum(moment >= oldest for moment in new), self._heard)
         for moment in new:
             if moment >= oldest:
                 history.began(moment)

@@ -1,0 +1,197 @@
+"""The same sound gives the same conversation: recorded callers against a worker's session, without any room."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from livekit.agents import Agent, AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
+from livekit.agents.utils import http_context
+from livekit.agents.voice.run_result import ChatMessageEvent, RunResult
+
+from e2e.bench import Bench
+from e2e.providers import Control, Providers, start_providers
+from e2e.recorded.line import Loudspeaker, RecordedCaller
+from e2e.recorded.recording import MY_ORDER, SOMETHING_ELSE, TOOTHACHE, WHEN_OPEN, Recording
+from e2e.test_worker_conversation import write_files
+from voicefleet.records.journal import Said, read_journal
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.records.journal import Journal
+from voicefleet_worker.records.notebook import Notebook
+from voicefleet_worker.reports import Reporter
+from voicefleet_worker.session import build_session
+from voicefleet_worker.settings import Flags, Settings, load_settings
+from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.toolbox import Toolbox
+
+PATIENCE_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with start_providers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _well_behaved_providers(providers: Providers) -> None:
+    Control(providers.control_url).reset()
+
+
+@pytest.fixture
+def settings(bench: Bench, providers: Providers, tmp_path: Path) -> Settings:
+    write_files(tmp_path, bench, providers, "recorded")
+    agent = json.loads((tmp_path / "agent.json").read_text())
+    hours = {"timeZone": "Europe/Berlin", "hours": [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]}
+    agent["spec"]["tools"] = [
+        {"name": "opening", "description": "d", "builtin": {"type": "BusinessHours", "businessHours": hours}}
+    ]
+    agent["spec"]["agents"][0]["tools"] = ["opening"]
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
+    flags = Flags(
+        spec=tmp_path / "agent.json",
+        pool=tmp_path / "pool.json",
+        secrets=tmp_path / "secrets",
+        control_token_file=tmp_path / "token",
+        control_host="127.0.0.1",
+        control_port=0,
+        log_level=None,
+    )
+    return load_settings(flags, {})
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "call.journal"
+
+
+class NoDeeds:
+    def end_call(self) -> None:
+        raise AssertionError("nobody wants to go")
+
+    async def send_dtmf(self, digits: str) -> None:
+        raise AssertionError(f"nobody presses {digits}")
+
+
+class Conversation:
+    """A recorded caller and a session as the worker builds it; `run` is what happened, as the SDK asserts it."""
+
+    def __init__(self, session: AgentSession[None], caller: RecordedCaller) -> None:
+        self.run: RunResult[None] = RunResult(output_type=None)
+        self.session = session
+        self.caller = caller
+        session.on("conversation_item_added", self._on_item)
+        session.on("function_tools_executed", self._on_tools)
+
+    @property
+    def answers(self) -> int:
+        return sum(isinstance(e, ChatMessageEvent) and e.item.role == "assistant" for e in self.run.events)
+
+    async def say(self, recording: Recording) -> None:
+        """Say a sentence, and wait until the answer to it was heard or cut off."""
+        so_far = self.answers
+        self.caller.say(recording)
+        await self._until(lambda: self.answers > so_far)
+
+    async def interrupt(self, first: Recording, second: Recording) -> None:
+        """Say a sentence, and another one over the answer."""
+        self.caller.say(first)
+        await self._until(lambda: self.session.agent_state == "speaking")
+        await asyncio.sleep(0.3)
+        self.caller.say(second)
+        await self._until(lambda: self.answers == 2)
+
+    async def _until(self, happened: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not happened():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        self.run._item_added(event.item)  # type: ignore[arg-type]
+
+    def _on_tools(self, event: FunctionToolsExecutedEvent) -> None:
+        for item in (item for pair in event.zipped() for item in pair):
+            self.run._item_added(item)
+
+
+@asynccontextmanager
+async def conversation(settings: Settings, journal: Path) -> AsyncIterator[Conversation]:
+    plan = settings.plan
+    notebook = Notebook(Journal(journal), plan.records.transcript)
+    http = HttpTools(settings.secrets, plan.tool_policy, {})
+    # What a job's process has, and a test has not.
+    async with http_context.open():
+        health = CallHealth(plan.providers, Reporter("AJ_1", None), notebook, BoardReader())
+        session = build_session(plan, settings.secrets, health)
+        talk = Conversation(session, RecordedCaller())
+        notebook.follow(session)
+        session.input.audio, session.output.audio = talk.caller, Loudspeaker()
+        tools = Toolbox(plan.tools, http, NoDeeds(), language=plan.language).tools()
+        await session.start(Agent(instructions=plan.instructions, tools=tools))
+        try:
+            yield talk
+        finally:
+            await session.aclose()
+            await http.aclose()
+            await notebook.aclose()
+
+
+def said(journal: Path) -> list[Said]:
+    return [entry for entry in read_journal(journal.read_bytes().splitlines()) if isinstance(entry, Said)]
+
+
+def transcript(journal: Path) -> list[tuple[str, str]]:
+    return [(line.who, " ".join(re.findall(r"[a-z]+", (line.text or "").lower()))) for line in said(journal)]
+
+
+async def test_two_questions_are_two_turns(settings: Settings, journal: Path) -> None:
+    async with conversation(settings, journal) as talk:
+        await talk.say(WHEN_OPEN)
+        await talk.say(TOOTHACHE)
+
+    expect = talk.run.expect
+    for role in ("user", "assistant", "user", "assistant"):
+        expect.next_event().is_message(role=role)
+    expect.no_more_events()
+    assert transcript(journal) == [
+        ("Caller", "when are you open"),
+        ("Agent", "we are open from nine to five monday to friday"),
+        ("Caller", "i have a toothache"),
+        ("Agent", "you said i have a toothache"),
+    ]
+    assert not any(line.interrupted for line in said(journal))
+
+
+async def test_whoever_speaks_over_the_answer_is_heard_and_the_answer_stops(settings: Settings, journal: Path) -> None:
+    async with conversation(settings, journal) as talk:
+        await talk.interrupt(WHEN_OPEN, SOMETHING_ELSE)
+
+    first, cut, second, answer = said(journal)
+    assert "when are you open" in (first.text or "").lower()
+    assert (cut.interrupted, answer.interrupted) == (True, False)
+    assert len(cut.text or "") < len("We are open from nine to five, Monday to Friday.")
+    assert "something else" in (second.text or "")
+
+
+async def test_a_question_that_needs_a_tool_is_answered_by_it(
+    settings: Settings, providers: Providers, journal: Path
+) -> None:
+    Control(providers.control_url).set_rules([
+        {"match": "(?i)order", "tool_call": {"name": "opening", "arguments": {}}},
+        {"match": '(?s)"open"', "on": "tool", "reply": "I have looked it up."},
+    ])  # fmt: skip
+    async with conversation(settings, journal) as talk:
+        await talk.say(MY_ORDER)
+
+    expect = talk.run.expect
+    expect.next_event().is_message(role="user")
+    expect.next_event().is_function_call(name="opening", arguments={})
+    expect.next_event().is_function_call_output(is_error=False)
+    expect.next_event().is_message(role="assistant")
+    expect.no_more_events()
+    assert transcript(journal) == [("Caller", "where is my order"), ("Agent", "i have looked it up")]
