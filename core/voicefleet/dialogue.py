@@ -164,7 +164,7 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.transcript.store", spec.transcript.store),
         ("spec.transcript.retentionDays", spec.transcript.retention_days),
         ("spec.analysis", spec.analysis),
-        ("spec.dataProtection", _is_chosen(spec.data_protection)),
+        ("spec.dataProtection", _is_chosen(spec.data_protection.model_copy(update={"trace_content": False}))),
         ("spec.billing.store", spec.billing and spec.billing.store),
     )
     strange = [tool.name for tool in spec.tools if tool.name in entry.tools and not _is_known(tool)]

@@ -27,7 +27,7 @@ from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
-from voicefleet_worker.settings import Settings, drop_foreign_environment
+from voicefleet_worker.settings import Settings, settle_environment
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -41,7 +41,7 @@ _RECORDS_SECONDS = 10.0
 
 def run(settings: Settings) -> int:
     """Run the worker until it is told to go, and return its exit status."""
-    drop_foreign_environment()
+    settle_environment(settings)
     set_up_logging(settings.log_level)
     settings = replace(settings, plan=_buildable(settings))
     # Nobody else may enter it, so only this worker's own processes can report.

@@ -16,6 +16,7 @@ from voicefleet_worker.spec_files import load_agent, load_pool
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # They would turn the worker into something else than its spec says: another name, another owner, dev mode.
+_SPANS_MAY_HOLD_WORDS = "LIVEKIT_TELEMETRY_ALLOW_PII"
 FOREIGN_ENVIRONMENT = (
     "LIVEKIT_AGENT_DEPLOYMENT",
     "LIVEKIT_AGENT_NAME",
@@ -69,6 +70,8 @@ class Settings:
     idle_processes: int
     drain_grace_seconds: int
     job_memory_limit_mebibytes: int
+    trace_content: bool
+    """Whether spans may hold what is said."""
 
 
 def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
@@ -109,6 +112,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         ),
         drain_grace_seconds=worker.drain_grace_seconds,
         job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
+        trace_content=agent.spec.data_protection.trace_content,
     )
 
 
@@ -134,10 +138,12 @@ def _whole_number(environment: Mapping[str, str], name: str, otherwise: int | No
     return int(text)
 
 
-def drop_foreign_environment() -> None:
-    """Take away what the SDK would read behind the spec's back."""
+def settle_environment(settings: Settings) -> None:
+    """Take away what the SDK would read behind the spec's back, and say what its spans may hold."""
     for name in FOREIGN_ENVIRONMENT:
         os.environ.pop(name, None)
+    # Left alone, the SDK would put prompts and words of callers into every span.
+    os.environ[_SPANS_MAY_HOLD_WORDS] = "1" if settings.trace_content else "0"
 
 
 def _own_volume() -> Path | None:
