@@ -54,19 +54,15 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
     ]
     plan = planned(agent(agents=agents, entryAgent="desk"), pool(*THREE))
 
-    assert (plan.instructions, plan.language, plan.llm.first.model) == ("Be kind.", "de", "m")
+    entry = plan.entry
+    assert (entry.instructions, plan.language, entry.voice.llm.first.model) == ("Be kind.", "de", "m")
+    assert plan.agents == (entry,), "nobody hands over to the other one"
 
 
 @pytest.mark.parametrize(
     ("spec", "providers", "field"),
     [
         pytest.param({"voice": {"realtime": {}}}, THREE, "spec.voice.realtime", id="realtime"),
-        pytest.param(
-            {"agents": [{"name": "desk", "instructionsFrom": {"name": "c", "key": "k"}}]},
-            THREE,
-            "spec.agents[0].instructionsFrom",
-            id="instructions elsewhere",
-        ),
         pytest.param(
             {"voice": {"pipeline": {"llm": {"providers": ["dg", "gone"]}}}},
             THREE,

@@ -16,9 +16,9 @@ from tests.worker.files import Mounted
 from voicefleet_worker import call as life
 from voicefleet_worker import entry, presence
 from voicefleet_worker.call import Call
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
-from voicefleet_worker.tools.http import HttpTools
 
 ADA = "ada"
 
@@ -85,8 +85,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
-    http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
-    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None), http=http)
+    team = cast("Team", None)
+    return Call(ctx=ctx, plan=settings.plan, team=team, session=session, reporter=Reporter("AJ_1", None))
 
 
 def begun(settings: Settings) -> Job:

@@ -123,9 +123,9 @@ def test_the_environment_has_its_own_wishes_of_models(mounted: Mounted) -> None:
 
     settings = load_settings(mounted.flags, environment)
 
-    plan = settings.plan
-    assert [lineup.first.model for lineup in plan.lineups] == ["nova-2", "gpt-5", "sonic-2"]
-    assert plan.tts.first.voice == "v-9"
+    plan, voice = settings.plan, settings.plan.entry.voice
+    assert [lineup.first.model for lineup in voice.lineups] == ["nova-2", "gpt-5", "sonic-2"]
+    assert voice.tts.first.voice == "v-9"
     assert plan.lookup is not None
     assert plan.lookup.url == "https://crm.example.com/"
     assert settings.idle_processes == 1
@@ -141,13 +141,14 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
     assert settings.livekit.api_key == f"{SECRET_VALUE}-livekit"
     assert SECRET_VALUE not in repr(settings)
     assert [check_options(provider) for provider in settings.plan.providers] == [None, None, None]
-    assert [without_strangers(lineup) for lineup in settings.plan.lineups] == list(settings.plan.lineups)
+    lineups = settings.plan.entry.voice.lineups
+    assert [without_strangers(lineup) for lineup in lineups] == list(lineups)
 
 
 def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted) -> None:
     strange = {"name": "strange", "role": "Stt", "plugin": "assemblyai", "priority": 1}
     mounted.write("pool.json", changed(POOL, "spec", "providers", value=[strange, *POOL["spec"]["providers"]]))
-    hearing = load_settings(mounted.flags, {}).plan.stt
+    hearing = load_settings(mounted.flags, {}).plan.entry.voice.stt
     assert hearing.first.name == "strange"
 
     able = without_strangers(hearing)

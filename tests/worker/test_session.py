@@ -27,7 +27,7 @@ def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
 
 
 def ingredients(plan: DialoguePlan, number: int) -> Ingredients:
-    return Ingredients(plan=plan.providers[number], agent=plan, api_key="k")
+    return Ingredients(plan=plan.providers[number], agent=plan.entry.voice, api_key="k")
 
 
 def test_the_conversation_is_handed_on_in_seconds(mounted: Mounted) -> None:

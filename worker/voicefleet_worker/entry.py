@@ -1,6 +1,7 @@
 """How a call begins, in a process of its own. Loaded by name, since a job process starts from nothing but names."""
 
 import asyncio
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
-from voicefleet_worker.session import build_session
+from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
@@ -59,10 +61,12 @@ async def entrypoint(ctx: JobContext) -> None:
         await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
         board = await asyncio.to_thread(BoardReader.open, setup.board)
         health = CallHealth(setup.plan.providers, reporter, board)
-        session = build_session(setup.plan, setup.secrets, health)
-        http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
-        _close_in_the_end(ctx, http)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
+        voices = Voices(setup.plan.entry.voice, setup.secrets, health)
+        session = build_session(setup.plan, voices)
+        http = functools.partial(HttpTools, setup.secrets, setup.plan.tool_policy)
+        team = Team(setup.plan, values, voices, http)
+        _close_in_the_end(ctx, team)
+        await Call(ctx=ctx, plan=setup.plan, team=team, session=session, reporter=reporter).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()
@@ -87,9 +91,9 @@ async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
     return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
-def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
+def _close_in_the_end(ctx: JobContext, team: Team) -> None:
     async def close(_reason: str) -> None:
-        await http.aclose()
+        await team.aclose()
 
     ctx.add_shutdown_callback(close)
 

@@ -112,12 +112,13 @@ def _as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePl
     """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
     url = environment.get("PLATFORM_API_URL")
     lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup
-    return replace(
-        plan,
-        stt=with_wishes(plan.stt, model=environment.get("STT_MODEL")),
-        llm=with_wishes(plan.llm, model=environment.get("LLM_MODEL")),
-        tts=with_wishes(plan.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
-        lookup=lookup,
+    return replace(plan, lookup=lookup).with_voices(
+        lambda voice: replace(
+            voice,
+            stt=with_wishes(voice.stt, model=environment.get("STT_MODEL")),
+            llm=with_wishes(voice.llm, model=environment.get("LLM_MODEL")),
+            tts=with_wishes(voice.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
+        )
     )
 
 
