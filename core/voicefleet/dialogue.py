@@ -130,7 +130,7 @@ Lineups = tuple[Lineup, Lineup, Lineup]
 def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
     """Decide what a call is made of, or say what stands in the way."""
     spec = agent.spec
-    met = _agents_met(spec)
+    met = agents_met(spec)
     agents = [_plan_agent(spec, pool, index) for index in met]
     problem = next((each for each in agents if isinstance(each, DialogueProblem)), None)
     if problem is not None:
@@ -147,7 +147,7 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     )
 
 
-def _agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
+def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
     """Return the agents whom a call may meet: the one that takes it, and whoever may take over from there."""
     at = {agent.name: index for index, agent in enumerate(spec.agents)}
     met = [at[spec.entry_agent or spec.agents[0].name]]

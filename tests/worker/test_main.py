@@ -193,3 +193,25 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
 
     assert done.stdout == "alive\n", done.stderr
+
+
+FROM_ELSEWHERE = [{"name": "desk", "instructionsFrom": {"name": "prompts", "key": "desk"}}]
+
+
+def test_instructions_are_read_from_where_the_spec_says(mounted: Mounted) -> None:
+    mounted.write("agent.json", changed(AGENT, "spec", "agents", value=FROM_ELSEWHERE))
+    (mounted.folder / "texts" / "prompts").mkdir(parents=True)
+    mounted.write("texts/prompts/desk", "Be kind to {{name}}.")
+
+    assert load_settings(mounted.flags, {}).plan.entry.instructions == "Be kind to {{name}}."
+
+
+@pytest.mark.parametrize("text", [None, " \n"], ids=["missing", "empty"])
+def test_an_agent_that_is_told_nothing_does_not_start(mounted: Mounted, text: str | None) -> None:
+    mounted.write("agent.json", changed(AGENT, "spec", "agents", value=FROM_ELSEWHERE))
+    (mounted.folder / "texts" / "prompts").mkdir(parents=True)
+    if text is not None:
+        mounted.write("texts/prompts/desk", text)
+
+    with pytest.raises(BadInputError, match="texts/prompts/desk"):
+        load_settings(mounted.flags, {})

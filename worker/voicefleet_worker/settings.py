@@ -8,11 +8,11 @@ from pathlib import Path
 
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY
 from voicefleet.providers.lineup import with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
-from voicefleet_worker.spec_files import load_agent, load_pool
+from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # They would turn the worker into something else than its spec says: another name, another owner, dev mode.
@@ -37,6 +37,7 @@ class Flags:
     control_host: str
     control_port: int
     log_level: str | None
+    texts: Path = Path(TEXTS_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
+    plan = with_texts(plan, flags.texts)
     secrets = SecretFiles(flags.secrets)
     check_keys(plan, secrets)
     read_secret(flags.control_token_file)
