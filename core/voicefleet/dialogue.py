@@ -12,7 +12,7 @@ from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.references import ConfigMapKeyRef
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
-from voicefleet.api.voiceagent.agents import Greeting, Handoff, Lookup, Variable
+from voicefleet.api.voiceagent.agents import Greeting, Handoff, Lookup, StructuredOutput, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import (
@@ -27,6 +27,7 @@ from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
 from voicefleet.names import agent_dispatch_name
 from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
+from voicefleet.structured import missing_field
 
 DEFAULT_NAMESPACE = "default"
 KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
@@ -74,6 +75,7 @@ class AgentPlan:
     tools: tuple[Tool, ...]
     handoffs: tuple[Handoff, ...]
     private_variables: tuple[str, ...]
+    structured_output: StructuredOutput | None
     voice: PipelinePlan
 
     @property
@@ -168,6 +170,10 @@ def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPl
     if taken:
         message = f"{taken.pop()} is the name by which the agent hands over: give the tool another one"
         return DialogueProblem("agent", f"{where}.tools", message)
+    structured = named.structured_output
+    if structured is not None and (lacking := missing_field(structured)):
+        message = f"properties has no {lacking}: add it, or correct the field's name"
+        return DialogueProblem("agent", f"{where}.structuredOutput.parameters", message)
     return AgentPlan(
         name=named.name,
         description=named.description,
@@ -178,6 +184,7 @@ def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPl
         tools=tools,
         handoffs=named.handoffs,
         private_variables=named.private_variables,
+        structured_output=named.structured_output,
         voice=voice,
     )
 
@@ -220,7 +227,6 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...]) -> tuple[str, ...]:
     talk = spec.conversation
     wishes: tuple[tuple[str, Any], ...] = (
         *((f"spec.agents[{index}].knowledge", spec.agents[index].knowledge) for index in met),
-        *((f"spec.agents[{index}].structuredOutput", spec.agents[index].structured_output) for index in met),
         ("spec.routing", spec.routing),
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.pushToTalk", talk.push_to_talk),

@@ -17,6 +17,7 @@ from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
 from voicefleet.handoffs.sight import NO_MARKS, Marks, Sight, secrets_before, sight_of, take_in
 from voicefleet.phrases import one_moment
 from voicefleet_worker.handoffs.conversation import as_transcript, read_conversation, take_items
+from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
 from voicefleet_worker.session import Voices
@@ -81,13 +82,16 @@ class Team:
         self._http.append(http)
         toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
         handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
-        stint.agent = Speaker(
+        kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
+        stint.agent = speaker = kind(
             stint,
             [*toolbox.tools(), *handoffs],
             self._voices.other_than_entrys(plan),
             lambda: self._enter(stint),
             chat_ctx=chat_ctx,
         )
+        if isinstance(speaker, ExpressiveSpeaker) and plan.structured_output is not None:
+            speaker.express_with(self._voices.of(plan), plan.structured_output)
         return stint.agent
 
     def _offer(self, stint: Stint, handoff: Handoff) -> llm.Tool:
