@@ -61,7 +61,7 @@ async def entrypoint(ctx: JobContext) -> None:
         await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
         board = await asyncio.to_thread(BoardReader.open, setup.board)
         health = CallHealth(setup.plan.providers, reporter, board)
-        voices = Voices(setup.plan.entry.voice, setup.secrets, health)
+        voices = Voices(setup.plan.entry, setup.secrets, health)
         session = build_session(setup.plan, voices)
         http = functools.partial(HttpTools, setup.secrets, setup.plan.tool_policy)
         team = Team(setup.plan, values, voices, http)

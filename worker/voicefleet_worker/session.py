@@ -32,20 +32,23 @@ class Models:
 
 
 class Voices:
-    """The models of a call's agents; agents with the same voice share them, and their connections."""
+    """The models of a call's agents; agents with the same voice share them, and their connections.
 
-    def __init__(self, entry: PipelinePlan, secrets: SecretFiles, health: Health) -> None:
+    One whose model steers its voice has a voice of its own: others would speak in its mood.
+    """
+
+    def __init__(self, entry: AgentPlan, secrets: SecretFiles, health: Health) -> None:
         self._secrets = secrets
         self._health = health
         self.caller = CallerSpeaks()
-        self._built: list[tuple[PipelinePlan, Models]] = [(entry, self._build(entry))]
+        self._built: list[tuple[tuple[PipelinePlan, str], Models]] = [(_key(entry), self._build(entry.voice))]
 
     def of(self, agent: AgentPlan) -> Models:
         """Return an agent's models."""
-        found = next((models for voice, models in self._built if voice == agent.voice), None)
+        found = next((models for key, models in self._built if key == _key(agent)), None)
         if found is None:
             found = self._build(agent.voice)
-            self._built.append((agent.voice, found))
+            self._built.append((_key(agent), found))
         return found
 
     def other_than_entrys(self, agent: AgentPlan) -> Models | None:
@@ -71,6 +74,10 @@ class Voices:
             ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(ingredients(of)))),
             SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(ingredients(of)))),
         )
+
+
+def _key(agent: AgentPlan) -> tuple[PipelinePlan, str]:
+    return agent.voice, agent.name if agent.structured_output else ""
 
 
 def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
