@@ -86,18 +86,22 @@ async def test_the_caller_is_put_through_and_the_next_agent_answers(
     assert not [word for word in (ACCOUNT, SUMMARY, "invoice") if word in log]
 
 
-async def test_an_agent_with_its_own_voice_greets_and_hears(worker: Worker, providers: Providers, line: Line) -> None:
-    control_of(providers, hands_over("(?i)power", "faults"))
+async def test_an_agent_with_its_own_voice_greets_hears_and_says_one_field(
+    worker: Worker, providers: Providers, line: Line
+) -> None:
+    words = '{"emotion": "calm", "text": "Please leave the house now. Somebody is on the way."}'
+    control_of(providers, hands_over("(?i)power", "faults"), {"match": "(?i)open", "reply": words})
     await ready(worker)
     async with Caller(line, seat=seat_for(worker)) as caller:
         await caller.listen()
         through = await caller.say("I have no power.", timeout_seconds=40)
-        after = await caller.say("When are you open?", timeout_seconds=30)
+        after = await caller.say("Shall I open a window?", timeout_seconds=30)
     print(caller.report().as_text())
 
     assert through.agent_text == "This is the fault desk. Are you safe where you are?"
     assert through.heard_seconds > 1
-    assert after.agent_text == "We are open from nine to five, Monday to Friday."
+    assert after.agent_text == "Please leave the house now. Somebody is on the way.", "of the object only the words"
+    assert after.heard_seconds > 1
     assert caller.report().cuts == ()
 
 
