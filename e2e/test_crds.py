@@ -45,8 +45,9 @@ def test_the_samples_are_accepted_and_found_under_every_name(bench: Bench, names
         "voiceagent.voicefleet.dev/concierge",
         "voiceagent.voicefleet.dev/dispatcher",
         "voiceagent.voicefleet.dev/receptionist",
+        "voiceagent.voicefleet.dev/service-team",
     ]
-    for short, expected in (("va", 4), ("pp", 2), ("cc", 1)):
+    for short, expected in (("va", 5), ("pp", 2), ("cc", 1)):
         assert len(_get(bench, short, "-n", namespace)["items"]) == expected
 
 

@@ -5,10 +5,11 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from livekit.agents import Agent, AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
+from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
 from livekit.agents.utils import http_context
 from livekit.agents.voice.run_result import ChatMessageEvent, RunResult
 
@@ -20,13 +21,13 @@ from e2e.test_worker_conversation import write_files
 from voicefleet.records.journal import Said, read_journal
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
-from voicefleet_worker.session import build_session
+from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.settings import Flags, Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
-from voicefleet_worker.tools.toolbox import Toolbox
 
 PATIENCE_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(240)
@@ -123,21 +124,21 @@ class Conversation:
 async def conversation(settings: Settings, journal: Path) -> AsyncIterator[Conversation]:
     plan = settings.plan
     notebook = Notebook(Journal(journal), plan.records.transcript)
-    http = HttpTools(settings.secrets, plan.tool_policy, {})
     # What a job's process has, and a test has not.
     async with http_context.open():
         health = CallHealth(plan.providers, Reporter("AJ_1", None), notebook, BoardReader())
-        session = build_session(plan, settings.secrets, health)
+        voices = Voices(plan.entry, settings.secrets, health)
+        session = build_session(plan, voices)
+        team = Team(plan, {"name": "Ada"}, voices, partial(HttpTools, settings.secrets, plan.tool_policy))
         talk = Conversation(session, RecordedCaller())
         notebook.follow(session)
         session.input.audio, session.output.audio = talk.caller, Loudspeaker()
-        tools = Toolbox(plan.tools, http, NoDeeds(), language=plan.language).tools()
-        await session.start(Agent(instructions=plan.instructions, tools=tools))
+        await session.start(team.begin(session, NoDeeds()))
         try:
             yield talk
         finally:
             await session.aclose()
-            await http.aclose()
+            await team.aclose()
             await notebook.aclose()
 
 

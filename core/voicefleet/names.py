@@ -32,6 +32,8 @@ POOL_FILE = "pool.json"
 # Beside them in the same ConfigMap, for the operator: how pods of the revision are made.
 TEMPLATE_FILE = "pod.json"
 SECRETS_DIRECTORY = "/etc/voicefleet/secrets"
+# Instructions that stand in ConfigMaps of the user's.
+TEXTS_DIRECTORY = "/etc/voicefleet/texts"
 CONTROL_TOKEN_DIRECTORY = "/etc/voicefleet/control"
 CONTROL_TOKEN_KEY = "token"
 WRITABLE_DIRECTORY = "/var/run/voicefleet"
@@ -60,6 +62,7 @@ class Reason(StrEnum):
     POOL_MISSING = "PoolMissing"
     POOL_FORBIDDEN = "PoolForbidden"
     SECRET_MISSING = "SecretMissing"
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
     POD_FAILED = "PodFailed"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePullFailed"
@@ -100,6 +103,11 @@ def worker_name(agent: str, revision: str, number: int) -> str:
 def agent_dispatch_name(namespace: str, agent: str) -> str:
     """Return the name under which all workers of an agent register with LiveKit."""
     return f"{namespace}.{agent}"
+
+
+def text_file(config_map: str, key: str) -> str:
+    """Return where a worker finds one key of one ConfigMap, below the texts' directory."""
+    return f"{config_map}/{key}"
 
 
 def secret_file(secret: str, key: str) -> str:

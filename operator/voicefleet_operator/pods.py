@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from voicefleet.fleet import Pod, PodRef, Trouble
-from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, resources_of
+from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, TEXT_VOLUME_PREFIX, resources_of
 from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_END_CALLS, LABEL_BUSY, LABEL_REVISION, Reason
 from voicefleet_operator.cache import Kept
 from voicefleet_operator.kube import Body
@@ -15,7 +15,9 @@ _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageNam
 _NOT_CREATED = "ContainerCreating"
 _secret_missing = re.compile(r'secret "([^"]+)" not found')
 _key_missing = re.compile(r"references non-existent secret key: (\S+)")
-_volume = re.compile(rf'volume "({SECRET_VOLUME_PREFIX}[0-9]+|control)"')
+_text_missing = re.compile(r'configmap "([^"]+)" not found')
+_text_key_missing = re.compile(r"configmap references non-existent config key: (\S+)")
+_volume = re.compile(rf'volume "((?:{SECRET_VOLUME_PREFIX}|{TEXT_VOLUME_PREFIX})[0-9]+|control)"')
 _TEXT_LENGTH = 300
 
 
@@ -122,7 +124,7 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str
 def _mount_trouble(body: Body, failure: str) -> Trouble:
     namespace = body["metadata"]["namespace"]
     secret, key, volume = _secret_missing.search(failure), _key_missing.search(failure), _volume.search(failure)
-    name = _secret_of_volume(body, volume.group(1)) if volume else secret.group(1) if secret else None
+    name = _source_of_volume(body, volume.group(1)) if volume else secret.group(1) if secret else None
     if secret and name:
         return Trouble(
             Reason.SECRET_MISSING,
@@ -133,12 +135,24 @@ def _mount_trouble(body: Body, failure: str) -> Trouble:
             Reason.SECRET_MISSING,
             f"Secret {name!r} in namespace {namespace!r} lacks key {key.group(1)!r}: add it, and workers start.",
         )
+    if name and _text_missing.search(failure):
+        return Trouble(
+            Reason.CONFIG_MAP_MISSING,
+            f"ConfigMap {name!r} does not exist in namespace {namespace!r}: create it, and waiting workers start.",
+        )
+    if name and (text := _text_key_missing.search(failure)):
+        return Trouble(
+            Reason.CONFIG_MAP_MISSING,
+            f"ConfigMap {name!r} in namespace {namespace!r} lacks key {text.group(1)!r}: add it, and workers start.",
+        )
     return Trouble(Reason.POD_FAILED, f"a worker's volumes cannot be mounted: {_short(failure)}")
 
 
-def _secret_of_volume(body: Body, volume: str) -> str | None:
-    names = {v["name"]: v.get("secret", {}).get("secretName") for v in body["spec"].get("volumes", [])}
-    return names.get(volume)
+def _source_of_volume(body: Body, volume: str) -> str | None:
+    """Return the name of the Secret or ConfigMap behind a volume."""
+    source: Body = next((v for v in body["spec"].get("volumes", []) if v["name"] == volume), {})
+    name: str | None = source.get("secret", {}).get("secretName") or source.get("configMap", {}).get("name")
+    return name
 
 
 def _crash_message(body: Body, reason: str, message: str) -> str:

@@ -1,11 +1,13 @@
 """What a call is made of, from a spec and a pool."""
 
+import re
 from typing import Any
 
 import pytest
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
+from voicefleet.handoffs.offer import tool_name
 
 
 def provider(name: str, role: str, plugin: str, **more: Any) -> dict[str, Any]:
@@ -54,19 +56,15 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
     ]
     plan = planned(agent(agents=agents, entryAgent="desk"), pool(*THREE))
 
-    assert (plan.instructions, plan.language, plan.llm.first.model) == ("Be kind.", "de", "m")
+    entry = plan.entry
+    assert (entry.instructions, plan.language, entry.voice.llm.first.model) == ("Be kind.", "de", "m")
+    assert plan.agents == (entry,), "nobody hands over to the other one"
 
 
 @pytest.mark.parametrize(
     ("spec", "providers", "field"),
     [
         pytest.param({"voice": {"realtime": {}}}, THREE, "spec.voice.realtime", id="realtime"),
-        pytest.param(
-            {"agents": [{"name": "desk", "instructionsFrom": {"name": "c", "key": "k"}}]},
-            THREE,
-            "spec.agents[0].instructionsFrom",
-            id="instructions elsewhere",
-        ),
         pytest.param(
             {"voice": {"pipeline": {"llm": {"providers": ["dg", "gone"]}}}},
             THREE,
@@ -121,3 +119,54 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
 )
 def test_what_somebody_chose_and_nobody_does_is_named(spec: dict[str, Any], field: str) -> None:
     assert planned(agent(**spec), pool(*THREE)).not_yet == (field,)
+
+
+def named(name: str, *handoffs: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "instructions": f"You are {name}.",
+        "handoffs": [{"agent": to, "when": "always"} for to in handoffs],
+        **more,
+    }
+
+
+def test_a_call_is_made_of_those_whom_it_may_meet_beginning_with_who_takes_it() -> None:
+    agents = [named("a", "d"), named("b", "c", "a"), named("c", "b"), named("d"), named("e", "a")]
+    plan = planned(agent(agents=agents, entryAgent="b"), pool(*THREE))
+
+    assert [each.name for each in plan.agents] == ["b", "c", "a", "d"]
+
+
+def test_each_agent_has_its_own_voice_and_providers_are_counted_once() -> None:
+    slow = {"pipeline": {"tts": {"voice": "deep"}}}
+    plan = planned(agent(agents=[named("a", "b"), named("b", voice=slow, language="de")]), pool(*THREE))
+
+    assert [each.voice.tts.first.voice for each in plan.agents] == ["pool-voice", "deep"]
+    assert [each.language for each in plan.agents] == ["en", "de"]
+    same = planned(agent(agents=[named("a", "b"), named("b")]), pool(*THREE))
+    assert same.agents[0].voice == same.agents[1].voice
+    assert len(same.providers) == 3
+
+
+def test_a_problem_of_any_agent_is_named_by_its_field() -> None:
+    voice = {"pipeline": {"llm": {"providers": ["gone"]}}}
+    problem = plan_dialogue(agent(agents=[named("a", "b"), named("b", voice=voice)]), pool(*THREE))
+
+    assert isinstance(problem, DialogueProblem)
+    assert problem.field == "spec.agents[1].voice.pipeline.llm.providers"
+
+
+def test_a_tool_may_not_have_the_name_of_a_handoff() -> None:
+    tool = {"name": "hand_over_to_b", "description": "d", "http": {"url": "https://x.example.com/"}}
+    agents = [named("a", "b", tools=["hand_over_to_b"]), named("b")]
+    problem = plan_dialogue(agent(agents=agents, tools=[tool]), pool(*THREE))
+
+    assert isinstance(problem, DialogueProblem)
+    assert problem.field == "spec.agents[0].tools"
+
+
+def test_names_of_handoffs_are_names_of_functions() -> None:
+    names = {tool_name("a" * 63), tool_name("a" * 62 + "b"), tool_name("a-b")}
+
+    assert len(names) == 3
+    assert all(re.fullmatch(r"[a-zA-Z0-9_]{1,64}", name) for name in names)

@@ -189,6 +189,16 @@ def test_the_token_follows_from_key_and_name() -> None:
     assert token != control_token(b"j" * 32, "voice", "receptionist")
 
 
+def test_instructions_in_a_config_map_are_mounted_and_a_pod_waits_for_them() -> None:
+    spec = build_pod(agent("voiceagent-complete"), render(agent("voiceagent-complete")), 0)["spec"]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"].startswith("text-")]
+    (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+
+    items = [{"key": "appointments", "path": "appointments"}]
+    assert volume["configMap"] == {"name": "concierge-prompts", "items": items, "optional": False}
+    assert (mount["mountPath"], mount["readOnly"]) == ("/etc/voicefleet/texts/concierge-prompts", True)
+
+
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(yaml.safe_dump(draw(), sort_keys=False))

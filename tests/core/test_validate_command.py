@@ -46,7 +46,7 @@ def test_what_would_be_accepted_ends_with_0(tmp_path: Path, capsys: pytest.Captu
 def test_the_samples_would_be_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(SAMPLES)]) == 0
     assert capsys.readouterr().out == (
-        "7 manifests checked, 3 manifests of other kinds passed over: all would be accepted\n"
+        "8 manifests checked, 3 manifests of other kinds passed over: all would be accepted\n"
     )
 
 

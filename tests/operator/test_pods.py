@@ -27,7 +27,10 @@ def body(*, state: Body | None = None, node: str | None = "node-1", **status: ob
         "spec": {
             "nodeName": node,
             "containers": [{"name": "worker", "image": "worker:dev"}],
-            "volumes": [{"name": "secret-0", "secret": {"secretName": "livekit"}}],
+            "volumes": [
+                {"name": "secret-0", "secret": {"secretName": "livekit"}},
+                {"name": "text-0", "configMap": {"name": "prompts"}},
+            ],
         },
         "status": {"phase": "Pending", **status, "containerStatuses": statuses},
     }
@@ -68,6 +71,26 @@ def test_a_missing_secret_is_named_with_what_to_do(failure: str, words: str) -> 
 
     assert trouble is not None
     assert (trouble.reason, trouble.message) == (Reason.SECRET_MISSING, words)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (
+            'MountVolume.SetUp failed for volume "text-0" : configmap "prompts" not found',
+            "ConfigMap 'prompts' does not exist in namespace 'voice': create it, and waiting workers start.",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "text-0" : configmap references non-existent config key: desk',
+            "ConfigMap 'prompts' in namespace 'voice' lacks key 'desk': add it, and workers start.",
+        ),
+    ],
+)
+def test_missing_instructions_are_named_with_what_to_do(failure: str, words: str) -> None:
+    trouble = read_pod(body(state=waiting("ContainerCreating")), failure).trouble
+
+    assert trouble is not None
+    assert (trouble.reason, trouble.message) == (Reason.CONFIG_MAP_MISSING, words)
 
 
 def test_a_container_that_a_mesh_put_beside_ours_says_nothing_about_our_calls() -> None:

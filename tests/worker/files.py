@@ -60,6 +60,7 @@ class Mounted:
             control_host="127.0.0.1",
             control_port=0,
             log_level=None,
+            texts=self.folder / "texts",
         )
 
     @property

@@ -19,9 +19,9 @@ from voicefleet_worker import call as life
 from voicefleet_worker import entry, presence
 from voicefleet_worker.call import Call
 from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
-from voicefleet_worker.tools.http import HttpTools
 
 ADA = "ada"
 
@@ -90,16 +90,15 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
-    http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
+    team = cast("Team", None)
     return Call(
         ctx=ctx,
         plan=settings.plan,
-        values={},
+        team=team,
         session=session,
         reporter=Reporter("AJ_1", None),
         notebook=unread(),
         board=BoardReader(),
-        http=http,
     )
 
 

@@ -123,9 +123,9 @@ def test_the_environment_has_its_own_wishes_of_models(mounted: Mounted) -> None:
 
     settings = load_settings(mounted.flags, environment)
 
-    plan = settings.plan
-    assert [lineup.first.model for lineup in plan.lineups] == ["nova-2", "gpt-5", "sonic-2"]
-    assert plan.tts.first.voice == "v-9"
+    plan, voice = settings.plan, settings.plan.entry.voice
+    assert [lineup.first.model for lineup in voice.lineups] == ["nova-2", "gpt-5", "sonic-2"]
+    assert voice.tts.first.voice == "v-9"
     assert plan.lookup is not None
     assert plan.lookup.url == "https://crm.example.com/"
     assert settings.idle_processes == 1
@@ -141,13 +141,14 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
     assert settings.livekit.api_key == f"{SECRET_VALUE}-livekit"
     assert SECRET_VALUE not in repr(settings)
     assert [check_options(provider) for provider in settings.plan.providers] == [None, None, None]
-    assert [without_strangers(lineup) for lineup in settings.plan.lineups] == list(settings.plan.lineups)
+    lineups = settings.plan.entry.voice.lineups
+    assert [without_strangers(lineup) for lineup in lineups] == list(lineups)
 
 
 def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted) -> None:
     strange = {"name": "strange", "role": "Stt", "plugin": "assemblyai", "priority": 1}
     mounted.write("pool.json", changed(POOL, "spec", "providers", value=[strange, *POOL["spec"]["providers"]]))
-    hearing = load_settings(mounted.flags, {}).plan.stt
+    hearing = load_settings(mounted.flags, {}).plan.entry.voice.stt
     assert hearing.first.name == "strange"
 
     able = without_strangers(hearing)
@@ -192,3 +193,25 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
 
     assert done.stdout == "alive\n", done.stderr
+
+
+FROM_ELSEWHERE = [{"name": "desk", "instructionsFrom": {"name": "prompts", "key": "desk"}}]
+
+
+def test_instructions_are_read_from_where_the_spec_says(mounted: Mounted) -> None:
+    mounted.write("agent.json", changed(AGENT, "spec", "agents", value=FROM_ELSEWHERE))
+    (mounted.folder / "texts" / "prompts").mkdir(parents=True)
+    mounted.write("texts/prompts/desk", "Be kind to {{name}}.")
+
+    assert load_settings(mounted.flags, {}).plan.entry.instructions == "Be kind to {{name}}."
+
+
+@pytest.mark.parametrize("text", [None, " \n"], ids=["missing", "empty"])
+def test_an_agent_that_is_told_nothing_does_not_start(mounted: Mounted, text: str | None) -> None:
+    mounted.write("agent.json", changed(AGENT, "spec", "agents", value=FROM_ELSEWHERE))
+    (mounted.folder / "texts" / "prompts").mkdir(parents=True)
+    if text is not None:
+        mounted.write("texts/prompts/desk", text)
+
+    with pytest.raises(BadInputError, match="texts/prompts/desk"):
+        load_settings(mounted.flags, {})

@@ -56,6 +56,14 @@ class Session:
         self.handlers["user_input_transcribed"](SimpleNamespace(transcript=text, is_final=is_final))
 
 
+@dataclass(frozen=True)
+class InCharge:
+    """The only agent of a call."""
+
+    language: str
+    values: dict[str, str]
+
+
 class Call:
     """A call with these manners."""
 
@@ -65,7 +73,7 @@ class Call:
         self.session = Session()
         self.ends: list[str] = []
         session = cast("AgentSession[None]", self.session)
-        self.manners = Manners(session, plan, {"name": "Ada"}, self._hang_up)
+        self.manners = Manners(session, plan, InCharge("en", {"name": "Ada"}), self._hang_up)
 
     async def _hang_up(self, reason: str) -> None:
         self.ends.append(reason)

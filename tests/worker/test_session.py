@@ -10,14 +10,18 @@ import pytest
 from livekit.agents import inference
 from livekit.plugins import cartesia, deepgram, openai
 
+from tests.worker.failover.scripted import unread
 from tests.worker.files import AGENT, Mounted
 from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.logs import JsonFormatter
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
-from voicefleet_worker.session import room_options, turn_handling
+from voicefleet_worker.reports import Reporter
+from voicefleet_worker.session import Voices, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
 
 
@@ -27,7 +31,7 @@ def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
 
 
 def ingredients(plan: DialoguePlan, number: int) -> Ingredients:
-    return Ingredients(plan=plan.providers[number], agent=plan, api_key="k")
+    return Ingredients(plan=plan.providers[number], agent=plan.entry.voice, api_key="k")
 
 
 def test_the_conversation_is_handed_on_in_seconds(mounted: Mounted) -> None:
@@ -123,3 +127,22 @@ def test_logs_are_lines_without_callers() -> None:
     }
     assert "RuntimeError: no answer from +…" in second["exception"]
     assert json.loads(JsonFormatter().format(native))["message"] == "livekit::room:1813"
+
+
+def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> None:
+    def agent(name: str, **more: Any) -> dict[str, Any]:
+        handoffs = [{"agent": to, "when": "x"} for to in ("a", "b", "c", "d") if to != name]
+        return {"name": name, "instructions": "x", "handoffs": handoffs, **more}
+
+    steered = {"parameters": {"type": "object", "properties": {"text": {}}}}
+    agents = [agent("a"), agent("b"), agent("c", language="de"), agent("d", structuredOutput=steered)]
+    plan = plan_of(mounted, agents=agents, languages=["en", "de"])
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), unread(), BoardReader())
+    voices = Voices(plan.entry, load_settings(mounted.flags, {}).secrets, health)
+    a, b, c, d = plan.agents
+
+    assert voices.of(a) is voices.of(b)
+    assert voices.of(c) is voices.of(c)
+    assert len({id(voices.of(each)) for each in (a, c, d)}) == 3
+    assert voices.other_than_entrys(b) is None
+    assert voices.other_than_entrys(c) is voices.of(c)

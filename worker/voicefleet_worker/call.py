@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobContext
+from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
@@ -19,14 +19,13 @@ from voicefleet.phrases import disclosure
 from voicefleet.records.ends import End
 from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
-from voicefleet_worker.tools.http import HttpTools
-from voicefleet_worker.tools.toolbox import Toolbox
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -52,12 +51,11 @@ class Call:
 
     ctx: JobContext
     plan: DialoguePlan
-    values: dict[str, str]
+    team: Team
     session: AgentSession[None]
     reporter: Reporter
     notebook: Notebook
     board: BoardReader
-    http: HttpTools
     presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
@@ -77,12 +75,10 @@ class Call:
         if self._is_one_too_many():
             self._end(End.ANOTHER_AGENT)
             return
-        manners = Manners(self.session, self.plan, self.values, self._hang_up)
+        manners = Manners(self.session, self.plan, self.team, self._hang_up)
         self._later(self._leave_with_the_worker(manners))
-        toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
-        agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
         await self.session.start(
-            agent,
+            self.team.begin(self.session, CallDeeds(manners, self.ctx)),
             room=self.ctx.room,
             room_options=room_options(self.plan),
             record=False,
@@ -100,7 +96,7 @@ class Call:
         elif not self._is_over:
             self.notebook.answered()
             manners.begin()
-            self._greet()
+            self.team.greet(self._disclosure())
 
     async def _connect(self) -> None:
         """Join the room; a job that waits for ever would keep its slot for ever."""
@@ -134,25 +130,11 @@ class Call:
         else:
             manners.leave()
 
-    def _greet(self) -> None:
-        greeting = self.plan.greeting
-        opening = self._disclosure()
-        if greeting is None or greeting.wait_for_caller:
-            # The machine says what it is even where it does not speak first otherwise.
-            words, instructions, interruptible = "", None, True
-        else:
-            words, instructions, interruptible = greeting.text or "", greeting.instructions, greeting.interruptible
-        spoken = " ".join(filter(None, [opening, fill(words, self.values)]))
-        if spoken:
-            self.session.say(spoken, allow_interruptions=interruptible)
-        if instructions:
-            self.session.generate_reply(instructions=fill(instructions, self.values), allow_interruptions=interruptible)
-
     def _disclosure(self) -> str:
         identification = self.plan.conversation.identification
         if not identification.disclose_ai:
             return ""
-        return fill(identification.text or "", self.values) or disclosure(self.plan.language)
+        return fill(identification.text or "", self.team.values) or disclosure(self.team.language)
 
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""

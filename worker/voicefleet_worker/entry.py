@@ -1,6 +1,7 @@
 """How a call begins, in a process of its own. Loaded by name, since a job process starts from nothing but names."""
 
 import asyncio
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.journal import Journal, journal_path
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
-from voicefleet_worker.session import build_session
+from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
@@ -93,18 +95,18 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
     await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
     board = await asyncio.to_thread(BoardReader.open, setup.board)
     health = CallHealth(setup.plan.providers, listeners.reporter, listeners.notebook, board)
-    session = build_session(setup.plan, setup.secrets, health)
-    http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
-    _close_in_the_end(listeners.ctx, http)
+    voices = Voices(setup.plan.entry, setup.secrets, health)
+    session = build_session(setup.plan, voices)
+    team = Team(setup.plan, values, voices, functools.partial(HttpTools, setup.secrets, setup.plan.tool_policy))
+    _close_in_the_end(listeners.ctx, team)
     call = Call(
         ctx=listeners.ctx,
         plan=setup.plan,
-        values=values,
+        team=team,
         session=session,
         reporter=listeners.reporter,
         notebook=listeners.notebook,
         board=board,
-        http=http,
     )
     await call.begin()
 
@@ -118,9 +120,9 @@ async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
     return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
-def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
+def _close_in_the_end(ctx: JobContext, team: Team) -> None:
     async def close(_reason: str) -> None:
-        await http.aclose()
+        await team.aclose()
 
     ctx.add_shutdown_callback(close)
 

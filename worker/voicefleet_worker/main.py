@@ -16,6 +16,7 @@ from voicefleet.names import (
     POOL_FILE,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
 )
 from voicefleet_worker.problems import BadInputError
@@ -83,6 +84,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         ("--spec", "FILE", Path(SPEC_DIRECTORY, AGENT_FILE), "the VoiceAgent, JSON or YAML"),
         ("--pool", "FILE", Path(SPEC_DIRECTORY, POOL_FILE), "its ProviderPool, JSON or YAML"),
         ("--secrets", "DIR", Path(SECRETS_DIRECTORY), "a folder per Secret, in it a file per key"),
+        ("--texts", "DIR", Path(TEXTS_DIRECTORY), "a folder per ConfigMap with instructions, in it a file per key"),
         (
             "--control-token-file",
             "FILE",

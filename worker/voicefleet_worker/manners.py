@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateChangedEvent
 
@@ -20,15 +21,25 @@ _AGENT_IS_DONE = "The call has reached its end. Say goodbye in one short sentenc
 _CALLER_IS_DONE = "The caller wants to end the call. Say goodbye in one short sentence."
 
 
+class InCharge(Protocol):
+    """The agent that speaks at this moment."""
+
+    @property
+    def language(self) -> str:
+        """Its language."""
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """Variables as it sees them."""
+
+
 class Manners:
     """Those of one call, from the moment at which the caller is there."""
 
-    def __init__(
-        self, session: AgentSession[None], plan: DialoguePlan, values: Mapping[str, str], hang_up: HangUp
-    ) -> None:
+    def __init__(self, session: AgentSession[None], plan: DialoguePlan, in_charge: InCharge, hang_up: HangUp) -> None:
         self._session = session
         self._plan = plan
-        self._values = values
+        self._in_charge = in_charge
         self._hang_up = hang_up
         self._called_back = 0
         self._is_ending = False
@@ -51,7 +62,7 @@ class Manners:
 
     def leave(self) -> None:
         """Say goodbye and hang up, because the worker has to go."""
-        self._later(self._end(words=must_go(self._plan.language), reason=End.WORKER_LEAVES))
+        self._later(self._end(words=must_go(self._in_charge.language), reason=End.WORKER_LEAVES))
 
     def _on_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state == "away":
@@ -66,11 +77,11 @@ class Manners:
     async def _call_back(self) -> None:
         if self._is_ending:
             return
-        away, language = self._plan.conversation.away, self._plan.language
+        away, language = self._plan.conversation.away, self._in_charge.language
         if self._called_back >= away.max_prompts:
             await self._end(words=nobody_there(language), reason=End.CALLER_SILENT)
             return
-        words = fill(call_back(language, away.prompts, self._called_back), self._values)
+        words = fill(call_back(language, away.prompts, self._called_back), self._in_charge.values)
         self._called_back += 1
         with contextlib.suppress(RuntimeError):
             await self._session.say(words)
@@ -95,8 +106,8 @@ class Manners:
 
     async def _end_when_too_long(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
-        words = self._plan.conversation.duration.goodbye
-        await self._end(words=words and fill(words, self._values), instructions=_TIME_IS_OVER, reason=End.TOO_LONG)
+        words = fill(self._plan.conversation.duration.goodbye or "", self._in_charge.values)
+        await self._end(words=words, instructions=_TIME_IS_OVER, reason=End.TOO_LONG)
 
     async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
         """Say goodbye, once and to its end, and hang up."""

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from livekit.agents import AgentServer
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.dialogue import DialoguePlan, DialogueProblem, PipelinePlan
+from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
@@ -52,15 +53,19 @@ def run(settings: Settings) -> int:
 def _buildable(settings: Settings) -> DialoguePlan:
     """Return the plan with those providers that this image can build, or say why that is not enough."""
     where = str(settings.pool_file)
-    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in settings.plan.lineups)
-    plan = replace(settings.plan, stt=stt, llm=llm, tts=tts)
+    plan = settings.plan.with_voices(lambda voice: _buildable_voice(voice, where))
     for provider in plan.providers:
         _or_refuse(check_options(provider), where)
-    for tool in plan.tools:
+    for tool in (tool for agent in plan.agents for tool in agent.tools):
         _or_refuse(check_tool(tool), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan
+
+
+def _buildable_voice(voice: PipelinePlan, where: str) -> PipelinePlan:
+    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in voice.lineups)
+    return replace(voice, stt=stt, llm=llm, tts=tts)
 
 
 def _or_refuse(result: Result | DialogueProblem, where: str) -> Result:
@@ -74,9 +79,11 @@ async def _run(settings: Settings, directory: Path) -> int:
     desk = Desk(slots=settings.slots, identity=identity, clock=time.monotonic)
     metrics = Metrics(desk)
     orders = Orders()
-    providers = [plan.provider for plan in settings.plan.providers]
+    # Two agents may use one provider in two ways.
+    providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
-    office = Office(settings.data or directory, worker=settings.pod_uid, revision=settings.revision)
+    prompt = prompt_hash(settings.plan.prompts)
+    office = Office(settings.data or directory, settings.pod_uid, settings.revision, prompt)
     with closing(board), open_reports(directory, desk.hear, board.learn) as box:
         async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
             callers = Callers(connect_with(settings.livekit))
@@ -157,6 +164,10 @@ def _listen_to_signals(orders: Orders) -> None:
     loop.add_signal_handler(signal.SIGINT, orders.interrupt)
 
 
+def _names_of(plan: DialoguePlan, role: str) -> list[str]:
+    return list(dict.fromkeys(each.name for each in plan.providers if each.role == role))
+
+
 def _say_hello(settings: Settings, control_port: int) -> None:
     plan = settings.plan
     logger.info(
@@ -166,9 +177,8 @@ def _say_hello(settings: Settings, control_port: int) -> None:
             "revision": settings.revision,
             "slots": settings.slots,
             "control_port": control_port,
-            "stt": [each.name for each in plan.stt.plans],
-            "llm": [each.name for each in plan.llm.plans],
-            "tts": [each.name for each in plan.tts.plans],
+            "agents": [agent.name for agent in plan.agents],
+            **{role.lower(): _names_of(plan, role) for role in ("Stt", "Llm", "Tts")},
         },
     )
     for field in plan.not_yet:

@@ -39,7 +39,7 @@ def read_secret(path: Path) -> str:
 
 def check_keys(plan: DialoguePlan, secrets: SecretFiles) -> None:
     """Refuse what would be silence: of each line-up there must be one whose key can be read."""
-    for lineup in plan.lineups:
+    for lineup in (lineup for agent in plan.agents for lineup in agent.voice.lineups):
         problems = [problem for each in lineup.plans if (problem := _key_problem(each, secrets)) is not None]
         if len(problems) == len(lineup.plans):
             raise problems[0]

@@ -1,11 +1,13 @@
 """From a plan to an AgentSession: settings that the SDK knows under other names and in other units."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import AgentSession, inference, room_io
+from livekit.agents.vad import VAD
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voicefleet.dialogue import DialoguePlan
+from voicefleet.dialogue import AgentPlan, DialoguePlan, PipelinePlan
 from voicefleet.providers.lineup import ProviderPlan
 from voicefleet_worker.failover.hearing import HearingInTurn
 from voicefleet_worker.failover.patience import CallerSpeaks
@@ -19,24 +21,73 @@ from voicefleet_worker.secret_files import SecretFiles
 _LAST_WORDS_SECONDS = 0.5
 
 
-def build_session(plan: DialoguePlan, secrets: SecretFiles, health: Health) -> AgentSession[None]:
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Who hears, thinks and speaks for an agent, as the SDK sees them."""
+
+    vad: VAD
+    stt: HearingInTurn
+    llm: ThinkingInTurn
+    tts: SpeakingInTurn
+
+
+class Voices:
+    """The models of a call's agents; agents with the same voice share them, and their connections.
+
+    One whose model steers its voice has a voice of its own: others would speak in its mood.
+    """
+
+    def __init__(self, entry: AgentPlan, secrets: SecretFiles, health: Health) -> None:
+        self._secrets = secrets
+        self._health = health
+        self.caller = CallerSpeaks()
+        self._built: list[tuple[tuple[PipelinePlan, str], Models]] = [(_key(entry), self._build(entry.voice))]
+
+    def of(self, agent: AgentPlan) -> Models:
+        """Return an agent's models."""
+        found = next((models for key, models in self._built if key == _key(agent)), None)
+        if found is None:
+            found = self._build(agent.voice)
+            self._built.append((_key(agent), found))
+        return found
+
+    def other_than_entrys(self, agent: AgentPlan) -> Models | None:
+        """Return an agent's models if they are not the session's own."""
+        models = self.of(agent)
+        return None if models is self._built[0][1] else models
+
+    def _build(self, voice: PipelinePlan) -> Models:
+        vad = inference.VAD(
+            activation_threshold=voice.vad.activation_threshold,
+            min_speech_duration=voice.vad.min_speech_milliseconds / 1000,
+            min_silence_duration=voice.vad.min_silence_milliseconds / 1000,
+        )
+
+        def ingredients(of: ProviderPlan) -> Ingredients:
+            # Read now: a key that was rotated since the worker began is the one that works.
+            key = None if of.api_key is None else self._secrets.read(of.api_key)
+            return Ingredients(plan=of, agent=voice, api_key=key)
+
+        return Models(
+            vad,
+            HearingInTurn(Switch(voice.stt, self._health, lambda of: build_stt(ingredients(of), vad)), self.caller),
+            ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(ingredients(of)))),
+            SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(ingredients(of)))),
+        )
+
+
+def _key(agent: AgentPlan) -> tuple[PipelinePlan, str]:
+    return agent.voice, agent.name if agent.structured_output else ""
+
+
+def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
     """Build the session of one call."""
-    vad = inference.VAD(
-        activation_threshold=plan.vad.activation_threshold,
-        min_speech_duration=plan.vad.min_speech_milliseconds / 1000,
-        min_silence_duration=plan.vad.min_silence_milliseconds / 1000,
-    )
-    caller = CallerSpeaks()
-
-    def ingredients(of: ProviderPlan) -> Ingredients:
-        # Read now: a key that was rotated since the worker began is the one that works.
-        return Ingredients(plan=of, agent=plan, api_key=None if of.api_key is None else secrets.read(of.api_key))
-
+    models = voices.of(plan.entry)
     session: AgentSession[None] = AgentSession(
-        vad=vad,
-        stt=HearingInTurn(Switch(plan.stt, health, lambda of: build_stt(ingredients(of), vad)), caller),
-        llm=ThinkingInTurn(Switch(plan.llm, health, lambda of: build_llm(ingredients(of)))),
-        tts=SpeakingInTurn(Switch(plan.tts, health, lambda of: build_tts(ingredients(of)))),
+        vad=models.vad,
+        stt=models.stt,
+        llm=models.llm,
+        tts=models.tts,
         turn_handling=turn_handling(plan),
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
         user_away_timeout=float(plan.conversation.away.after_seconds),
@@ -44,7 +95,7 @@ def build_session(plan: DialoguePlan, secrets: SecretFiles, health: Health) -> A
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
     )
-    session.on("user_state_changed", caller.follow)
+    session.on("user_state_changed", voices.caller.follow)
     return session
 
 

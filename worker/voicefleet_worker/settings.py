@@ -8,11 +8,11 @@ from pathlib import Path
 
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE_DIRECTORY
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY
 from voicefleet.providers.lineup import with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
-from voicefleet_worker.spec_files import load_agent, load_pool
+from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # They would turn the worker into something else than its spec says: another name, another owner, dev mode.
@@ -39,6 +39,7 @@ class Flags:
     control_port: int
     log_level: str | None
     data: Path | None = None
+    texts: Path = Path(TEXTS_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
+    plan = with_texts(plan, flags.texts)
     secrets = SecretFiles(flags.secrets)
     check_keys(plan, secrets)
     read_secret(flags.control_token_file)
@@ -120,12 +122,13 @@ def _as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePl
     """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
     url = environment.get("PLATFORM_API_URL")
     lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup
-    return replace(
-        plan,
-        stt=with_wishes(plan.stt, model=environment.get("STT_MODEL")),
-        llm=with_wishes(plan.llm, model=environment.get("LLM_MODEL")),
-        tts=with_wishes(plan.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
-        lookup=lookup,
+    return replace(plan, lookup=lookup).with_voices(
+        lambda voice: replace(
+            voice,
+            stt=with_wishes(voice.stt, model=environment.get("STT_MODEL")),
+            llm=with_wishes(voice.llm, model=environment.get("LLM_MODEL")),
+            tts=with_wishes(voice.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
+        )
     )
 
 

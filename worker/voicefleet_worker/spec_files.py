@@ -1,6 +1,7 @@
 """Reading the mounted spec: text to models, with every failure as one line that names file and field."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from voicefleet.api import ProviderPool, Resource, VoiceAgent
+from voicefleet.dialogue import AgentPlan, DialoguePlan
+from voicefleet.names import text_file
 from voicefleet_worker.problems import BadInputError
 
 Kind = TypeVar("Kind", bound=Resource)
@@ -35,6 +38,22 @@ def load_pool(path: Path) -> ProviderPool:
     return _load(path, ProviderPool, "ProviderPool")
 
 
+def with_texts(plan: DialoguePlan, directory: Path) -> DialoguePlan:
+    """Return the plan with the instructions that stand in ConfigMaps, as they are at this moment."""
+    return replace(plan, agents=tuple(_with_text(agent, directory) for agent in plan.agents))
+
+
+def _with_text(agent: AgentPlan, directory: Path) -> AgentPlan:
+    ref = agent.instructions_from
+    if ref is None:
+        return agent
+    path = directory / text_file(ref.name, ref.key)
+    text = _read(path)
+    if not text.strip():
+        raise BadInputError(str(path), "holds no instructions")
+    return replace(agent, instructions=text)
+
+
 def _load(path: Path, model: type[Kind], kind: str) -> Kind:
     body = _parse(path)
     if body.get("kind") != kind:
@@ -45,15 +64,19 @@ def _load(path: Path, model: type[Kind], kind: str) -> Kind:
         raise BadInputError(str(path), *_first_errors(error)) from None
 
 
-def _parse(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise BadInputError(str(path), f"larger than {_MOST_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInputError(str(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadInputError(str(path), "is not UTF-8 text") from None
+
+
+def _parse(path: Path) -> Mapping[str, Any]:
+    text = _read(path)
     try:
         body = yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader with fewer types
     except yaml.YAMLError as error:

@@ -7,6 +7,7 @@ from voicefleet.api.voiceagent.worker import PodTemplate, Worker
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import select_agent
 from voicefleet.manifests.secrets import SecretKeys, secrets_of_worker
+from voicefleet.manifests.texts import TextKeys, texts_of_worker
 from voicefleet.names import (
     ANNOTATION_DO_NOT_DISRUPT,
     ANNOTATION_SAFE_TO_EVICT,
@@ -18,6 +19,7 @@ from voicefleet.names import (
     LABEL_REVISION,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
     control_secret_name,
     service_account_name,
@@ -28,6 +30,7 @@ SPEC_VOLUME = "spec"
 # The user of the image; any number but 0 would do, and volumes belong to it.
 USER_ID = 65532
 SECRET_VOLUME_PREFIX = "secret-"
+TEXT_VOLUME_PREFIX = "text-"
 _DEFAULT_SPREAD = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
@@ -54,6 +57,7 @@ def busy_annotations(*, busy: bool) -> dict[str, str | None]:
 def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) -> Manifest:
     """Return the spec of a worker's pod, but for the volume of its revision's files."""
     worker, name, secrets = agent.spec.worker, agent.metadata.name, secrets_of_worker(agent, pool)
+    texts = texts_of_worker(agent)
     spec = {
         "serviceAccountName": service_account_name(name),
         "automountServiceAccountToken": False,
@@ -68,14 +72,14 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "imagePullSecrets": [{"name": ref.name} for ref in worker.image_pull_secrets],
-        "containers": [_container(worker, secrets, default_image)],
-        "volumes": _volumes(name, secrets, worker),
+        "containers": [_container(worker, secrets, texts, default_image)],
+        "volumes": [*_volumes(name, secrets, worker), *_text_volumes(texts)],
     }
     spec |= _placement(worker.pod_template, select_agent(agent.metadata))
     return {key: value for key, value in spec.items() if value not in ([], None)}
 
 
-def _container(worker: Worker, secrets: SecretKeys, default_image: str) -> Manifest:
+def _container(worker: Worker, secrets: SecretKeys, texts: TextKeys, default_image: str) -> Manifest:
     size = worker.resources
     resources = {"cpu": str(size.cpu), "memory": str(size.memory), "ephemeral-storage": str(size.ephemeral_storage)}
     container = {
@@ -90,7 +94,7 @@ def _container(worker: Worker, secrets: SecretKeys, default_image: str) -> Manif
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": _mounts(secrets),
+        "volumeMounts": _mounts(secrets, texts),
         # Two minutes to come up; then a process that is stuck for a minute is started anew.
         "startupProbe": _probe("/livez", period_seconds=2, failures=60),
         "livenessProbe": _probe("/livez", period_seconds=10, failures=6),
@@ -133,12 +137,24 @@ def _secret_volume(index: int, name: str, keys: tuple[str, ...]) -> Manifest:
     return {"name": f"{SECRET_VOLUME_PREFIX}{index}", "secret": source}
 
 
-def _mounts(secrets: SecretKeys) -> list[Manifest]:
+def _text_volumes(texts: TextKeys) -> list[Manifest]:
+    # Not optional, as with Secrets: an agent that was told nothing would talk all the same.
+    return [
+        {
+            "name": f"{TEXT_VOLUME_PREFIX}{index}",
+            "configMap": {"name": name, "items": [{"key": key, "path": key} for key in keys], "optional": False},
+        }
+        for index, (name, keys) in enumerate(texts.items())
+    ]
+
+
+def _mounts(secrets: SecretKeys, texts: TextKeys) -> list[Manifest]:
     read_only = [(SPEC_VOLUME, SPEC_DIRECTORY), ("control", CONTROL_TOKEN_DIRECTORY)]
     # A directory and no subPath: only so does a changed Secret reach a running worker.
     read_only += [
         (f"{SECRET_VOLUME_PREFIX}{index}", f"{SECRETS_DIRECTORY}/{name}") for index, name in enumerate(secrets)
     ]
+    read_only += [(f"{TEXT_VOLUME_PREFIX}{index}", f"{TEXTS_DIRECTORY}/{name}") for index, name in enumerate(texts)]
     return [
         *({"name": name, "mountPath": path, "readOnly": True} for name, path in read_only),
         {"name": "writable", "mountPath": WRITABLE_DIRECTORY},

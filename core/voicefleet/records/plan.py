@@ -43,11 +43,11 @@ class RecordPlan:
     """May hold variables in double braces."""
 
 
-def plan_records(agent: VoiceAgent, pool: ProviderPool, *, namespace: str, instructions: str) -> RecordPlan:
+def plan_records(agent: VoiceAgent, pool: ProviderPool, *, namespace: str) -> RecordPlan:
     """Decide what is kept of a call, and where it goes: to the pool's Redis if there is one."""
     billing, transcript = agent.spec.billing, agent.spec.transcript
     around = Circumstances(
-        agent=RecordedAgent(namespace=namespace, name=agent.metadata.name, prompt=prompt_hash(instructions)),
+        agent=RecordedAgent(namespace=namespace, name=agent.metadata.name),
         worker="",
         providers={each.name: PricedProvider(each.role, each.price) for each in pool.spec.providers},
         currency=pool.spec.currency,
@@ -67,6 +67,6 @@ def _destination(agent: VoiceAgent, pool: ProviderPool) -> Destination:
     return ToFiles()
 
 
-def prompt_hash(instructions: str) -> str:
-    """Tell one prompt from another."""
-    return hashlib.sha256(instructions.encode()).hexdigest()[:_HASH_CHARACTERS]
+def prompt_hash(prompts: str) -> str:
+    """Tell prompts from each other."""
+    return hashlib.sha256(prompts.encode()).hexdigest()[:_HASH_CHARACTERS]

@@ -21,7 +21,7 @@ class RecordedAgent(WireModel):
     name: str
     revision: str = ""
     prompt: str = ""
-    """Hash of the instructions before variables are filled in."""
+    """Hash of what its agents are told, before variables are filled in."""
 
 
 class RecordedTurn(WireModel):

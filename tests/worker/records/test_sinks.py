@@ -140,4 +140,4 @@ def test_records_go_where_the_spec_and_the_pool_say(
     agent = VoiceAgent.model_validate({**AGENT, "spec": {**AGENT["spec"], **({"billing": billing} if billing else {})}})
     pool = ProviderPool.model_validate({**POOL, "spec": {**POOL["spec"], **({"redis": redis} if redis else {})}})
 
-    assert plan_records(agent, pool, namespace="front", instructions="Help.").destination == destination
+    assert plan_records(agent, pool, namespace="front").destination == destination

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import inspect
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from typing import Any
 
 from livekit import rtc
@@ -28,6 +29,19 @@ class SpeakingInTurn(tts.TTS[Any]):
         super().__init__(capabilities=capabilities, sample_rate=SAMPLE_RATE, num_channels=1)
         self._switch = switch
         switch.hand_on = lambda metrics: self.emit("metrics_collected", metrics)
+        self._wishes: Mapping[str, str] = {}
+
+    def express(self, wishes: Mapping[str, str]) -> None:
+        """Say from now on how things are to be said, by the names that plugins have for it."""
+        self._wishes = {**self._wishes, **wishes}
+
+    def tell(self, model: tts.TTS[Any]) -> None:
+        """Tell one provider how it is to speak, as far as it takes such wishes."""
+        update = getattr(model, "update_options", None)
+        taken = inspect.signature(update).parameters if update else {}
+        known = {name: value for name, value in self._wishes.items() if name in taken}
+        if update and known:
+            update(**known)
 
     @property
     def model(self) -> str:
@@ -64,6 +78,7 @@ class _Speech(tts.SynthesizeStream):
 
     def __init__(self, outer: SpeakingInTurn, switch: Switch[tts.TTS[Any]], *, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=outer, conn_options=conn_options)
+        self._outer = outer
         self._switch = switch
         self._text = ""
         self._said = 0
@@ -149,6 +164,7 @@ class _Voice:
         # Some plugins give up when they wait for words for so long; who is too slow is found out here.
         patience = attempt.plan.timeout_seconds + attempt.plan.stall_seconds + _SDK_SECONDS
         options = APIConnectOptions(max_retry=0, timeout=patience)
+        speech._outer.tell(attempt.model)
         try:
             async with attempt.model.stream(conn_options=options) as inner:
                 inner.push_text(speech._text[speech._said :])

@@ -13,6 +13,8 @@ _GO_ON = (
     "The line to you was lost after your last words, which the other side has heard. Go on with the very next word. "
     "Repeat nothing, and do not mention it."
 )
+# Whose requests can be given fields of OpenAI's protocol; others would refuse them.
+_TAKES_EXTRAS = ("openai",)
 
 
 class ThinkingInTurn(llm.LLM[Any]):
@@ -94,7 +96,8 @@ class _Answer(llm.LLMStream):
     async def _ask(self, attempt: Attempt[llm.LLM[Any]]) -> None:
         """Let one provider answer, or go on with the answer of the one before."""
         options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
-        stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **self._wishes)
+        wishes = self._wishes if attempt.plan.plugin in _TAKES_EXTRAS else {**self._wishes, "extra_kwargs": NOT_GIVEN}
+        stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **wishes)
         # A retry after a word was said would say it twice.
         stream._retry_on_chunk_sent = False
         goes_on = bool(self._words.said)

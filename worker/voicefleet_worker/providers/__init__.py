@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from livekit.agents import llm, stt, tts
 from livekit.agents.vad import VAD
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.dialogue import DialoguePlan, DialogueProblem, PipelinePlan
 from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
 
 Arguments = dict[str, Any]
@@ -28,7 +28,7 @@ class Ingredients:
     """One provider's plan beside its key and the agent's own wishes, which win over the pool's options."""
 
     plan: ProviderPlan
-    agent: DialoguePlan
+    agent: PipelinePlan
     api_key: str | None
 
     def common(self, *, key_needed: bool = False) -> Arguments:

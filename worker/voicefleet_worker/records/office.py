@@ -41,6 +41,7 @@ class Office:
     directory: Path
     worker: str
     revision: str
+    prompt: str
 
     @contextlib.asynccontextmanager
     async def open(
@@ -49,7 +50,7 @@ class Office:
         """Have a clerk at work for the length of the block."""
         lock = await asyncio.to_thread(_lock, self.directory)
         sink = choose_sink(plan.destination, secrets, self.directory)
-        agent = plan.around.agent.model_copy(update={"revision": self.revision})
+        agent = plan.around.agent.model_copy(update={"revision": self.revision, "prompt": self.prompt})
         around = replace(plan.around, worker=self.worker, agent=agent)
         desks = await asyncio.to_thread(Desks.below, self.directory)
         clerk = await asyncio.to_thread(Clerk, desks, around, sink)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -33,9 +33,9 @@ class _Answer:
 
 
 class HttpTools:
-    """The HTTP tools of one call. What they bring fills the call's variables."""
+    """The HTTP tools of one agent. What they bring fills variables as that agent sees them."""
 
-    def __init__(self, secrets: SecretFiles, policy: ToolPolicy, variables: dict[str, str]) -> None:
+    def __init__(self, secrets: SecretFiles, policy: ToolPolicy, variables: MutableMapping[str, str]) -> None:
         self._secrets = secrets
         self._policy = policy
         self._variables = variables

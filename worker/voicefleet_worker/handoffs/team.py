@@ -1,0 +1,192 @@
+"""The agents of one call: one is in charge, and hands over to another only when that one is ready."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
+
+from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
+from livekit.agents.llm import ToolFlag
+
+from voicefleet.api.voiceagent.agents import Greeting, Handoff
+from voicefleet.call_variables import fill
+from voicefleet.dialogue import DialoguePlan
+from voicefleet.handoffs.floor import Event, Floor, Phase, Refusal, ask, step
+from voicefleet.handoffs.offer import PARAMETERS, describe, tool_name
+from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
+from voicefleet.handoffs.sight import NO_MARKS, Marks, Sight, secrets_before, sight_of, take_in
+from voicefleet.phrases import one_moment
+from voicefleet_worker.handoffs.conversation import as_transcript, read_conversation, take_items
+from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
+from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
+from voicefleet_worker.handoffs.summary import sum_up
+from voicefleet_worker.session import Voices
+from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.toolbox import Deeds, Toolbox
+
+logger = logging.getLogger("voicefleet.call")
+
+HttpFor = Callable[[MutableMapping[str, str]], HttpTools]
+"""The HTTP tools for whoever sees and sets these variables."""
+
+_FILLER_SECONDS = 1.5
+_TAKE_OVER = "You have just taken over this call from a colleague. Go on from here in one or two short sentences."
+_BEFORE = "You have taken over this call from a colleague, who leaves you this note: "
+_STAYS = "The caller could not be handed over just now. Say so, and go on yourself."
+
+
+class Team:
+    """Builds the agents of one call, and knows which of them is in charge."""
+
+    def __init__(self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, http_for: HttpFor) -> None:
+        self._plans = {agent.name: agent for agent in plan.agents}
+        self._members = tuple(agent.member for agent in plan.agents)
+        self._voices = voices
+        self._http_for = http_for
+        self._http: list[HttpTools] = []
+        self._floor = Floor(plan.entry.name)
+        store = Store(self._members, take_in(self._members, values))
+        self._stint = Stint(plan.entry, store, sight_of(self._members, plan.entry.name))
+        self._met = {plan.entry.name}
+        self._session: AgentSession[None]
+        self._deeds: Deeds
+
+    @property
+    def language(self) -> str:
+        """Language of the agent in charge."""
+        return self._stint.plan.language
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """Variables as the agent in charge sees them."""
+        return self._stint
+
+    def begin(self, session: AgentSession[None], deeds: Deeds) -> Agent:
+        """Return the agent that takes the call."""
+        self._session, self._deeds = session, deeds
+        return self._build(self._stint, None)
+
+    def greet(self, opening: str) -> None:
+        """Let the agent that takes the call say the first words, after those that every call begins with."""
+        greeting = self._stint.plan.greeting
+        # The machine says what it is even where it does not speak first otherwise.
+        self._say(Greeting() if greeting is None or greeting.wait_for_caller else greeting, opening)
+
+    async def aclose(self) -> None:
+        """Close the connections of all tools."""
+        await asyncio.gather(*(http.aclose() for http in self._http))
+
+    def _build(self, stint: Stint, chat_ctx: llm.ChatContext | None) -> Agent:
+        plan = stint.plan
+        http = self._http_for(stint)
+        self._http.append(http)
+        toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
+        handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
+        kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
+        stint.agent = speaker = kind(
+            stint,
+            [*toolbox.tools(), *handoffs],
+            self._voices.other_than_entrys(plan),
+            lambda: self._enter(stint),
+            chat_ctx=chat_ctx,
+        )
+        if isinstance(speaker, ExpressiveSpeaker) and plan.structured_output is not None:
+            speaker.express_with(self._voices.of(plan), plan.structured_output)
+        return stint.agent
+
+    def _offer(self, stint: Stint, handoff: Handoff) -> llm.Tool:
+        async def hand_over(raw_arguments: dict[str, object], ctx: RunContext[None]) -> Agent:
+            return await self._hand_over(stint, handoff, str(raw_arguments.get("reason", "")), ctx)
+
+        description = describe(handoff, self._plans[handoff.agent].description)
+        schema = {"name": tool_name(handoff.agent), "description": description, "parameters": PARAMETERS}
+        # Whoever has just taken over speaks to the caller before handing over again: no call goes round in circles.
+        return function_tool(hand_over, raw_schema=schema, flags=ToolFlag.IGNORE_ON_ENTER)
+
+    async def _hand_over(self, stint: Stint, handoff: Handoff, reason: str, ctx: RunContext[None]) -> Agent:
+        """Return the next agent once it is ready and the caller has been told; whatever fails, this one goes on."""
+        asked = ask(self._floor, by=stint.plan.name, to=handoff.agent, known=self._plans)
+        if isinstance(asked, Refusal):
+            raise ToolError(f"The caller is not handed over: {asked}.")
+        self._floor = asked
+        try:
+            async with ctx.with_filler(one_moment(stint.plan.language), delay=_FILLER_SECONDS):
+                following = await self._prepare(stint, handoff, reason)
+            # From here on it takes place; who has spoken meanwhile is answered first.
+            ctx.disallow_interruptions()
+            self._move(Event.READY, handoff.agent)
+            if handoff.announcement:
+                await self._session.say(fill(handoff.announcement, stint), allow_interruptions=False)
+        except BaseException as error:
+            self._move(Event.FAIL, handoff.agent)
+            if not isinstance(error, Exception):
+                raise
+            problem = {"from": stint.plan.name, "to": handoff.agent, "problem": type(error).__name__}
+            logger.warning("handoff failed", extra=problem)
+            raise ToolError(_STAYS) from error
+        ctx.speech_handle.add_done_callback(lambda _: self._settle(following))
+        return following
+
+    async def _prepare(self, stint: Stint, handoff: Handoff, reason: str) -> Agent:
+        """Build the next agent, with what it is to know of the conversation."""
+        plan, held = self._plans[handoff.agent], stint.store.held
+        sight = sight_of(self._members, plan.name, named=handoff.variables)
+        items = stint.agent.chat_ctx.items if stint.agent else []
+        conversation = read_conversation(items, stint.marks, stint.given)
+        passed = pass_on(conversation, handoff.context, plan.member, sight, held)
+        if handoff.context == "Summary":
+            note, marks = await self._note(stint, handoff, reason, passed, sight)
+            context = llm.ChatContext.empty()
+            given = {context.add_message(role="system", content=_BEFORE + note).id: marks}
+        else:
+            marks, context = passed.marks, take_items(items, passed.said)
+            given = {item.id: item.marks for item in passed.said}
+        following = Stint(plan, stint.store, replace(sight, heard=marks), given)
+        return self._build(following, context)
+
+    async def _note(
+        self, stint: Stint, handoff: Handoff, reason: str, passed: Passed, sight: Sight
+    ) -> tuple[str, Marks]:
+        """Return what the next agent is told, and what may be read from it: a summary, or else just the reason."""
+        if passed.said:
+            summary = await sum_up(self._voices.of(stint.plan).llm, as_transcript(passed.said))
+            if summary and is_fit(summary, passed.marks, sight, secrets_before(sight, stint.store.held)):
+                return summary, passed.marks
+        told = reason_of(handoff.when, reason, stint.marks, sight, stint.store.held)
+        return told, NO_MARKS if told == handoff.when else stint.marks
+
+    def _enter(self, stint: Stint) -> None:
+        """Put an agent in charge and let it speak; the one that takes the call waits to be told."""
+        if self._move(Event.ENTER, stint.plan.name):
+            logger.info("handed over", extra={"from": self._stint.plan.name, "to": stint.plan.name})
+            self._stint = stint
+            self._take_up()
+
+    def _take_up(self) -> None:
+        plan = self._stint.plan
+        is_new = plan.name not in self._met
+        self._met.add(plan.name)
+        if plan.greeting is None or not is_new:
+            self._session.generate_reply(instructions=_TAKE_OVER)
+        elif not plan.greeting.wait_for_caller:
+            self._say(plan.greeting, "")
+
+    def _say(self, greeting: Greeting, opening: str) -> None:
+        spoken = " ".join(filter(None, [opening, fill(greeting.text or "", self.values)]))
+        if spoken:
+            self._session.say(spoken, allow_interruptions=greeting.interruptible)
+        if greeting.instructions:
+            instructions = fill(greeting.instructions, self.values)
+            self._session.generate_reply(instructions=instructions, allow_interruptions=greeting.interruptible)
+
+    def _settle(self, following: Agent) -> None:
+        """Leave the first in charge if the turn in which it handed over was broken off."""
+        if self._floor.phase is Phase.ACKNOWLEDGED and self._session.current_agent is not following:
+            self._move(Event.FAIL, following.id)
+
+    def _move(self, event: Event, to: str) -> bool:
+        after = step(self._floor, event, to=to)
+        if isinstance(after, Refusal):
+            return False
+        self._floor = after
+        return True
