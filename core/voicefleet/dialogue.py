@@ -5,7 +5,7 @@ settings. What it cannot honour it refuses by field, or names in `not_yet`; it n
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
@@ -13,22 +13,16 @@ from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Lookup, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
 from voicefleet.names import agent_dispatch_name
-from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
+from voicefleet.problem import DialogueProblem
+from voicefleet.providers.lineup import Lineup, ProviderPlan
+from voicefleet.voice_plan import RealtimePlan, VoicePlan, ignored_wishes, plan_voice
+
+__all__ = ["DEFAULT_NAMESPACE", "KNOWN_BUILTINS", "DialoguePlan", "DialogueProblem", "plan_dialogue"]
 
 DEFAULT_NAMESPACE = "default"
 KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
 """Built-in tools that the worker has."""
-
-
-@dataclass(frozen=True, slots=True)
-class DialogueProblem:
-    """What stands in the way, and where a person would mend it."""
-
-    source: Literal["agent", "pool"]
-    field: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +36,7 @@ class DialoguePlan:
     greeting: Greeting | None
     variables: tuple[Variable, ...]
     conversation: Conversation
-    hearing: SpeechToText
-    thinking: LanguageModel
-    speaking: TextToSpeech
-    vad: VoiceActivity
-    stt: Lineup
-    llm: Lineup
-    tts: Lineup
+    voice: VoicePlan
     lookup: Lookup | None
     tools: tuple[Tool, ...]
     tool_policy: ToolPolicy
@@ -60,9 +48,9 @@ class DialoguePlan:
         return agent_dispatch_name(self.namespace, self.name)
 
     @property
-    def lineups(self) -> "Lineups":
-        """Who may do the three jobs, in the order in which a turn meets them."""
-        return (self.stt, self.llm, self.tts)
+    def lineups(self) -> tuple[Lineup, ...]:
+        """Who may do the jobs, in the order in which a turn meets them."""
+        return self.voice.lineups
 
     @property
     def providers(self) -> tuple[ProviderPlan, ...]:
@@ -70,24 +58,16 @@ class DialoguePlan:
         return tuple(plan for lineup in self.lineups for plan in lineup.plans)
 
 
-Lineups = tuple[Lineup, Lineup, Lineup]
-
-
 def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
     """Decide what a call is made of, or say what stands in the way."""
     index, entry = _entry_agent(agent.spec)
-    voice = entry.voice or agent.spec.voice
-    if voice.realtime is not None:
-        return DialogueProblem("agent", "spec.voice.realtime", "this worker runs pipelines only: set voice.pipeline")
     if entry.instructions is None:
         field = f"spec.agents[{index}].instructionsFrom"
         return DialogueProblem("agent", field, "this worker reads instructions from the spec only")
-    pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
-    lineups = _line_up(pool, pipeline, language=language)
-    if isinstance(lineups, DialogueProblem):
-        return lineups
-    stt, llm, tts = lineups
+    voice = plan_voice(pool, entry.voice or agent.spec.voice, agent.spec.conversation, language=language)
+    if isinstance(voice, DialogueProblem):
+        return voice
     return DialoguePlan(
         namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
         name=agent.metadata.name,
@@ -96,17 +76,11 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         greeting=entry.greeting,
         variables=agent.spec.variables.declared,
         conversation=agent.spec.conversation,
-        hearing=pipeline.stt,
-        thinking=pipeline.llm,
-        speaking=pipeline.tts,
-        vad=pipeline.vad,
-        stt=stt,
-        llm=llm,
-        tts=tts,
+        voice=voice,
         lookup=agent.spec.variables.lookup,
         tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
         tool_policy=agent.spec.tool_policy,
-        not_yet=_not_yet(agent.spec, entry, index),
+        not_yet=(*_not_yet(agent.spec, entry, index), *_ignored(agent.spec, voice, entry, index)),
     )
 
 
@@ -117,23 +91,15 @@ def _entry_agent(spec: VoiceAgentSpec) -> tuple[int, NamedAgent]:
     return 0, spec.agents[0]
 
 
-def _line_up(pool: ProviderPool, pipeline: Pipeline, *, language: str) -> Lineups | DialogueProblem:
-    stt = line_up(pool, "Stt", pipeline.stt, language=language)
-    llm = line_up(pool, "Llm", pipeline.llm, language=language)
-    tts = line_up(pool, "Tts", pipeline.tts, language=language)
-    if isinstance(stt, Nobody):
-        return _nobody("stt", stt)
-    if isinstance(llm, Nobody):
-        return _nobody("llm", llm)
-    if isinstance(tts, Nobody):
-        return _nobody("tts", tts)
-    return stt, llm, tts
-
-
-def _nobody(job: str, nobody: Nobody) -> DialogueProblem:
-    if nobody.is_listed:
-        return DialogueProblem("agent", f"spec.voice.pipeline.{job}.providers", nobody.message)
-    return DialogueProblem("pool", "spec.providers", nobody.message)
+def _ignored(spec: VoiceAgentSpec, voice: VoicePlan, entry: NamedAgent, index: int) -> tuple[str, ...]:
+    """Name the wishes that mean nothing to the voice that was chosen."""
+    decides = isinstance(voice, RealtimePlan) and voice.decides_about_turns
+    greeting, turns = entry.greeting, spec.conversation.turn_taking
+    wishes = (
+        (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
+        ("spec.conversation.turnTaking.detection", turns.detection != type(turns)().detection),
+    )
+    return (*ignored_wishes(voice), *(field for field, wish in wishes if decides and wish))
 
 
 def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:

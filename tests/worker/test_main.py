@@ -40,8 +40,8 @@ CASES = [
     pytest.param(
         "agent.json",
         changed(AGENT, "spec", "voice", value={"realtime": {}}),
-        ["agent.json", "spec.voice.realtime", "pipeline"],
-        id="not yet",
+        ["pool.json", "spec.providers", "role Realtime"],
+        id="nobody does it all",
     ),
     pytest.param(
         "pool.json",
@@ -125,7 +125,7 @@ def test_the_environment_has_its_own_wishes_of_models(mounted: Mounted) -> None:
 
     plan = settings.plan
     assert [lineup.first.model for lineup in plan.lineups] == ["nova-2", "gpt-5", "sonic-2"]
-    assert plan.tts.first.voice == "v-9"
+    assert plan.lineups[2].first.voice == "v-9"
     assert plan.lookup is not None
     assert plan.lookup.url == "https://crm.example.com/"
     assert settings.idle_processes == 1
@@ -147,7 +147,7 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
 def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted) -> None:
     strange = {"name": "strange", "role": "Stt", "plugin": "assemblyai", "priority": 1}
     mounted.write("pool.json", changed(POOL, "spec", "providers", value=[strange, *POOL["spec"]["providers"]]))
-    hearing = load_settings(mounted.flags, {}).plan.stt
+    hearing = load_settings(mounted.flags, {}).plan.lineups[0]
     assert hearing.first.name == "strange"
 
     able = without_strangers(hearing)

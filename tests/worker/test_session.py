@@ -12,6 +12,7 @@ from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet.dialogue import DialoguePlan
+from voicefleet.voice_plan import choice_for
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.logs import JsonFormatter
@@ -27,7 +28,8 @@ def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
 
 
 def ingredients(plan: DialoguePlan, number: int) -> Ingredients:
-    return Ingredients(plan=plan.providers[number], agent=plan, api_key="k")
+    of = plan.providers[number]
+    return Ingredients(plan=of, choice=choice_for(plan.voice, of.role), api_key="k")
 
 
 def test_the_conversation_is_handed_on_in_seconds(mounted: Mounted) -> None:

@@ -20,6 +20,7 @@ from voicefleet.phrases import disclosure
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.reports import Reporter
+from voicefleet_worker.saying import reply, say
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.toolbox import Toolbox
@@ -217,9 +218,9 @@ class Call:
             words, instructions, interruptible = greeting.text or "", greeting.instructions, greeting.interruptible
         spoken = " ".join(filter(None, [opening, fill(words, self.values)]))
         if spoken:
-            self.session.say(spoken, allow_interruptions=interruptible)
+            say(self.session, spoken, interruptible=interruptible)
         if instructions:
-            self.session.generate_reply(instructions=fill(instructions, self.values), allow_interruptions=interruptible)
+            reply(self.session, fill(instructions, self.values), interruptible=interruptible)
 
     def _disclosure(self) -> str:
         identification = self.plan.conversation.identification

@@ -48,8 +48,8 @@ def run(settings: Settings) -> int:
 def _buildable(settings: Settings) -> DialoguePlan:
     """Return the plan with those providers that this image can build, or say why that is not enough."""
     where = str(settings.pool_file)
-    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in settings.plan.lineups)
-    plan = replace(settings.plan, stt=stt, llm=llm, tts=tts)
+    voice = settings.plan.voice.changed(lambda lineup: _or_refuse(without_strangers(lineup), where))
+    plan = replace(settings.plan, voice=voice)
     for provider in plan.providers:
         _or_refuse(check_options(provider), where)
     for tool in plan.tools:
@@ -156,9 +156,7 @@ def _say_hello(settings: Settings, control_port: int) -> None:
             "revision": settings.revision,
             "slots": settings.slots,
             "control_port": control_port,
-            "stt": [each.name for each in plan.stt.plans],
-            "llm": [each.name for each in plan.llm.plans],
-            "tts": [each.name for each in plan.tts.plans],
+            **{lineup.need.role.lower(): [each.name for each in lineup.plans] for lineup in plan.lineups},
         },
     )
     for field in plan.not_yet:

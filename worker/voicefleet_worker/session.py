@@ -1,51 +1,89 @@
 """From a plan to an AgentSession: settings that the SDK knows under other names and in other units."""
 
+from collections.abc import Callable
 from typing import Any
 
-from livekit.agents import AgentSession, inference, room_io
+from livekit.agents import NOT_GIVEN, AgentSession, NotGivenOr, inference, room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
+from voicefleet.api.voiceagent.voice import VoiceActivity
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.providers.lineup import ProviderPlan
+from voicefleet.voice_plan import PipelinePlan, RealtimePlan, choice_for
+from voicefleet_worker.failover.conversing import ConversingInTurn, Source
 from voicefleet_worker.failover.hearing import HearingInTurn
 from voicefleet_worker.failover.patience import CallerSpeaks
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE, Health, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.noise import WebRtcNoiseSuppression
-from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
+from voicefleet_worker.providers import Ingredients, build_llm, build_realtime, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
+
+_Pantry = Callable[[ProviderPlan], Ingredients]
 
 _LAST_WORDS_SECONDS = 0.5
 
 
 def build_session(plan: DialoguePlan, secrets: SecretFiles, health: Health) -> AgentSession[None]:
     """Build the session of one call."""
-    vad = inference.VAD(
-        activation_threshold=plan.vad.activation_threshold,
-        min_speech_duration=plan.vad.min_speech_milliseconds / 1000,
-        min_silence_duration=plan.vad.min_silence_milliseconds / 1000,
-    )
-    caller = CallerSpeaks()
 
     def ingredients(of: ProviderPlan) -> Ingredients:
         # Read now: a key that was rotated since the worker began is the one that works.
-        return Ingredients(plan=of, agent=plan, api_key=None if of.api_key is None else secrets.read(of.api_key))
+        key = None if of.api_key is None else secrets.read(of.api_key)
+        return Ingredients(plan=of, choice=choice_for(plan.voice, of.role), api_key=key)
 
+    match plan.voice:
+        case PipelinePlan() as voice:
+            return _pipeline(plan, voice, health, ingredients)
+        case RealtimePlan() as voice:
+            return _realtime(plan, voice, health, ingredients)
+
+
+def _pipeline(plan: DialoguePlan, voice: PipelinePlan, health: Health, ingredients: _Pantry) -> AgentSession[None]:
+    caller, vad = CallerSpeaks(), _vad(voice.vad)
     session: AgentSession[None] = AgentSession(
         vad=vad,
-        stt=HearingInTurn(Switch(plan.stt, health, lambda of: build_stt(ingredients(of), vad)), caller),
-        llm=ThinkingInTurn(Switch(plan.llm, health, lambda of: build_llm(ingredients(of)))),
-        tts=SpeakingInTurn(Switch(plan.tts, health, lambda of: build_tts(ingredients(of)))),
-        turn_handling=turn_handling(plan),
-        conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
-        user_away_timeout=float(plan.conversation.away.after_seconds),
-        max_tool_steps=plan.tool_policy.max_rounds,
-        # A caller who hung up says nothing more, and the slot is wanted.
-        session_close_transcript_timeout=_LAST_WORDS_SECONDS,
+        stt=HearingInTurn(Switch(voice.stt, health, lambda of: build_stt(ingredients(of), vad)), caller),
+        llm=ThinkingInTurn(Switch(voice.llm, health, lambda of: build_llm(ingredients(of)))),
+        tts=SpeakingInTurn(Switch(voice.tts, health, lambda of: build_tts(ingredients(of)))),
+        **_conversation(plan),
     )
     session.on("user_state_changed", caller.follow)
     return session
+
+
+def _realtime(plan: DialoguePlan, voice: RealtimePlan, health: Health, ingredients: _Pantry) -> AgentSession[None]:
+    speaking: NotGivenOr[SpeakingInTurn] = NOT_GIVEN
+    if voice.tts is not None:
+        speaking = SpeakingInTurn(Switch(voice.tts, health, lambda of: build_tts(ingredients(of))))
+    return AgentSession(
+        # A model that decides about turns tells by itself when somebody speaks.
+        vad=None if voice.decides_about_turns else _vad(VoiceActivity()),
+        llm=ConversingInTurn(Switch(voice.realtime, health, lambda of: Source(build_realtime(ingredients(of))))),
+        tts=speaking,
+        **_conversation(plan),
+    )
+
+
+def _vad(wish: VoiceActivity) -> inference.VAD:
+    return inference.VAD(
+        activation_threshold=wish.activation_threshold,
+        min_speech_duration=wish.min_speech_milliseconds / 1000,
+        min_silence_duration=wish.min_silence_milliseconds / 1000,
+    )
+
+
+def _conversation(plan: DialoguePlan) -> dict[str, Any]:
+    """Return what is the same whoever speaks."""
+    return {
+        "turn_handling": turn_handling(plan),
+        "conn_options": SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
+        "user_away_timeout": float(plan.conversation.away.after_seconds),
+        "max_tool_steps": plan.tool_policy.max_rounds,
+        # A caller who hung up says nothing more, and the slot is wanted.
+        "session_close_transcript_timeout": _LAST_WORDS_SECONDS,
+    }
 
 
 def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested TypedDicts
@@ -84,6 +122,8 @@ def room_options(plan: DialoguePlan) -> room_io.RoomOptions:
 
 
 def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a detector
+    if isinstance(plan.voice, RealtimePlan) and plan.voice.decides_about_turns:
+        return "realtime_llm"
     match plan.conversation.turn_taking.detection:
         case "Model":
             # Pinned, because the SDK's default may turn to its cloud.
