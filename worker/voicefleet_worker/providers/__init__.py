@@ -118,7 +118,7 @@ def _stranger(plan: ProviderPlan) -> DialogueProblem:
     has = ", ".join(name for name, plugin in found.items() if plan.role in plugin.CLASSES) or "none"
     message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {has}"
     if plan.plugin in EXTRAS and plan.plugin not in found:
-        message += f"; install voicefleet[{plan.plugin}], or build the image with EXTRAS={plan.plugin}"
+        message += f"; install voicefleet[{plan.plugin}], or build the image with EXTRAS=all-providers"
     return DialogueProblem("pool", _field(plan, "plugin"), message)
 
 
