@@ -27,6 +27,8 @@ _Child = llm.RealtimeSession[Any]
 # By plugin, the event that only a server that is there can cause; of others it is known that the line is open.
 _SIGNS_OF_LIFE = {"openai": "openai_server_event_received"}
 _LINE_IS_OPEN = "metrics_collected"
+# How the plugin says that a provider gave an answer up, such as for want of quota.
+_FAILED_ANSWER = "response failed"
 _BREAK_OFF_SECONDS = 5.0
 _TRY_AGAIN_SECONDS = 1.0
 
@@ -164,8 +166,10 @@ class _Conversation(_FallbackRealtimeSession):
         self._is_unanswered = False
 
     def _on_child_error(self, error: llm.RealtimeModelError) -> None:
-        if error.recoverable:
-            # It goes on by itself, but this was no good turn.
+        if error.recoverable and _FAILED_ANSWER in str(error.error):
+            # The line is well, but what the caller waits for will not come.
+            self._lose(self._active, error.error, owed={})
+        elif error.recoverable:
             self.emit("error", error)
         elif not self._life.done():
             self._lost = error.error
@@ -173,13 +177,13 @@ class _Conversation(_FallbackRealtimeSession):
         else:
             self._lose(self._active, error.error)
 
-    def _lose(self, child: _Child, error: Exception) -> None:
+    def _lose(self, child: _Child, error: Exception, *, owed: dict[str, Any] | None = None) -> None:
         """Let the next one take over from one that fails; whoever is tried out just now is left to who tries it."""
         if child is not self._active or self._lost is not None:
             return
         self._lost = error
         if self._swap_task is None or self._swap_task.done():
-            self._swap_task = asyncio.create_task(self._take_over(self._owed()))
+            self._swap_task = asyncio.create_task(self._take_over(self._owed() if owed is None else owed))
 
     # How another one takes over.
 
