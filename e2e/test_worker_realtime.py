@@ -13,6 +13,7 @@ from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
 from e2e.providers import Control, Providers, start_providers
+from e2e.providers.faults import Mode
 from e2e.test_worker_conversation import Worker, pool_manifest, ready, run_worker, seat_for, watched, write_files
 
 SECOND = "second"
@@ -88,6 +89,16 @@ async def speaks(control: Control, words: str) -> None:
             await asyncio.sleep(0.1)
 
 
+async def hear(caller: Caller, words: str) -> str:
+    """Listen until the agent has said these words, or nothing for long; return all that it said."""
+    said = ""
+    for _ in range(4):
+        said += (await caller.listen(timeout_seconds=20)).agent_text
+        if words in said:
+            break
+    return said
+
+
 async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, control: Control, line: Line) -> None:
     await ready(worker)
     async with watched(worker) as states:
@@ -98,7 +109,8 @@ async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, co
             await caller.say("Tell me a story.", answer=False)
             await speaks(control, "Once upon")
             await caller.hold(2)
-            interrupted = await caller.say(QUESTION, timeout_seconds=40)
+            await caller.say(QUESTION, answer=False)
+            interrupted = await hear(caller, ANSWER)
         await states.wait_for_sessions(0)
     print(caller.report().as_text())
 
@@ -107,11 +119,80 @@ async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, co
     assert answer.agent_text == ANSWER
     assert answer.response_ms is not None
     assert looked_up.agent_text == "I have looked it up."
-    assert interrupted.agent_text.endswith(ANSWER)
-    assert "That is the end" not in interrupted.agent_text
+    assert ANSWER in interrupted
+    assert "That is the end" not in interrupted
     assert caller.report().end_reason is EndReason.HUNG_UP
     tally = states.seen[-1].tally
     assert (tally.calls_ended, tally.calls_failed, tally.provider_errors) == (1, 0, 0)
     assert sum(tally.turn_latency) >= 2
     said = worker.log.read_text()
     assert not [word for word in ("key-of-", "Riverside", "story", caller.seat.room) if word in said]
+
+
+async def test_a_line_that_is_lost_in_the_middle_costs_a_sentence(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen(timeout_seconds=40)
+        await caller.say("Tell me a story.", answer=False)
+        await speaks(control, "Once upon")
+        await caller.hold(2)
+        dropped = control.drop(provider="openai", service="realtime", instance="main")
+        goes_on = await hear(caller, "Where was I?")
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert dropped == 1
+    assert "Where was I?" in goes_on
+    assert "That is the end" not in goes_on
+    assert answer.agent_text == ANSWER
+    assert caller.report().cuts == ()
+    assert control.requests("openai", "realtime", instance=SECOND)
+
+
+@pytest.mark.parametrize("way", ["unauthorized", "silent"])
+async def test_a_model_that_is_broken_from_the_beginning_costs_time(
+    worker: Worker, control: Control, line: Line, way: Mode
+) -> None:
+    await ready(worker)
+    await asyncio.sleep(1.5)
+    control.break_service("openai", "realtime", way)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        greeting = await hear(caller, GREETING)
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert greeting == GREETING
+    assert answer.agent_text == ANSWER
+    assert caller.report().cuts == ()
+
+
+async def test_a_call_that_nobody_can_hold_is_ended_and_counted(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with watched(worker) as states:
+        await states.wait_for_sessions(0)
+        failed = states.seen[-1].tally.calls_failed
+        for instance in ("main", SECOND):
+            control.break_service("openai", "realtime", "error", instance=instance, status=503)
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            is_there = await caller.hold(60)
+        await states.wait_for_sessions(0)
+
+    assert not is_there
+    assert states.seen[-1].tally.calls_failed == failed + 1
+
+
+async def test_another_voice_speaks_and_the_worker_tells_turns(
+    bench: Bench, providers: Providers, control: Control, line: Line, tmp_path: Path
+) -> None:
+    wish = {"turnDetection": "Local", "tts": {}}
+    with realtime_worker(tmp_path, bench, providers, "two-in-one", **wish) as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            greeting = await caller.listen(timeout_seconds=40)
+            answer = await caller.say(QUESTION, timeout_seconds=40)
+        print(caller.report().as_text())
+
+    assert greeting.agent_text == GREETING
+    assert answer.agent_text == ANSWER
+    assert answer.heard_seconds > 1
+    assert control.requests("cartesia", "tts")
