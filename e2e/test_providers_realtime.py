@@ -9,6 +9,7 @@ from livekit.agents import (
     AgentSession,
     APIConnectOptions,
     ConversationItemAddedEvent,
+    llm,
     stt,
 )
 from livekit.plugins import openai
@@ -26,14 +27,20 @@ pytestmark = pytest.mark.usefixtures("control", "http_session")
 class Call:
     """A session of one realtime model with a caller at each end of its lines."""
 
-    def __init__(self, providers: Providers, *, modality: Literal["audio", "text"] = "audio") -> None:
+    def __init__(
+        self,
+        providers: Providers,
+        *,
+        modality: Literal["audio", "text"] = "audio",
+        model: llm.RealtimeModel | None = None,
+    ) -> None:
         self.line_in = LineIn(times_real_time=4.0, rate_hz=24000)
         self.line_out = LineOut(times_real_time=4.0)
         self.agent = Receptionist()
         self.said: list[tuple[str, str, bool]] = []
         self.errors: list[object] = []
         self.events: list[str] = []
-        self._model = openai.realtime.RealtimeModel(
+        self._model = model or openai.realtime.RealtimeModel(
             base_url=providers.openai_url, api_key=KEY, conn_options=NO_RETRY, modalities=[modality]
         )
         self.session: AgentSession[None] = AgentSession(

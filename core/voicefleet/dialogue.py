@@ -4,9 +4,9 @@ Pure: it knows neither livekit-agents nor where files lie, only which provider d
 settings. What it cannot honour it refuses by field, or names in `not_yet`; it never drops a wish in silence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPool
@@ -15,51 +15,20 @@ from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Handoff, Lookup, StructuredOutput, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet.api.voiceagent.voice import (
-    LanguageModel,
-    Pipeline,
-    SpeechToText,
-    TextToSpeech,
-    Voice,
-    VoiceActivity,
-)
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
 from voicefleet.names import agent_dispatch_name
-from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
+from voicefleet.problem import DialogueProblem
+from voicefleet.providers.lineup import ProviderPlan
 from voicefleet.records.plan import RecordPlan, plan_records
 from voicefleet.structured import missing_field
+from voicefleet.voice_plan import RealtimePlan, VoicePlan, ignored_wishes, plan_voice
+
+__all__ = ["DEFAULT_NAMESPACE", "KNOWN_BUILTINS", "AgentPlan", "DialoguePlan", "DialogueProblem", "plan_dialogue"]
 
 DEFAULT_NAMESPACE = "default"
 KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
 """Built-in tools that the worker has."""
-
-
-@dataclass(frozen=True, slots=True)
-class DialogueProblem:
-    """What stands in the way, and where a person would mend it."""
-
-    source: Literal["agent", "pool"]
-    field: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PipelinePlan:
-    """How an agent hears, thinks and speaks: its wishes, and who may do each job."""
-
-    hearing: SpeechToText
-    thinking: LanguageModel
-    speaking: TextToSpeech
-    vad: VoiceActivity
-    stt: Lineup
-    llm: Lineup
-    tts: Lineup
-
-    @property
-    def lineups(self) -> "Lineups":
-        """Who may do the three jobs, in the order in which a turn meets them."""
-        return (self.stt, self.llm, self.tts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +46,7 @@ class AgentPlan:
     handoffs: tuple[Handoff, ...]
     private_variables: tuple[str, ...]
     structured_output: StructuredOutput | None
-    voice: PipelinePlan
+    voice: VoicePlan
 
     @property
     def member(self) -> Member:
@@ -128,35 +97,33 @@ class DialoguePlan:
             found += [plan for plan in lineup.plans if plan not in found]
         return tuple(found)
 
-    def with_voices(self, change: Callable[[PipelinePlan], PipelinePlan]) -> "DialoguePlan":
+    def with_voices(self, change: Callable[[VoicePlan], VoicePlan]) -> "DialoguePlan":
         """Return the plan with another voice for each agent."""
         return replace(self, agents=tuple(replace(agent, voice=change(agent.voice)) for agent in self.agents))
-
-
-Lineups = tuple[Lineup, Lineup, Lineup]
 
 
 def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
     """Decide what a call is made of, or say what stands in the way."""
     spec = agent.spec
     met = agents_met(spec)
-    agents = [_plan_agent(spec, pool, index) for index in met]
-    problem = next((each for each in agents if isinstance(each, DialogueProblem)), None)
+    planned = [_plan_agent(spec, pool, index) for index in met]
+    problem = next((each for each in planned if isinstance(each, DialogueProblem)), None)
     if problem is not None:
         return problem
     if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
         return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
     namespace = agent.metadata.namespace or DEFAULT_NAMESPACE
+    agents = tuple(each for each in planned if isinstance(each, AgentPlan))
     return DialoguePlan(
         namespace=namespace,
         name=agent.metadata.name,
-        agents=tuple(each for each in agents if isinstance(each, AgentPlan)),
+        agents=agents,
         variables=spec.variables.declared,
         conversation=spec.conversation,
         lookup=spec.variables.lookup,
         tool_policy=spec.tool_policy,
         records=plan_records(agent, pool, namespace=namespace),
-        not_yet=_not_yet(spec, met),
+        not_yet=(*_not_yet(spec, met), *_ignored(spec, zip(met, agents, strict=True))),
     )
 
 
@@ -173,7 +140,8 @@ def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
 def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPlan | DialogueProblem:
     named, where = spec.agents[index], f"spec.agents[{index}]"
     language = named.language or spec.languages[0]
-    voice = _plan_voice(pool, named.voice or spec.voice, f"{where}.voice" if named.voice else "spec.voice", language)
+    at = f"{where}.voice" if named.voice else "spec.voice"
+    voice = plan_voice(pool, named.voice or spec.voice, spec.conversation, at=at, language=language)
     if isinstance(voice, DialogueProblem):
         return voice
     tools = tuple(tool for tool in spec.tools if tool.name in named.tools and _is_known(tool))
@@ -182,6 +150,9 @@ def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPl
         message = f"{taken.pop()} is the name by which the agent hands over: give the tool another one"
         return DialogueProblem("agent", f"{where}.tools", message)
     structured = named.structured_output
+    if structured is not None and isinstance(voice, RealtimePlan):
+        message = "a realtime model speaks by itself: leave it out, or set voice.pipeline"
+        return DialogueProblem("agent", f"{where}.structuredOutput", message)
     if structured is not None and (lacking := missing_field(structured)):
         message = f"properties has no {lacking}: add it, or correct the field's name"
         return DialogueProblem("agent", f"{where}.structuredOutput.parameters", message)
@@ -200,34 +171,19 @@ def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPl
     )
 
 
-def _plan_voice(pool: ProviderPool, voice: Voice, where: str, language: str) -> PipelinePlan | DialogueProblem:
-    if voice.realtime is not None:
-        return DialogueProblem("agent", f"{where}.realtime", "this worker runs pipelines only: set voice.pipeline")
-    pipeline = voice.pipeline or Pipeline()
-    lineups = _line_up(pool, pipeline, where, language=language)
-    if isinstance(lineups, DialogueProblem):
-        return lineups
-    stt, llm, tts = lineups
-    return PipelinePlan(pipeline.stt, pipeline.llm, pipeline.tts, pipeline.vad, stt, llm, tts)
-
-
-def _line_up(pool: ProviderPool, pipeline: Pipeline, where: str, *, language: str) -> Lineups | DialogueProblem:
-    stt = line_up(pool, "Stt", pipeline.stt, language=language)
-    llm = line_up(pool, "Llm", pipeline.llm, language=language)
-    tts = line_up(pool, "Tts", pipeline.tts, language=language)
-    if isinstance(stt, Nobody):
-        return _nobody(f"{where}.pipeline.stt", stt)
-    if isinstance(llm, Nobody):
-        return _nobody(f"{where}.pipeline.llm", llm)
-    if isinstance(tts, Nobody):
-        return _nobody(f"{where}.pipeline.tts", tts)
-    return stt, llm, tts
-
-
-def _nobody(where: str, nobody: Nobody) -> DialogueProblem:
-    if nobody.is_listed:
-        return DialogueProblem("agent", f"{where}.providers", nobody.message)
-    return DialogueProblem("pool", "spec.providers", nobody.message)
+def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> tuple[str, ...]:
+    """Name the wishes that mean nothing to the voices that were chosen."""
+    found: list[str] = []
+    for index, agent in agents:
+        decides = isinstance(agent.voice, RealtimePlan) and agent.voice.decides_about_turns
+        greeting, turns = agent.greeting, spec.conversation.turn_taking
+        wishes = (
+            (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
+            ("spec.conversation.turnTaking.detection", turns.detection != type(turns)().detection),
+        )
+        at = f"spec.agents[{index}].voice" if spec.agents[index].voice else "spec.voice"
+        found += [*ignored_wishes(agent.voice, at), *(field for field, wish in wishes if decides and wish)]
+    return tuple(dict.fromkeys(found))
 
 
 def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...]) -> tuple[str, ...]:

@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from e2e.providers import (
+    anthropic_messages,
+    assemblyai_listen,
     cartesia_listen,
     cartesia_speak,
     control,
     deepgram_listen,
     deepgram_speak,
+    elevenlabs_speak,
+    gemini_generate,
     openai_audio,
     openai_chat,
     openai_realtime,
@@ -19,6 +23,8 @@ from e2e.providers.hearing import Hearing
 from e2e.providers.studio import STUDIO, Studio
 from e2e.providers.wire import HearingMode
 
+_ELEVENLABS_PATH = "/elevenlabs/v1/text-to-speech/{voice}/multi-stream-input"
+_GEMINI_PATH = "/google/v1/models/{model}:streamGenerateContent"
 # Method, path, provider, service as the control API calls it, handler.
 SERVICES: tuple[tuple[str, str, str, str, Handler], ...] = (
     ("GET", "/deepgram/v1/listen", "deepgram", "listen", deepgram_listen.listen),
@@ -39,6 +45,10 @@ SERVICES: tuple[tuple[str, str, str, str, Handler], ...] = (
     ("GET", "/cartesia/stt/turns/websocket", "cartesia", "stt", cartesia_listen.listen_for_turns),
     ("GET", "/cartesia/tts/websocket", "cartesia", "tts", cartesia_speak.speak),
     ("POST", "/cartesia/tts/bytes", "cartesia", "tts", cartesia_speak.speak_bytes),
+    ("POST", "/anthropic/v1/messages", "anthropic", "messages", anthropic_messages.complete),
+    ("GET", "/assemblyai/v3/ws", "assemblyai", "stt", assemblyai_listen.listen),
+    ("GET", _ELEVENLABS_PATH, "elevenlabs", "tts", elevenlabs_speak.speak),
+    ("POST", _GEMINI_PATH, "google", "generate", gemini_generate.generate),
 )
 _INSTANCE = "/{instance:[a-z0-9][a-z0-9-]*}"
 _LARGEST_UPLOAD_BYTES = 64 << 20

@@ -16,7 +16,7 @@ from e2e.providers.endpointing import SpeechEnded, SpeechStarted
 from e2e.providers.exchange import Exchange, Socket
 from e2e.providers.hearing import Ear, Heard
 from e2e.providers.openai_chat import read_tool_choice, read_tools
-from e2e.providers.persona import answer
+from e2e.providers.persona import Turn, answer
 from e2e.providers.realtime_conversation import Conversation, RejectedError
 from e2e.providers.realtime_response import RATE_HZ, Response
 from e2e.providers.wire import Json, count_tokens, new_id, parse_json
@@ -192,6 +192,8 @@ class _Session:
             raise RejectedError("conversation_already_has_active_response", message)
         config = {**self._config, **{name: value for name, value in options.items() if value is not None}}
         turns = self._conversation.turns()
+        if options.get("instructions"):
+            turns = [*turns, Turn(speaker="instructions", text=str(options["instructions"]))]
         decided = answer(
             turns,
             tools=read_tools(config),

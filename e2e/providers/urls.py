@@ -19,6 +19,10 @@ class Providers:
     deepgram_speak_url: str
     openai_url: str
     cartesia_url: str
+    anthropic_url: str
+    assemblyai_url: str
+    elevenlabs_url: str
+    google_url: str
     control_url: str
     instance: str = MAIN
 
@@ -32,6 +36,10 @@ class Providers:
             deepgram_speak_url=f"{base}/deepgram/v1/speak",
             openai_url=f"{base}/openai/v1",
             cartesia_url=f"{base}/cartesia",
+            anthropic_url=f"{base}/anthropic",
+            assemblyai_url=f"{base}/assemblyai",
+            elevenlabs_url=f"{base}/elevenlabs/v1",
+            google_url=f"{base}/google",
             control_url=f"{origin}/control",
             instance=instance,
         )

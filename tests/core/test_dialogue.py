@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.api.voiceagent.voice import TextToSpeech
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.handoffs.offer import tool_name
+from voicefleet.voice_plan import RealtimePlan, choice_for
 
 
 def provider(name: str, role: str, plugin: str, **more: Any) -> dict[str, Any]:
@@ -34,6 +36,7 @@ THREE = (
     provider("oa", "Llm", "openai"),
     provider("ca", "Tts", "cartesia", voice="pool-voice"),
 )
+ALL = provider("all", "Realtime", "openai", voice="marin", model="gpt-realtime")
 
 
 def planned(spec: VoiceAgent, from_pool: ProviderPool) -> DialoguePlan:
@@ -64,7 +67,31 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
 @pytest.mark.parametrize(
     ("spec", "providers", "field"),
     [
-        pytest.param({"voice": {"realtime": {}}}, THREE, "spec.voice.realtime", id="realtime"),
+        pytest.param({"voice": {"realtime": {}}}, THREE, "spec.providers", id="nobody does it all"),
+        pytest.param(
+            {"voice": {"realtime": {"providers": ["oa"]}}},
+            (*THREE, ALL),
+            "spec.voice.realtime.providers",
+            id="who is listed does not do it all",
+        ),
+        pytest.param(
+            {"voice": {"realtime": {"tts": {"providers": ["oa"]}}}},
+            (*THREE, ALL),
+            "spec.voice.realtime.tts.providers",
+            id="who is listed does not speak",
+        ),
+        pytest.param(
+            {"voice": {"realtime": {}}, "conversation": {"interruption": {"enabled": False}}},
+            (ALL,),
+            "spec.conversation.interruption.enabled",
+            id="a model that decides about turns can be interrupted",
+        ),
+        pytest.param(
+            {"voice": {"realtime": {"turnDetection": "Local"}}, "conversation": {"turnTaking": {"detection": "Stt"}}},
+            (ALL,),
+            "spec.conversation.turnTaking.detection",
+            id="nobody writes down what turns could be told by",
+        ),
         pytest.param(
             {"voice": {"pipeline": {"llm": {"providers": ["dg", "gone"]}}}},
             THREE,
@@ -170,3 +197,42 @@ def test_names_of_handoffs_are_names_of_functions() -> None:
 
     assert len(names) == 3
     assert all(re.fullmatch(r"[a-zA-Z0-9_]{1,64}", name) for name in names)
+
+
+def test_one_model_may_do_it_all() -> None:
+    voice = {"realtime": {"voice": "cedar", "turnDetection": "Local"}}
+
+    plan = planned(agent(voice=voice), pool(*THREE, ALL))
+
+    assert isinstance(plan.entry.voice, RealtimePlan)
+    (all_in_one,) = plan.providers
+    assert (all_in_one.name, all_in_one.model, all_in_one.voice) == ("all", "gpt-realtime", "cedar")
+    assert not plan.entry.voice.decides_about_turns
+    assert plan.not_yet == ()
+
+
+def test_another_voice_may_speak_for_a_realtime_model() -> None:
+    plan = planned(agent(voice={"realtime": {"tts": {"speed": 1.2}}}), pool(*THREE, ALL))
+
+    assert [p.name for p in plan.providers] == ["all", "ca"]
+    assert choice_for(plan.entry.voice, "Tts") == TextToSpeech(speed=1.2)
+
+
+@pytest.mark.parametrize(
+    ("realtime", "field"),
+    [
+        ({"temperature": 0.3}, "spec.voice.realtime.temperature"),
+        ({}, "spec.agents[0].greeting.interruptible"),
+    ],
+)
+def test_what_a_realtime_model_cannot_do_is_named(realtime: dict[str, Any], field: str) -> None:
+    greeting = {"text": "Hello.", "interruptible": "temperature" in realtime}
+    desk = {"name": "desk", "instructions": "Be kind.", "greeting": greeting}
+
+    assert planned(agent(agents=[desk], voice={"realtime": realtime}), pool(ALL)).not_yet == (field,)
+
+
+def test_a_realtime_model_that_knows_temperatures_is_given_one() -> None:
+    gemini = provider("gemini", "Realtime", "google")
+
+    assert planned(agent(voice={"realtime": {"temperature": 0.3}}), pool(gemini)).not_yet == ()

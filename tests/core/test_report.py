@@ -230,10 +230,11 @@ def test_defaults_that_the_server_wrote_are_no_wishes() -> None:
 
 
 def test_what_workers_would_refuse_is_said_before_they_start() -> None:
-    status = report(fleet(), of=agent(voice={"realtime": {}}), on=pool())
+    spec = {"voice": {"realtime": {}}, "conversation": {"interruption": {"enabled": False}}}
+    status = report(fleet(), of=agent(**spec), on=pool())
 
     assert said(status)["Stalled"] == "True InvalidSpec"
-    assert status.conditions[0].message.startswith("spec.voice.realtime: ")
+    assert status.conditions[0].message.startswith("spec.conversation.interruption.enabled: ")
 
 
 def test_a_pool_without_a_job_that_the_agent_needs_is_named_with_its_field() -> None:

@@ -40,8 +40,8 @@ CASES = [
     pytest.param(
         "agent.json",
         changed(AGENT, "spec", "voice", value={"realtime": {}}),
-        ["agent.json", "spec.voice.realtime", "pipeline"],
-        id="not yet",
+        ["pool.json", "spec.providers", "role Realtime"],
+        id="nobody does it all",
     ),
     pytest.param(
         "pool.json",

@@ -23,6 +23,8 @@ class Session:
     handlers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
     resets: int = 0
     is_over: bool = False
+    llm: None = None
+    tts: None = None
 
     def on(self, event: str, handler: Callable[[Any], None]) -> None:
         self.handlers[event] = handler

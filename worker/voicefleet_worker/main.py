@@ -29,6 +29,7 @@ environment, winning over the files:
   LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET   the LiveKit server
   LOG_LEVEL                                          as --log-level
   STT_MODEL, LLM_MODEL, TTS_MODEL, TTS_VOICE_ID      models and voice of the providers that calls begin with
+  REALTIME_MODEL                                     the same for the one that does it all
   PLATFORM_API_URL                                   where a call's variables are looked up
   WORKER_NUM_IDLE_PROCESSES                          processes that wait for calls
 

@@ -11,6 +11,7 @@ from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import call_back, must_go, nobody_there, says_one_of
 from voicefleet.records.ends import End
+from voicefleet_worker.saying import reply, say
 
 HangUp = Callable[[End], Awaitable[None]]
 
@@ -84,7 +85,7 @@ class Manners:
         words = fill(call_back(language, away.prompts, self._called_back), self._in_charge.values)
         self._called_back += 1
         with contextlib.suppress(RuntimeError):
-            await self._session.say(words)
+            await say(self._session, words)
             # Else whoever has been called back once would be away for ever.
             self._session.reset_away_timer()
 
@@ -102,7 +103,7 @@ class Manners:
         if self._is_ending:
             return
         with contextlib.suppress(RuntimeError):
-            await self._session.generate_reply(instructions=_TIME_RUNS_OUT, tool_choice="none")
+            await reply(self._session, _TIME_RUNS_OUT, uses_tools=False)
 
     async def _end_when_too_long(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
@@ -125,10 +126,10 @@ class Manners:
 
     async def _say_goodbye(self, words: str | None, instructions: str) -> None:
         if words:
-            await self._session.say(words, allow_interruptions=False)
+            await say(self._session, words, interruptible=False)
         else:
             # Without tools: one of them may be to end the call.
-            await self._session.generate_reply(instructions=instructions, allow_interruptions=False, tool_choice="none")
+            await reply(self._session, instructions, interruptible=False, uses_tools=False)
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from livekit.agents import AgentServer
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem, PipelinePlan
+from voicefleet.dialogue import DialoguePlan, DialogueProblem
 from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
@@ -53,7 +53,9 @@ def run(settings: Settings) -> int:
 def _buildable(settings: Settings) -> DialoguePlan:
     """Return the plan with those providers that this image can build, or say why that is not enough."""
     where = str(settings.pool_file)
-    plan = settings.plan.with_voices(lambda voice: _buildable_voice(voice, where))
+    plan = settings.plan.with_voices(
+        lambda voice: voice.changed(lambda lineup: _or_refuse(without_strangers(lineup), where))
+    )
     for provider in plan.providers:
         _or_refuse(check_options(provider), where)
     for tool in (tool for agent in plan.agents for tool in agent.tools):
@@ -61,11 +63,6 @@ def _buildable(settings: Settings) -> DialoguePlan:
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan
-
-
-def _buildable_voice(voice: PipelinePlan, where: str) -> PipelinePlan:
-    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in voice.lineups)
-    return replace(voice, stt=stt, llm=llm, tts=tts)
 
 
 def _or_refuse(result: Result | DialogueProblem, where: str) -> Result:
@@ -178,7 +175,7 @@ def _say_hello(settings: Settings, control_port: int) -> None:
             "slots": settings.slots,
             "control_port": control_port,
             "agents": [agent.name for agent in plan.agents],
-            **{role.lower(): _names_of(plan, role) for role in ("Stt", "Llm", "Tts")},
+            **{role.lower(): _names_of(plan, role) for role in ("Stt", "Llm", "Tts", "Realtime")},
         },
     )
     for field in plan.not_yet:

@@ -7,15 +7,18 @@ from livekit.agents import AgentSession, inference, room_io
 from livekit.agents.vad import VAD
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voicefleet.dialogue import AgentPlan, DialoguePlan, PipelinePlan
+from voicefleet.api.voiceagent.voice import VoiceActivity
+from voicefleet.dialogue import AgentPlan, DialoguePlan
 from voicefleet.providers.lineup import ProviderPlan
+from voicefleet.voice_plan import PipelinePlan, RealtimePlan, VoicePlan, choice_for
+from voicefleet_worker.failover.conversing import ConversingInTurn, Source
 from voicefleet_worker.failover.hearing import HearingInTurn
 from voicefleet_worker.failover.patience import CallerSpeaks
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE, Health, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.noise import WebRtcNoiseSuppression
-from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
+from voicefleet_worker.providers import Ingredients, build_llm, build_realtime, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
 
 _LAST_WORDS_SECONDS = 0.5
@@ -23,12 +26,17 @@ _LAST_WORDS_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Who hears, thinks and speaks for an agent, as the SDK sees them."""
+    """Who hears, thinks and speaks for an agent, as the SDK sees them; a realtime model needs the fewest."""
 
-    vad: VAD
-    stt: HearingInTurn
-    llm: ThinkingInTurn
-    tts: SpeakingInTurn
+    vad: VAD | None
+    stt: HearingInTurn | None
+    llm: ThinkingInTurn | ConversingInTurn
+    tts: SpeakingInTurn | None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return them by the names that the SDK has for them."""
+        named = {"vad": self.vad, "stt": self.stt, "llm": self.llm, "tts": self.tts}
+        return {name: model for name, model in named.items() if model is not None or name == "vad"}
 
 
 class Voices:
@@ -41,7 +49,7 @@ class Voices:
         self._secrets = secrets
         self._health = health
         self.caller = CallerSpeaks()
-        self._built: list[tuple[tuple[PipelinePlan, str], Models]] = [(_key(entry), self._build(entry.voice))]
+        self._built: list[tuple[tuple[VoicePlan, str], Models]] = [(_key(entry), self._build(entry.voice))]
 
     def of(self, agent: AgentPlan) -> Models:
         """Return an agent's models."""
@@ -56,38 +64,66 @@ class Voices:
         models = self.of(agent)
         return None if models is self._built[0][1] else models
 
-    def _build(self, voice: PipelinePlan) -> Models:
-        vad = inference.VAD(
-            activation_threshold=voice.vad.activation_threshold,
-            min_speech_duration=voice.vad.min_speech_milliseconds / 1000,
-            min_silence_duration=voice.vad.min_silence_milliseconds / 1000,
-        )
+    def pipeline_of(self, agent: AgentPlan) -> tuple[ThinkingInTurn, SpeakingInTurn]:
+        """Return who thinks and who speaks for an agent whose voice is a pipeline."""
+        models = self.of(agent)
+        if not isinstance(models.llm, ThinkingInTurn) or models.tts is None:
+            raise TypeError(f"{agent.name} has no pipeline")
+        return models.llm, models.tts
 
-        def ingredients(of: ProviderPlan) -> Ingredients:
-            # Read now: a key that was rotated since the worker began is the one that works.
-            key = None if of.api_key is None else self._secrets.read(of.api_key)
-            return Ingredients(plan=of, agent=voice, api_key=key)
+    def _build(self, voice: VoicePlan) -> Models:
+        match voice:
+            case PipelinePlan():
+                return self._pipeline(voice)
+            case RealtimePlan():
+                return self._realtime(voice)
 
+    def _pipeline(self, voice: PipelinePlan) -> Models:
+        vad = _vad(voice.vad)
         return Models(
             vad,
-            HearingInTurn(Switch(voice.stt, self._health, lambda of: build_stt(ingredients(of), vad)), self.caller),
-            ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(ingredients(of)))),
-            SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(ingredients(of)))),
+            HearingInTurn(
+                Switch(voice.stt, self._health, lambda of: build_stt(self._ingredients(voice, of), vad)), self.caller
+            ),
+            ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(self._ingredients(voice, of)))),
+            SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(self._ingredients(voice, of)))),
         )
 
+    def _realtime(self, voice: RealtimePlan) -> Models:
+        speaking = None
+        if voice.tts is not None:
+            speaking = SpeakingInTurn(
+                Switch(voice.tts, self._health, lambda of: build_tts(self._ingredients(voice, of)))
+            )
+        conversing = ConversingInTurn(
+            Switch(voice.realtime, self._health, lambda of: Source(build_realtime(self._ingredients(voice, of))))
+        )
+        # A model that decides about turns tells by itself when somebody speaks.
+        vad = None if voice.decides_about_turns else _vad(VoiceActivity())
+        return Models(vad, None, conversing, speaking)
 
-def _key(agent: AgentPlan) -> tuple[PipelinePlan, str]:
+    def _ingredients(self, voice: VoicePlan, of: ProviderPlan) -> Ingredients:
+        # Read now: a key that was rotated since the worker began is the one that works.
+        key = None if of.api_key is None else self._secrets.read(of.api_key)
+        return Ingredients(plan=of, choice=choice_for(voice, of.role), api_key=key)
+
+
+def _key(agent: AgentPlan) -> tuple[VoicePlan, str]:
     return agent.voice, agent.name if agent.structured_output else ""
+
+
+def _vad(wish: VoiceActivity) -> inference.VAD:
+    return inference.VAD(
+        activation_threshold=wish.activation_threshold,
+        min_speech_duration=wish.min_speech_milliseconds / 1000,
+        min_silence_duration=wish.min_silence_milliseconds / 1000,
+    )
 
 
 def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
     """Build the session of one call."""
-    models = voices.of(plan.entry)
     session: AgentSession[None] = AgentSession(
-        vad=models.vad,
-        stt=models.stt,
-        llm=models.llm,
-        tts=models.tts,
+        **voices.of(plan.entry).as_arguments(),
         turn_handling=turn_handling(plan),
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
         user_away_timeout=float(plan.conversation.away.after_seconds),
@@ -135,6 +171,8 @@ def room_options(plan: DialoguePlan) -> room_io.RoomOptions:
 
 
 def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a detector
+    if isinstance(plan.entry.voice, RealtimePlan) and plan.entry.voice.decides_about_turns:
+        return "realtime_llm"
     match plan.conversation.turn_taking.detection:
         case "Model":
             # Pinned, because the SDK's default may turn to its cloud.

@@ -9,7 +9,7 @@ from pathlib import Path
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY
-from voicefleet.providers.lineup import with_wishes
+from voicefleet.providers.lineup import Lineup, with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
@@ -122,14 +122,13 @@ def _as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePl
     """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
     url = environment.get("PLATFORM_API_URL")
     lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup
-    return replace(plan, lookup=lookup).with_voices(
-        lambda voice: replace(
-            voice,
-            stt=with_wishes(voice.stt, model=environment.get("STT_MODEL")),
-            llm=with_wishes(voice.llm, model=environment.get("LLM_MODEL")),
-            tts=with_wishes(voice.tts, model=environment.get("TTS_MODEL"), voice=environment.get("TTS_VOICE_ID")),
-        )
-    )
+
+    def as_wished(lineup: Lineup) -> Lineup:
+        role = lineup.need.role
+        voice = environment.get("TTS_VOICE_ID") if role == "Tts" else None
+        return with_wishes(lineup, model=environment.get(f"{role.upper()}_MODEL"), voice=voice)
+
+    return replace(plan, lookup=lookup).with_voices(lambda voice: voice.changed(as_wished))
 
 
 def _whole_number(environment: Mapping[str, str], name: str, otherwise: int | None) -> int | None:

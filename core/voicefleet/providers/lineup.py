@@ -8,7 +8,7 @@ from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.references import SecretKeyRef
-from voicefleet.api.voiceagent.voice import ModelChoice, SpeechToText, TextToSpeech
+from voicefleet.api.voiceagent.voice import ModelChoice, Realtime, SpeechToText, TextToSpeech
 from voicefleet.providers.routing import Candidate, Choice, Need, NoChoice, Role, choose, policy_for
 
 OptionValue = str | int | float | bool
@@ -137,7 +137,7 @@ def _plan(provider: Provider, choice: ModelChoice, language: str, *, is_meant: b
     What the agent says of a model or a voice is meant for the make that it begins with: a standby of another make knows
     neither.
     """
-    voice = choice.voice if isinstance(choice, TextToSpeech) and is_meant else None
+    voice = choice.voice if isinstance(choice, (TextToSpeech, Realtime)) and is_meant else None
     attempt = provider.attempt
     return ProviderPlan(
         provider=provider,

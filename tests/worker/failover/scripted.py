@@ -25,7 +25,7 @@ Model = TypeVar("Model")
 Step = str | float | Exception
 """A piece of an answer, a pause in seconds, or an end."""
 
-PLUGINS = {"Stt": "deepgram", "Llm": "openai", "Tts": "cartesia"}
+PLUGINS = {"Stt": "deepgram", "Llm": "openai", "Tts": "cartesia", "Realtime": "google"}
 TIMEOUT_SECONDS = 1.0
 STALL_SECONDS = 1.0
 

@@ -16,7 +16,6 @@ from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Stint, Store
-from voicefleet_worker.session import Models
 
 STRUCTURED = StructuredOutput.model_validate({
     "parameters": {"type": "object", "properties": {"text": {"type": "string"}, "emotion": {"type": "string"}}},
@@ -50,7 +49,7 @@ def speaker(model: llm.LLM[Any], voice: Voice) -> ExpressiveSpeaker:
     plan = SimpleNamespace(name="desk", instructions="Be kind.", private_variables=())
     stint = Stint(cast("Any", plan), Store((), {}), Sight())
     it = ExpressiveSpeaker(stint, [], None, lambda: None)
-    it.express_with(cast("Models", SimpleNamespace(llm=model, tts=voice)), STRUCTURED)
+    it.express_with(cast("Any", model), cast("Any", voice), STRUCTURED)
     return it
 
 

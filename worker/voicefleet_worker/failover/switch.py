@@ -127,6 +127,15 @@ class Switch(Generic[Model]):
         """Return what was built so far."""
         return tuple(self._models.values())
 
+    def built(self) -> tuple[Model, ...]:
+        """Build all whom this call may be with, and return those that could be."""
+        for plan in self.lineup.plans:
+            try:
+                self._model_of(plan)
+            except Exception as error:  # noqa: BLE001 - a plugin may refuse what it was given, with whatever it likes
+                self._learn_failure(plan.name, error, self._clock())
+        return tuple(self._models.values())
+
     def first_model(self) -> Model:
         """Return whom the call is with, or would begin with."""
         return self._model_of(self.current)
@@ -161,6 +170,10 @@ class Switch(Generic[Model]):
         if not attempt.is_answered:
             self._health.call_off(attempt.name, attempt.began_at)
         self._health.release(attempt.name)
+
+    def measure(self, attempt: Attempt[Model], metrics: object) -> None:
+        """Note what a request was measured to have used."""
+        self._health.measure(attempt.name, metrics)
 
     def _learn_failure(self, name: str, error: BaseException, began_at: float) -> None:
         finding = self._overheard.get(name, Overheard()).finding(error)

@@ -9,7 +9,7 @@ from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError, APITimeoutErr
 from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 from voicefleet_worker.failover.words import WholeWords
 
-_GO_ON = (
+GO_ON = (
     "The line to you was lost after your last words, which the other side has heard. Go on with the very next word. "
     "Repeat nothing, and do not mention it."
 )
@@ -125,7 +125,7 @@ class _Answer(llm.LLMStream):
             return self._chat_ctx
         context = self._chat_ctx.copy()
         context.add_message(role="assistant", content=self._words.said)
-        context.add_message(role="system", content=_GO_ON)
+        context.add_message(role="system", content=GO_ON)
         return context
 
     def _let_through(self, chunk: llm.ChatChunk) -> None:

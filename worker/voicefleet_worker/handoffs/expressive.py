@@ -9,9 +9,10 @@ from livekit.agents import Agent, ModelSettings, llm
 
 from voicefleet.api.voiceagent.agents import StructuredOutput
 from voicefleet.structured import ask_for, read_answer, response_format, wishes_of
+from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE
+from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.handoffs.stint import Speaker
-from voicefleet_worker.session import Models
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -19,9 +20,10 @@ logger = logging.getLogger("voicefleet.call")
 class ExpressiveSpeaker(Speaker):
     """Speaks one field of each answer, and tells the voice what the others wish."""
 
-    def express_with(self, models: Models, structured: StructuredOutput) -> None:
+    def express_with(self, thinking: ThinkingInTurn, speaking: SpeakingInTurn, structured: StructuredOutput) -> None:
         """Say with which models, and what the object is like."""
-        self._models = models
+        self._thinking = thinking
+        self._speaking = speaking
         self._structured = structured
 
     async def llm_node(
@@ -32,7 +34,7 @@ class ExpressiveSpeaker(Speaker):
         context.add_message(role="system", content=ask_for(self._structured))
         wish: dict[str, Any] = {"response_format": response_format(self._structured)}
         text, said = "", 0
-        async with self._models.llm.chat(
+        async with self._thinking.chat(
             chat_ctx=context,
             tools=tools,
             tool_choice=model_settings.tool_choice,
@@ -46,7 +48,7 @@ class ExpressiveSpeaker(Speaker):
                 text += chunk.delta.content
                 written = read_answer(text, self._structured.speech_field)
                 if written.spoken and not said:
-                    self._models.tts.express(wishes_of(self._structured, written))
+                    self._speaking.express(wishes_of(self._structured, written))
                 new, said = written.spoken[said:], len(written.spoken)
                 yield chunk.model_copy(update={"delta": chunk.delta.model_copy(update={"content": new or None})})
         if text and not said:

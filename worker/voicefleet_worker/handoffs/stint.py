@@ -71,9 +71,7 @@ class Speaker(Agent):
         *,
         chat_ctx: llm.ChatContext | None = None,
     ) -> None:
-        own: dict[str, Any] = {}
-        if models is not None:
-            own = {"vad": models.vad, "stt": models.stt, "llm": models.llm, "tts": models.tts}
+        own: dict[str, Any] = {} if models is None else models.as_arguments()
         super().__init__(
             id=stint.plan.name,
             instructions=fill(stint.plan.instructions, stint),

@@ -20,6 +20,7 @@ from voicefleet_worker.handoffs.conversation import as_transcript, read_conversa
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
+from voicefleet_worker.saying import reply, say
 from voicefleet_worker.session import Voices
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.toolbox import Deeds, Toolbox
@@ -91,7 +92,7 @@ class Team:
             chat_ctx=chat_ctx,
         )
         if isinstance(speaker, ExpressiveSpeaker) and plan.structured_output is not None:
-            speaker.express_with(self._voices.of(plan), plan.structured_output)
+            speaker.express_with(*self._voices.pipeline_of(plan), plan.structured_output)
         return stint.agent
 
     def _offer(self, stint: Stint, handoff: Handoff) -> llm.Tool:
@@ -116,7 +117,7 @@ class Team:
             ctx.disallow_interruptions()
             self._move(Event.READY, handoff.agent)
             if handoff.announcement:
-                await self._session.say(fill(handoff.announcement, stint), allow_interruptions=False)
+                await say(self._session, fill(handoff.announcement, stint), interruptible=False)
         except BaseException as error:
             self._move(Event.FAIL, handoff.agent)
             if not isinstance(error, Exception):
@@ -148,8 +149,10 @@ class Team:
         self, stint: Stint, handoff: Handoff, reason: str, passed: Passed, sight: Sight
     ) -> tuple[str, Marks]:
         """Return what the next agent is told, and what may be read from it: a summary, or else just the reason."""
-        if passed.said:
-            summary = await sum_up(self._voices.of(stint.plan).llm, as_transcript(passed.said))
+        thinking = self._voices.of(stint.plan).llm
+        # A realtime model only talks.
+        if passed.said and isinstance(thinking, llm.LLM):
+            summary = await sum_up(thinking, as_transcript(passed.said))
             if summary and is_fit(summary, passed.marks, sight, secrets_before(sight, stint.store.held)):
                 return summary, passed.marks
         told = reason_of(handoff.when, reason, stint.marks, sight, stint.store.held)
@@ -167,17 +170,16 @@ class Team:
         is_new = plan.name not in self._met
         self._met.add(plan.name)
         if plan.greeting is None or not is_new:
-            self._session.generate_reply(instructions=_TAKE_OVER)
+            reply(self._session, _TAKE_OVER)
         elif not plan.greeting.wait_for_caller:
             self._say(plan.greeting, "")
 
     def _say(self, greeting: Greeting, opening: str) -> None:
         spoken = " ".join(filter(None, [opening, fill(greeting.text or "", self.values)]))
         if spoken:
-            self._session.say(spoken, allow_interruptions=greeting.interruptible)
+            say(self._session, spoken, interruptible=greeting.interruptible)
         if greeting.instructions:
-            instructions = fill(greeting.instructions, self.values)
-            self._session.generate_reply(instructions=instructions, allow_interruptions=greeting.interruptible)
+            reply(self._session, fill(greeting.instructions, self.values), interruptible=greeting.interruptible)
 
     def _settle(self, following: Agent) -> None:
         """Leave the first in charge if the turn in which it handed over was broken off."""

@@ -12,15 +12,14 @@ from typing import Any, Protocol, cast
 from livekit.agents import llm, stt, tts
 from livekit.agents.vad import VAD
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem, PipelinePlan
+from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
+from voicefleet.dialogue import DialoguePlan, DialogueProblem
 from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
 
 Arguments = dict[str, Any]
-_MODULES = {
-    "cartesia": "voicefleet_worker.providers.cartesia",
-    "deepgram": "voicefleet_worker.providers.deepgram",
-    "openai": "voicefleet_worker.providers.openai",
-}
+# Those that have an extra of their own are in an image that was built with it.
+EXTRAS = ("anthropic", "assemblyai", "elevenlabs", "google", "groq")
+_MODULES = {name: f"voicefleet_worker.providers.{name}" for name in sorted(("cartesia", "deepgram", "openai", *EXTRAS))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,28 @@ class Ingredients:
     """One provider's plan beside its key and the agent's own wishes, which win over the pool's options."""
 
     plan: ProviderPlan
-    agent: PipelinePlan
+    choice: ModelChoice
     api_key: str | None
+
+    @property
+    def hearing(self) -> SpeechToText:
+        """What the agent wishes of who hears."""
+        return cast("SpeechToText", self.choice)
+
+    @property
+    def thinking(self) -> LanguageModel:
+        """What the agent wishes of who thinks."""
+        return cast("LanguageModel", self.choice)
+
+    @property
+    def speaking(self) -> TextToSpeech:
+        """What the agent wishes of who speaks."""
+        return cast("TextToSpeech", self.choice)
+
+    @property
+    def conversing(self) -> Realtime:
+        """What the agent wishes of who does it all."""
+        return cast("Realtime", self.choice)
 
     def common(self, *, key_needed: bool = False) -> Arguments:
         """Return what all plugins take under the same names; what nobody asked for stays the plugin's default."""
@@ -44,6 +63,8 @@ class Plugin(Protocol):
     """What a module of this package offers: classes by role, and how they are built."""
 
     CLASSES: Mapping[str, type[Any]]
+    FIXED_ADDRESS: Sequence[str]
+    """Roles for which the vendor's own address is the only one."""
 
     def arguments(self, of: Ingredients) -> Arguments:
         """Return the arguments of the class for the plan's role."""
@@ -80,16 +101,24 @@ def check_options(plan: ProviderPlan) -> DialogueProblem | None:
         if name not in known:
             message = f"{name} is no option of {plan.plugin} for role {plan.role}"
             return DialogueProblem("pool", _field(plan, f"options.{name}"), message)
+    if plan.base_url is not None and plan.role in _plugin(plan).FIXED_ADDRESS:
+        message = f"{plan.plugin} has no other address for role {plan.role}: leave baseUrl out"
+        return DialogueProblem("pool", _field(plan, "baseUrl"), message)
     return None
 
 
 def _is_here(plan: ProviderPlan) -> bool:
-    return plan.plugin in _MODULES and plan.role in _plugin(plan).CLASSES
+    plugin = _find(plan.plugin)
+    return plugin is not None and plan.role in plugin.CLASSES
 
 
 def _stranger(plan: ProviderPlan) -> DialogueProblem:
-    has = sorted(name for name in _MODULES if plan.role in _load(name).CLASSES)
-    message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {', '.join(has)}"
+    """Say what this image lacks, and how it comes by it."""
+    found = {name: plugin for name in _MODULES if (plugin := _find(name)) is not None}
+    has = ", ".join(name for name, plugin in found.items() if plan.role in plugin.CLASSES) or "none"
+    message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {has}"
+    if plan.plugin in EXTRAS and plan.plugin not in found:
+        message += f"; install voicefleet[{plan.plugin}], or build the image with EXTRAS=all-providers"
     return DialogueProblem("pool", _field(plan, "plugin"), message)
 
 
@@ -110,6 +139,11 @@ def build_tts(of: Ingredients) -> tts.TTS[Any]:
     return built if built.capabilities.streaming else tts.StreamAdapter(tts=built)
 
 
+def build_realtime(of: Ingredients) -> llm.RealtimeModel:
+    """Build who does it all."""
+    return cast("llm.RealtimeModel", _build(of))
+
+
 def _build(of: Ingredients) -> object:
     plugin = _plugin(of.plan)
     return plugin.CLASSES[of.plan.role](**plugin.arguments(of))
@@ -121,6 +155,16 @@ def _plugin(plan: ProviderPlan) -> Plugin:
 
 def _load(name: str) -> Plugin:
     return cast("Plugin", importlib.import_module(_MODULES[name]))
+
+
+def _find(name: str) -> Plugin | None:
+    """Return a plugin, or None where its package is not installed."""
+    if name not in _MODULES:
+        return None
+    try:
+        return _load(name)
+    except ModuleNotFoundError:
+        return None
 
 
 def _field(plan: ProviderPlan, field: str) -> str:

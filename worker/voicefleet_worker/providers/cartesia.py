@@ -8,6 +8,7 @@ from livekit.plugins import cartesia
 from voicefleet_worker.providers import Arguments, Ingredients, given, primary_language
 
 CLASSES: Mapping[str, type[Any]] = {"Stt": cartesia.STT, "Tts": cartesia.TTS}
+FIXED_ADDRESS = ()
 
 
 def arguments(of: Ingredients) -> Arguments:
@@ -15,6 +16,6 @@ def arguments(of: Ingredients) -> Arguments:
     language = primary_language(of.plan.language)
     if of.plan.role == "Stt":
         return {**of.common(), **given({"language": language})}
-    speaking = of.agent.speaking
+    speaking = of.speaking
     wishes = {"voice": of.plan.voice, "language": language, "speed": speaking.speed, "emotion": speaking.emotion}
     return {**of.common(), **given(wishes)}

@@ -16,6 +16,7 @@ from voicefleet.dialogue import DialogueProblem
 from voicefleet.opening import Opening, opening_at
 from voicefleet.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.saying import say
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError, Values
 
@@ -79,7 +80,7 @@ class Toolbox:
             # A pattern of the spec may take long over a text that somebody chose for that.
             await asyncio.to_thread(_check, validator, raw_arguments)
             filler = random.choice(words)  # noqa: S311 - for a change
-            async with ctx.with_filler(filler, delay=tool.filler.after_milliseconds / 1000):
+            async with ctx.with_filler(lambda _: say(ctx.session, filler), delay=tool.filler.after_milliseconds / 1000):
                 return await self._use(tool, raw_arguments)
 
         schema = {"name": tool.name, "description": tool.description, "parameters": _parameters(tool)}

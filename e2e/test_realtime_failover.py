@@ -1,0 +1,106 @@
+"""Realtime models that fail, as the worker takes them: the stock plugin, two of them, and a caller at each end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from livekit.agents import llm
+
+from e2e.providers import Control, Providers
+from e2e.providers.faults import Mode
+from e2e.test_providers_realtime import HOURS, KEY, STORY, Call
+from voicefleet.api.providerpool.providers import Provider
+from voicefleet.api.providerpool.spec import RoutingPolicy
+from voicefleet.api.voiceagent.records import Transcript
+from voicefleet.api.voiceagent.voice import Realtime
+from voicefleet.providers.lineup import Lineup, ProviderPlan
+from voicefleet.providers.routing import Need
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.conversing import ConversingInTurn, Source
+from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.failover.switch import Switch
+from voicefleet_worker.providers import Ingredients, build_realtime
+from voicefleet_worker.records.journal import Journal
+from voicefleet_worker.records.notebook import Notebook
+from voicefleet_worker.reports import Reporter
+
+FIRST, SECOND = "main", "second"
+GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}
+TELLS = {"match": "(?i)story", "reply": STORY}
+ECHO = {"match": r"Say: (.*)$", "on": "instructions", "reply": r"\1"}
+pytestmark = pytest.mark.usefixtures("control", "http_session")
+
+
+def plan(name: str, providers: Providers) -> ProviderPlan:
+    url = providers.for_instance(name).openai_url
+    provider = Provider.model_validate({"name": name, "role": "Realtime", "plugin": "openai", "baseUrl": url})
+    return ProviderPlan(
+        provider=provider,
+        role="Realtime",
+        model=None,
+        voice=None,
+        options=(),
+        language="en",
+        timeout_seconds=4.0,
+        stall_seconds=5.0,
+        retries=0,
+    )
+
+
+def model_of(providers: Providers, *names: str) -> llm.RealtimeModel:
+    plans: Sequence[ProviderPlan] = [plan(name, providers) for name in names]
+    lineup = Lineup(Need("Realtime", "en"), RoutingPolicy(), tuple(plans), names[0])
+    health = CallHealth(plans, Reporter("AJ_1", None), Notebook(Journal(None), Transcript()), BoardReader())
+    return ConversingInTurn(Switch(lineup, health, lambda of: Source(build_realtime(Ingredients(of, Realtime(), KEY)))))
+
+
+def call_with(providers: Providers, *names: str) -> Call:
+    return Call(providers, model=model_of(providers, *names))
+
+
+@pytest.mark.parametrize("way", ["unauthorized", "error", "refuse", "silent"])
+async def test_who_is_broken_from_the_beginning_costs_time(providers: Providers, control: Control, way: Mode) -> None:
+    control.set_rules([ECHO])
+    control.break_service("openai", "realtime", way)
+
+    async with call_with(providers, FIRST, SECOND) as call:
+        call.session.generate_reply(instructions="Say: Good morning.")
+        await call.until(lambda: bool(call.answers()))
+
+    assert call.answers() == ["Good morning."]
+    assert control.requests("openai", "realtime", instance=SECOND)
+
+
+@pytest.mark.parametrize("names", [(FIRST, SECOND), (FIRST,)], ids=["two", "only one"])
+async def test_a_line_that_is_lost_costs_a_sentence(
+    providers: Providers, control: Control, names: tuple[str, ...]
+) -> None:
+    control.set_script(["Tell me a story.", "When are you open?"])
+    control.set_rules([GOES_ON, TELLS])
+
+    async with call_with(providers, *names) as call:
+        await call.line_in.say(HOURS)
+        await asyncio.wait_for(call.line_out.started.wait(), timeout=20)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(control.drop, service="realtime")
+        await call.until(lambda: "Where was I?" in call.answers())
+        await call.line_in.say(HOURS)
+        await call.until(lambda: len(call.answers()) == 3)
+
+    story, goes_on, hours = call.answers()
+    assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
+    assert hours.startswith("We are open")
+    assert control.requests("openai", "realtime", instance=names[-1])[-1]["turns"] == 2
+
+
+async def test_who_falls_silent_is_replaced_by_one_who_answers(providers: Providers, control: Control) -> None:
+    control.set_rules([ECHO])
+
+    async with call_with(providers, FIRST, SECOND) as call:
+        call.session.generate_reply(instructions="Say: Good morning.")
+        await call.until(lambda: bool(call.answers()))
+        control.break_service("openai", "realtime", "silent")
+        call.session.generate_reply(instructions="Say: And goodbye.")
+        await call.until(lambda: len(call.answers()) == 2)
+
+    assert call.answers() == ["Good morning.", "And goodbye."]

@@ -1,0 +1,198 @@
+"""A worker whose agent is one realtime model, on a real LiveKit server, with a caller who asks and interrupts."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.bench import Bench
+from e2e.caller import Caller, Line
+from e2e.caller.report import EndReason
+from e2e.providers import Control, Providers, start_providers
+from e2e.providers.faults import Mode
+from e2e.test_worker_conversation import Worker, pool_manifest, ready, run_worker, seat_for, watched, write_files
+
+SECOND = "second"
+GREETING = "Hello there, this is Riverside Dental. How can I help you?"
+QUESTION = "When are you open?"
+ANSWER = "We are open from nine to five, Monday to Friday."
+STORY = "Once upon a time there was a cat, and the cat sat on a mat. " * 4 + "That is the end."
+WORD_FOR_WORD = {"match": r"nothing else: (.*)$", "on": "instructions", "reply": r"\1"}
+TELLS = {"match": "(?i)story", "reply": STORY}
+LOOKS_UP = {"match": "(?i)order", "tool_call": {"name": "hours"}}
+TOLD = {"match": "open", "on": "tool", "reply": "I have looked it up."}
+GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}
+OPEN = [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]
+HOURS = {"type": "BusinessHours", "businessHours": {"timeZone": "Europe/Berlin", "hours": OPEN}}
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with start_providers() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def control(providers: Providers) -> Control:
+    control = Control(providers.control_url)
+    control.reset()
+    control.set_rules([WORD_FOR_WORD, GOES_ON, TELLS, LOOKS_UP, TOLD])
+    return control
+
+
+@pytest.fixture
+def line(bench: Bench) -> Line:
+    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+
+
+def pool(livekit_url: str, providers: Providers) -> dict[str, Any]:
+    """Return a pool of two realtime models, and of voices for those that do without their own."""
+    manifest = pool_manifest(livekit_url, providers)
+    *_, speaking = manifest["spec"]["providers"]
+    key = {"name": "openai", "key": "api-key"}
+    patience = {"timeoutMilliseconds": 8_000}
+    first = {"name": "first", "role": "Realtime", "plugin": "openai", "apiKey": key, "attempt": patience}
+    first |= {"baseUrl": providers.openai_url, "breaker": {"failures": 1, "failureFraction": 0, "openSeconds": 1}}
+    second = {**first, "name": SECOND, "baseUrl": providers.for_instance(SECOND).openai_url, "priority": 200}
+    manifest["spec"]["providers"] = [speaking, first, second]
+    return manifest
+
+
+@contextmanager
+def realtime_worker(folder: Path, bench: Bench, providers: Providers, name: str, **wish: object) -> Iterator[Worker]:
+    arguments = write_files(folder, bench, providers, name)
+    (folder / "pool.json").write_text(json.dumps(pool(bench.livekit.ws_url, providers)))
+    agent = json.loads((folder / "agent.json").read_text())
+    agent["spec"]["voice"] = {"realtime": wish}
+    agent["spec"]["tools"] = [{"name": "hours", "description": "Tells when we are open.", "builtin": HOURS}]
+    agent["spec"]["agents"][0]["tools"] = ["hours"]
+    (folder / "agent.json").write_text(json.dumps(agent))
+    with run_worker(folder, arguments, name) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with realtime_worker(tmp_path_factory.mktemp("worker"), bench, providers, "all-in-one") as running:
+        yield running
+
+
+async def speaks(control: Control, words: str) -> None:
+    """Wait until the model begins to say these words."""
+    async with asyncio.timeout(40):
+        while not any(words in said for said in control.spoken()):  # noqa: ASYNC110 - another process speaks
+            await asyncio.sleep(0.1)
+
+
+async def hear(caller: Caller, words: str) -> str:
+    """Listen until the agent has said these words, or nothing for long; return all that it said."""
+    said = ""
+    for _ in range(4):
+        said += (await caller.listen(timeout_seconds=20)).agent_text
+        if words in said:
+            break
+    return said
+
+
+async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with watched(worker) as states:
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            greeting = await caller.listen(timeout_seconds=40)
+            answer = await caller.say(QUESTION, timeout_seconds=40)
+            looked_up = await caller.say("Where is my order?", timeout_seconds=40)
+            await caller.say("Tell me a story.", answer=False)
+            await speaks(control, "Once upon")
+            await caller.hold(2)
+            await caller.say(QUESTION, answer=False)
+            interrupted = await hear(caller, ANSWER)
+        await states.wait_for_sessions(0)
+    print(caller.report().as_text())
+
+    assert greeting.agent_text == GREETING
+    assert greeting.heard_seconds > 2
+    assert answer.agent_text == ANSWER
+    assert answer.response_ms is not None
+    assert looked_up.agent_text == "I have looked it up."
+    assert ANSWER in interrupted
+    assert "That is the end" not in interrupted
+    assert caller.report().end_reason is EndReason.HUNG_UP
+    tally = states.seen[-1].tally
+    assert (tally.calls_ended, tally.calls_failed, tally.provider_errors) == (1, 0, 0)
+    assert sum(tally.turn_latency) >= 2
+    said = worker.log.read_text()
+    assert not [word for word in ("key-of-", "Riverside", "story", caller.seat.room) if word in said]
+
+
+async def test_a_line_that_is_lost_in_the_middle_costs_a_sentence(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen(timeout_seconds=40)
+        await caller.say("Tell me a story.", answer=False)
+        await speaks(control, "Once upon")
+        await caller.hold(2)
+        dropped = control.drop(provider="openai", service="realtime", instance="main")
+        goes_on = await hear(caller, "Where was I?")
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert dropped == 1
+    assert "Where was I?" in goes_on
+    assert "That is the end" not in goes_on
+    assert answer.agent_text == ANSWER
+    assert caller.report().cuts == ()
+    assert control.requests("openai", "realtime", instance=SECOND)
+
+
+@pytest.mark.parametrize("way", ["unauthorized", "silent"])
+async def test_a_model_that_is_broken_from_the_beginning_costs_time(
+    worker: Worker, control: Control, line: Line, way: Mode
+) -> None:
+    await ready(worker)
+    await asyncio.sleep(1.5)
+    control.break_service("openai", "realtime", way)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        greeting = await hear(caller, GREETING)
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert greeting == GREETING
+    assert answer.agent_text == ANSWER
+    assert caller.report().cuts == ()
+
+
+async def test_a_call_that_nobody_can_hold_is_ended_and_counted(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with watched(worker) as states:
+        await states.wait_for_sessions(0)
+        failed = states.seen[-1].tally.calls_failed
+        for instance in ("main", SECOND):
+            control.break_service("openai", "realtime", "error", instance=instance, status=503)
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            is_there = await caller.hold(60)
+        await states.wait_for_sessions(0)
+
+    assert not is_there
+    assert states.seen[-1].tally.calls_failed == failed + 1
+
+
+async def test_another_voice_speaks_and_the_worker_tells_turns(
+    bench: Bench, providers: Providers, control: Control, line: Line, tmp_path: Path
+) -> None:
+    wish = {"turnDetection": "Local", "tts": {}}
+    with realtime_worker(tmp_path, bench, providers, "two-in-one", **wish) as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            greeting = await caller.listen(timeout_seconds=40)
+            answer = await caller.say(QUESTION, timeout_seconds=40)
+        print(caller.report().as_text())
+
+    assert greeting.agent_text == GREETING
+    assert answer.agent_text == ANSWER
+    assert answer.heard_seconds > 1
+    assert control.requests("cartesia", "tts")

@@ -1,0 +1,293 @@
+"""Who does it all: the next one takes over with all that was said, and the caller gets the answer that is due."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from livekit.agents import NOT_GIVEN, APIConnectionError, APIError, APIStatusError, llm
+
+from tests.worker.failover.scripted import TIMEOUT_SECONDS, lineup, stage
+from voicefleet.providers.breaker import State
+from voicefleet_worker.failover import conversing, patience
+from voicefleet_worker.failover.conversing import ConversingInTurn, Source
+from voicefleet_worker.failover.thinking import GO_ON
+
+DOWN = APIConnectionError("down")
+ABLE = llm.RealtimeCapabilities(
+    message_truncation=True,
+    turn_detection=True,
+    user_transcription=True,
+    auto_tool_reply_generation=False,
+    audio_output=True,
+    manual_function_calls=True,
+    mutable_chat_context=True,
+    mutable_instructions=True,
+    mutable_tools=True,
+    per_response_tool_choice=True,
+)
+
+
+class Talk(llm.RealtimeSession[str]):
+    """One connection to a scripted model, which notes what it is told."""
+
+    def __init__(self, model: "Talker", *, fails: Exception | None, lives: bool) -> None:
+        super().__init__(model)
+        self.told: dict[str, Any] = {}
+        self.asked: list[Any] = []
+        self.is_closed = False
+        self._chat_ctx = llm.ChatContext.empty()
+        loop = asyncio.get_running_loop()
+        if fails is not None:
+            loop.call_soon(self.fail, fails)
+        elif lives:
+            loop.call_soon(self.emit, "metrics_collected", None)
+
+    def fail(self, error: Exception, *, recoverable: bool = False) -> None:
+        broken = llm.RealtimeModelError(timestamp=0.0, label="talk", error=error, recoverable=recoverable)
+        self.emit("error", broken)
+
+    def hear(self, words: str) -> None:
+        self.emit("input_speech_started", None)
+        self.emit("input_audio_transcription_completed", llm.InputTranscriptionCompleted("1", words, is_final=True))
+
+    def answer(self) -> None:
+        self.emit("generation_created", SimpleNamespace(user_initiated=False))
+
+    @property
+    def chat_ctx(self) -> llm.ChatContext:
+        return self._chat_ctx
+
+    @property
+    def tools(self) -> llm.ToolContext:
+        return llm.ToolContext.empty()
+
+    async def update_instructions(self, instructions: str) -> None:
+        self.told["instructions"] = instructions
+
+    async def update_chat_ctx(self, chat_ctx: llm.ChatContext) -> None:
+        self.told["chat_ctx"] = chat_ctx
+
+    async def update_tools(self, tools: list[llm.Tool]) -> None:
+        self.told["tools"] = tools
+
+    def update_options(self, *, tool_choice: Any = NOT_GIVEN) -> None:
+        self.told["tool_choice"] = tool_choice
+
+    def generate_reply(self, *, instructions: Any = NOT_GIVEN, **_: Any) -> asyncio.Future[Any]:
+        self.asked.append(instructions)
+        return asyncio.get_running_loop().create_future()
+
+    def push_audio(self, frame: Any) -> None: ...
+    def push_video(self, frame: Any) -> None: ...
+    def commit_audio(self) -> None: ...
+    def clear_audio(self) -> None: ...
+    def interrupt(self) -> None: ...
+    def truncate(self, **_: Any) -> None: ...
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class Talker(llm.RealtimeModel):
+    """A model whose connections come up, or fail as its script says: one word for each, then all is well."""
+
+    def __init__(self, *fates: Exception | str) -> None:
+        super().__init__(capabilities=ABLE)
+        self.fates = list(fates)
+        self.talks: list[Talk] = []
+
+    def session(self, *, turn_detection_disabled: bool = False) -> Talk:  # noqa: ARG002
+        fate = self.fates.pop(0) if self.fates else "well"
+        failure = fate if isinstance(fate, Exception) else None
+        self.talks.append(Talk(self, fails=failure, lives=fate == "well"))
+        return self.talks[-1]
+
+    async def aclose(self) -> None: ...
+
+
+class Agent:
+    """As much of an AgentSession as a conversation asks for."""
+
+    def __init__(self, conversation: Any) -> None:
+        self._conversation = conversation
+        self.agent_state = "listening"
+        self.interruptions = 0
+        said = llm.ChatContext.empty()
+        said.add_message(role="user", content="My name is Ada.")
+        self.current_agent = SimpleNamespace(chat_ctx=said)
+
+    async def interrupt(self, *, force: bool) -> None:
+        assert force
+        self.interruptions += 1
+
+    def generate_reply(self, **wishes: Any) -> None:
+        self._conversation.generate_reply(**wishes)
+
+
+class Call:
+    """A call that is held by these."""
+
+    def __init__(self, **models: Talker) -> None:
+        self.models = models
+        self.stage = stage(lineup("Realtime", *models), lambda plan: Source(models[plan.name]))
+        self.model = ConversingInTurn(self.stage.switch)
+        self.conversation = cast("Any", self.model.session())
+        self.agent = Agent(self.conversation)
+        self.conversation._agent_session = self.agent
+        self.errors: list[Any] = []
+        self.conversation.on("error", self.errors.append)
+
+    @property
+    def current(self) -> Talk:
+        return cast("Talk", self.conversation._active)
+
+    def is_with(self, name: str, number: int = 0) -> bool:
+        talks = self.models[name].talks
+        return len(talks) > number and self.current is talks[number] and "instructions" in talks[number].told
+
+
+@asynccontextmanager
+async def call(**models: Talker) -> AsyncIterator[Call]:
+    held = Call(**models)
+    # As an agent begins: before anybody knows whether the line is open.
+    await held.conversation._update_session(instructions="Be kind.", chat_ctx=llm.ChatContext.empty(), tools=[])
+    try:
+        yield held
+    finally:
+        await held.conversation.aclose()
+    assert held.current.is_closed
+    assert all(use == 0 for use in held.stage.health._in_use.values()), "whoever was asked is let go of"
+
+
+async def until(condition: Callable[[], bool], *, within_seconds: float = 5.0) -> None:
+    async with asyncio.timeout(within_seconds):
+        while not condition():  # noqa: ASYNC110 - several events of several objects
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("fate", [DOWN, APIStatusError("no such key", status_code=401), "silent"])
+async def test_who_does_not_begin_is_replaced(fate: Exception | str) -> None:
+    async with call(a=Talker(fate), b=Talker()) as held:
+        held.conversation.generate_reply(instructions="Greet the caller.")
+        await until(lambda: held.is_with("b"))
+        await until(lambda: bool(held.current.asked))
+
+        assert held.current.asked == ["Greet the caller."]
+        assert held.current.told["instructions"] == "Be kind."
+        assert held.models["a"].talks[0].is_closed
+        assert held.errors == []
+
+
+async def test_who_hangs_up_in_the_middle_is_replaced_by_one_who_knows_all_that_was_said() -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.agent.agent_state = "speaking"
+        held.current.fail(DOWN)
+        await until(lambda: held.is_with("b"))
+        await until(lambda: bool(held.current.asked))
+
+        assert [item.text_content for item in held.current.told["chat_ctx"].items] == ["My name is Ada."]
+        assert held.current.asked == [GO_ON]
+        assert held.agent.interruptions == 1
+
+
+async def test_a_reply_that_does_not_begin_in_time_is_asked_of_the_next_one() -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.conversation.generate_reply(instructions="Say goodbye.")
+        await until(lambda: held.is_with("b"))
+        await until(lambda: bool(held.current.asked))
+
+        assert held.current.asked == ["Say goodbye."]
+
+
+async def test_words_that_nobody_answers_are_answered_by_the_next_one() -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.current.hear("Is anybody there?")
+        await until(lambda: held.is_with("b"))
+        await until(lambda: bool(held.current.asked))
+
+        assert len(held.current.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "by_whom"),
+    [("OpenAI Realtime API response failed with error type: quota", "b"), ("an item that is none", "a")],
+)
+async def test_an_answer_that_is_given_up_is_asked_of_the_next_one(said: str, by_whom: str) -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.current.fail(APIError(said), recoverable=True)
+        await asyncio.sleep(0.1)
+
+        assert held.is_with(by_whom)
+        assert len(held.current.asked) == (by_whom == "b")
+
+
+@pytest.mark.parametrize("words", ["", "Hello."])
+async def test_neither_a_noise_nor_what_is_answered_moves_a_call(words: str) -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.current.hear(words)
+        if words:
+            held.current.answer()
+        await asyncio.sleep(TIMEOUT_SECONDS + 0.2)
+
+        assert held.is_with("a")
+
+
+async def test_who_fails_while_it_is_told_what_was_said_is_replaced() -> None:
+    class Fleeting(Talk):
+        async def update_chat_ctx(self, chat_ctx: llm.ChatContext) -> None:
+            await super().update_chat_ctx(chat_ctx)
+            self.fail(DOWN)
+
+    fleeting = Talker()
+    fleeting.session = lambda **_: Fleeting(fleeting, fails=None, lives=True)  # type: ignore[method-assign]
+    async with call(a=Talker(DOWN), b=fleeting, c=Talker()) as held:
+        await until(lambda: held.is_with("c"))
+
+        assert held.errors == []
+
+
+async def test_the_only_one_is_dialed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversing, "_TRY_AGAIN_SECONDS", 0.05)
+    async with call(a=Talker("well", DOWN, DOWN)) as held:
+        await until(held.conversation._life.done)
+        held.current.fail(DOWN)
+        await until(lambda: held.is_with("a", 3))
+
+        assert held.errors == []
+
+
+async def test_when_nobody_is_left_the_call_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversing, "_TRY_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "_GIVE_UP_SECONDS", 0.3)
+    async with call(a=Talker(*[DOWN] * 99), b=Talker(*[DOWN] * 99)) as held:
+        await until(lambda: bool(held.errors))
+
+        assert [error.recoverable for error in held.errors] == [False]
+
+
+async def test_what_a_call_finds_out_the_next_one_knows() -> None:
+    refused = APIStatusError("no such key", status_code=401)
+    async with call(a=Talker(refused), b=Talker()) as held:
+        await until(lambda: held.is_with("b"))
+
+        (a, b) = held.stage.health.candidates(held.stage.switch.lineup)
+        assert (a.breaker.state, b.breaker.state) == (State.OPEN, State.CLOSED)
+        again = cast("Any", held.model.session())
+        assert again._active is held.models["b"].talks[-1]
+        await again.aclose()
+
+
+async def test_without_anybody_who_can_be_built_there_is_no_call() -> None:
+    def refuse(_: object) -> Source:
+        raise ValueError("an option that is none")
+
+    with pytest.raises(APIConnectionError):
+        ConversingInTurn(stage(lineup("Realtime", "a"), refuse).switch)

@@ -1,0 +1,153 @@
+"""Every make in every role: the real class takes what we give it, and what is missing is said in one line."""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
+from voicefleet.api.providerpool.spec import RoutingPolicy
+from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
+from voicefleet.dialogue import DialogueProblem
+from voicefleet.providers.lineup import Lineup, ProviderPlan
+from voicefleet.providers.routing import Need, Role
+from voicefleet_worker import providers as under_test
+from voicefleet_worker.failover.errors import Finding
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.providers import Ingredients, build_realtime, check_options, without_strangers
+
+URL = "http://127.0.0.1:9/v1"
+ACCOUNT = json.dumps({"type": "service_account", "project_id": "p"})
+WISHES: dict[Role, ModelChoice] = {
+    "Stt": SpeechToText(keyterms=("Okonkwo",)),
+    "Llm": LanguageModel(temperature=0.4, max_output_tokens=200),
+    "Tts": TextToSpeech(speed=1.1, emotion="calm"),
+    "Realtime": Realtime(temperature=0.4, turn_detection="Local"),
+}
+EVERY: list[tuple[Role, str]] = [(role, plugin) for role in WISHES for plugin in PLUGINS_BY_ROLE[role]]
+
+
+def plan(role: Role, plugin: str, **fields: Any) -> ProviderPlan:
+    provider = Provider(name=f"{plugin}-{role.lower()}", role=role, plugin=plugin, **fields)
+    return ProviderPlan(
+        provider=provider,
+        role=role,
+        model=provider.model,
+        voice="a-voice" if role in ("Tts", "Realtime") else None,
+        options=(),
+        language="de-AT",
+        timeout_seconds=3.0,
+        stall_seconds=5.0,
+        retries=0,
+    )
+
+
+def ingredients(of: ProviderPlan, *, choice: ModelChoice | None = None, key: str | None = "k") -> Ingredients:
+    cloud = of.plugin == "google" and of.role in ("Stt", "Tts")
+    return Ingredients(of, choice or WISHES[of.role], ACCOUNT if cloud else key)
+
+
+def arguments(of: Ingredients) -> dict[str, Any]:
+    return importlib.import_module(f"voicefleet_worker.providers.{of.plan.plugin}").arguments(of)  # type: ignore[no-any-return]
+
+
+def lineup(*plans: ProviderPlan) -> Lineup:
+    return Lineup(Need(plans[0].role, "en"), RoutingPolicy(), plans, plans[0].name)
+
+
+@pytest.mark.parametrize(("role", "plugin"), EVERY)
+def test_every_make_takes_all_that_an_agent_can_wish(role: Role, plugin: str) -> None:
+    fixed = plugin == "google" and role in ("Stt", "Tts")
+    of = plan(role, plugin, baseUrl=None if fixed else URL, model="a-model" if plugin != "assemblyai" else None)
+
+    assert check_options(of) is None
+    built: Any = under_test._build(ingredients(of))
+
+    if role == "Realtime":
+        assert not built.capabilities.turn_detection, "the agent wants to decide about turns itself"
+    else:
+        assert built.model
+
+
+@pytest.mark.parametrize(("role", "plugin"), [each for each in EVERY if each != ("Stt", "google")])
+def test_no_make_needs_more_than_a_key(role: Role, plugin: str) -> None:
+    assert under_test._build(ingredients(plan(role, plugin), choice=type(WISHES[role])()))
+
+
+@pytest.mark.parametrize(
+    ("role", "plugin", "wanted"),
+    [
+        ("Stt", "assemblyai", {"keyterms_prompt": ["Okonkwo"], "language_codes": ["de"]}),
+        ("Stt", "google", {"keywords": [("Okonkwo", 10.0)], "languages": "de-AT"}),
+        ("Stt", "deepgram", {"keyterm": ["Okonkwo"], "language": "de-AT"}),
+        ("Stt", "groq", {"language": "de", "base_url": None}),
+        ("Llm", "anthropic", {"temperature": 0.4, "max_tokens": 200}),
+        ("Llm", "google", {"temperature": 0.4, "max_output_tokens": 200}),
+        ("Llm", "groq", {"temperature": 0.4, "max_completion_tokens": 200}),
+        ("Tts", "elevenlabs", {"voice_id": "a-voice", "language": "de"}),
+        ("Tts", "google", {"voice_name": "a-voice", "speaking_rate": 1.1}),
+        ("Realtime", "openai", {"voice": "a-voice", "turn_detection": None, "modalities": ["audio"]}),
+        ("Realtime", "google", {"voice": "a-voice", "temperature": 0.4, "language": "de"}),
+    ],
+)
+def test_a_wish_has_the_name_that_its_make_has_for_it(role: Role, plugin: str, wanted: dict[str, Any]) -> None:
+    given = arguments(ingredients(plan(role, plugin)))
+
+    assert {name: given.get(name) for name in wanted} == wanted
+
+
+def test_an_older_model_of_assemblyai_is_not_told_the_language() -> None:
+    given = arguments(ingredients(plan("Stt", "assemblyai", model="universal-streaming-english")))
+
+    assert "language_codes" not in given
+
+
+@pytest.mark.parametrize("wish", [Realtime(), Realtime(turn_detection="Local"), Realtime(tts=TextToSpeech())])
+def test_realtime_models_of_one_line_up_agree_on_who_does_what(wish: Realtime) -> None:
+    openai, google = (
+        build_realtime(ingredients(plan("Realtime", plugin), choice=wish)).capabilities
+        for plugin in PLUGINS_BY_ROLE["Realtime"]
+    )
+
+    for name in ("audio_output", "turn_detection", "supports_overlapping_speech"):
+        assert getattr(openai, name) == getattr(google, name), name
+    assert openai.audio_output is (wish.tts is None)
+    assert openai.turn_detection is (wish.turn_detection == "Server")
+
+
+@pytest.mark.parametrize("role", ["Stt", "Tts"])
+def test_an_address_that_a_make_would_ignore_is_refused(role: Role) -> None:
+    problem = check_options(plan(role, "google", baseUrl=URL))
+
+    assert problem is not None
+    assert problem.field == f"spec.providers[google-{role.lower()}].baseUrl"
+
+
+def test_a_key_that_is_no_service_account_is_told_without_the_key() -> None:
+    of = Ingredients(plan("Stt", "google"), SpeechToText(), "sk-secret")
+
+    with pytest.raises(BadInputError, match="no service account") as caught:
+        arguments(of)
+    assert "sk-secret" not in str(Finding(caught.value, None, None))
+
+
+@pytest.mark.parametrize("plugin", under_test.EXTRAS)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, plugin: str) -> None:
+    monkeypatch.delitem(sys.modules, f"voicefleet_worker.providers.{plugin}", raising=False)
+    monkeypatch.setitem(sys.modules, f"livekit.plugins.{plugin}", None)
+    monkeypatch.delattr(f"livekit.plugins.{plugin}", raising=False)
+    monkeypatch.delattr(f"voicefleet_worker.providers.{plugin}", raising=False)
+    role = next(role for role, name in EVERY if name == plugin)
+
+    alone = without_strangers(lineup(plan(role, plugin)))
+    beside = without_strangers(lineup(plan(role, plugin), plan(role, "openai")))
+
+    assert isinstance(alone, DialogueProblem)
+    assert alone.field == f"spec.providers[{plugin}-{role.lower()}].plugin"
+    assert f"voicefleet[{plugin}]" in alone.message
+    assert "EXTRAS=all-providers" in alone.message
+    assert "openai" in alone.message
+    assert isinstance(beside, Lineup)
+    assert beside.first.plugin == "openai"

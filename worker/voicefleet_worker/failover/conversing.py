@@ -1,0 +1,295 @@
+"""Who does it all: when one fails, another one takes over inside the call, with all that was said so far.
+
+The SDK has an adapter for this, whose plumbing is used here. It takes the models in a fixed order and by its own
+clock; here the line-up decides, as it does for every other job. Its session is not public, but it is the one that an
+AgentSession looks for; a test fails when a release takes it away.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from livekit.agents import NOT_GIVEN, APIConnectionError, APITimeoutError, NotGivenOr, llm
+from livekit.agents.llm.realtime_fallback_adapter import _FallbackRealtimeSession
+from livekit.agents.utils import is_given
+
+from voicefleet_worker.failover.patience import Patience
+from voicefleet_worker.failover.switch import Attempt, Switch
+from voicefleet_worker.failover.thinking import GO_ON
+
+logger = logging.getLogger("voicefleet.call")
+
+_Child = llm.RealtimeSession[Any]
+# By plugin, the event that only a server that is there can cause; of others it is known that the line is open.
+_SIGNS_OF_LIFE = {"openai": "openai_server_event_received"}
+_LINE_IS_OPEN = "metrics_collected"
+# How the plugin says that a provider gave an answer up, such as for want of quota.
+_FAILED_ANSWER = "response failed"
+_BREAK_OFF_SECONDS = 5.0
+_TRY_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A realtime model as a switch takes it."""
+
+    model: llm.RealtimeModel
+
+    def on(self, event: Literal["error", "metrics_collected"], callback: Callable[..., None], /) -> object:
+        """Have nothing called: what is to be told of a realtime model, its sessions tell."""
+
+
+class ConversingInTurn(llm.RealtimeModelFallbackAdapter):
+    """A realtime model as the session sees it; behind it all of a line-up."""
+
+    def __init__(self, switch: Switch[Source]) -> None:
+        sources = switch.built()
+        if not sources:
+            raise APIConnectionError("nobody can be asked: none could be built", retryable=False)
+        super().__init__([source.model for source in sources])
+        self._switch = switch
+
+    @property
+    def model(self) -> str:
+        """Model of whom the call is with."""
+        return self._switch.current.model or "default"
+
+    @property
+    def provider(self) -> str:
+        """Name of whom the call is with."""
+        return self._switch.current.name
+
+    def session(self, *, turn_detection_disabled: bool = False) -> "_Conversation":
+        """Begin a conversation with whoever is to be asked now."""
+        attempt = self._switch.begin(())
+        self._models.sort(key=lambda model: model is not attempt.model.model)
+        return _Conversation(self, self._switch, attempt, turn_detection_disabled=turn_detection_disabled)
+
+
+class _Conversation(_FallbackRealtimeSession):
+    """One call, held by as many as it takes."""
+
+    def __init__(
+        self,
+        outer: ConversingInTurn,
+        switch: Switch[Source],
+        attempt: Attempt[Source],
+        *,
+        turn_detection_disabled: bool,
+    ) -> None:
+        self._switch = switch
+        self._patience = Patience()
+        self._asked: dict[str, Any] | None = None
+        self._is_unanswered = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._note_begin(attempt)
+        super().__init__(outer, turn_detection_disabled=turn_detection_disabled)
+        self._swap_task = asyncio.create_task(self._see_it_begin())
+
+    def generate_reply(
+        self,
+        *,
+        instructions: NotGivenOr[str] = NOT_GIVEN,
+        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
+        tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
+    ) -> asyncio.Future[llm.GenerationCreatedEvent]:
+        """Ask for a reply, and remember it until one begins."""
+        child, asked = self._active, {"instructions": instructions, "tool_choice": tool_choice}
+        answer = super().generate_reply(instructions=instructions, tool_choice=tool_choice, tools=tools)
+        self._asked = asked
+        timer = self._later(lambda: self._lose(child, APITimeoutError(retryable=False)))
+
+        def note(answer: asyncio.Future[llm.GenerationCreatedEvent]) -> None:
+            timer.cancel()
+            error = None if answer.cancelled() else answer.exception()
+            if self._asked is asked and (error is None or getattr(error, "code", None) is not None):
+                self._asked = None
+
+        answer.add_done_callback(note)
+        return answer
+
+    async def aclose(self) -> None:
+        """End the conversation."""
+        self._stop_timer()
+        await super().aclose()
+        self._release()
+
+    # What whoever is asked tells.
+
+    def _bind(self, child: _Child) -> None:
+        super()._bind(child)
+        for event, handler in self._handlers():
+            child.on(event, handler)
+
+    def _unbind(self, child: _Child) -> None:
+        super()._unbind(child)
+        for event, handler in self._handlers():
+            child.off(event, handler)
+
+    def _handlers(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        return (
+            (_SIGNS_OF_LIFE.get(self._attempt.plan.plugin, _LINE_IS_OPEN), self._note_life),
+            ("metrics_collected", self._note_use),
+            ("input_speech_started", self._note_speech),
+            ("input_audio_transcription_completed", self._note_words),
+            ("generation_created", self._note_answer),
+        )
+
+    def _note_use(self, metrics: object) -> None:
+        self._switch.measure(self._attempt, metrics)
+
+    def _note_begin(self, attempt: Attempt[Source]) -> None:
+        loop = asyncio.get_running_loop()
+        self._attempt, self._is_held = attempt, True
+        self._began_at = loop.time()
+        self._life: asyncio.Future[None] = loop.create_future()
+        self._lost: Exception | None = None
+
+    def _note_life(self, _: object) -> None:
+        if not self._life.done():
+            self._life.set_result(None)
+            self._switch.succeed(self._attempt, asyncio.get_running_loop().time() - self._began_at)
+
+    def _note_speech(self, _: object) -> None:
+        self._stop_timer()
+        self._is_unanswered = True
+
+    def _note_words(self, event: llm.InputTranscriptionCompleted) -> None:
+        """Expect an answer to words; a noise needs none."""
+        if self._is_unanswered and event.is_final and event.transcript.strip() and self.capabilities.turn_detection:
+            child = self._active
+            self._stop_timer()
+            self._timer = self._later(lambda: self._lose(child, APITimeoutError(retryable=False)))
+
+    def _note_answer(self, _: object) -> None:
+        self._stop_timer()
+        self._is_unanswered = False
+
+    def _on_child_error(self, error: llm.RealtimeModelError) -> None:
+        if error.recoverable and _FAILED_ANSWER in str(error.error):
+            # The line is well, but what the caller waits for will not come.
+            self._lose(self._active, error.error, owed={})
+        elif error.recoverable:
+            self.emit("error", error)
+        elif not self._life.done():
+            self._lost = error.error
+            self._life.set_exception(error.error)
+        else:
+            self._lose(self._active, error.error)
+
+    def _lose(self, child: _Child, error: Exception, *, owed: dict[str, Any] | None = None) -> None:
+        """Let the next one take over from one that fails; whoever is tried out just now is left to who tries it."""
+        if child is not self._active or self._lost is not None:
+            return
+        self._lost = error
+        if self._swap_task is None or self._swap_task.done():
+            self._swap_task = asyncio.create_task(self._take_over(self._owed() if owed is None else owed))
+
+    # How another one takes over.
+
+    async def _see_it_begin(self) -> None:
+        await self._await_life()
+        if self._lost is not None:
+            await self._take_over(self._owed())
+
+    async def _await_life(self) -> None:
+        try:
+            async with asyncio.timeout(self._attempt.first_answer_seconds):
+                await self._life
+        except TimeoutError:
+            self._lost = APITimeoutError(retryable=False)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
+            self._lost = error
+
+    def _owed(self) -> dict[str, Any] | None:
+        """Return what the caller waits for, as it is asked for anew."""
+        state = self._agent_session.agent_state if self._agent_session is not None else ""
+        if self._asked is not None:
+            return self._asked
+        if state == "speaking":
+            return {"instructions": GO_ON}
+        return {} if state == "thinking" or self._timer is not None else None
+
+    async def _take_over(self, owed: dict[str, Any] | None) -> None:
+        self._stop_timer()
+        await self._break_off()
+        session = self._agent_session
+        # What the caller has heard, which may be less than what was said.
+        context = self._active.chat_ctx if session is None else session.current_agent.chat_ctx
+        self._swapping = True
+        try:
+            while self._lost is not None:
+                await self._try_next(self._lost, context)
+        except APIConnectionError as error:
+            self._give_up(error)
+            return
+        finally:
+            self._swapping = False
+        self._is_unanswered = False
+        self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
+        owed = self._asked if owed is None else owed
+        if owed is not None and session is not None:
+            session.generate_reply(**owed)
+
+    async def _break_off(self) -> None:
+        """End what is being said: the rest of it will not come."""
+        if self._agent_session is not None:
+            with suppress(RuntimeError, TimeoutError):
+                async with asyncio.timeout(_BREAK_OFF_SECONDS):
+                    await self._agent_session.interrupt(force=True)
+
+    async def _try_next(self, error: Exception, context: llm.ChatContext) -> None:
+        failed, lasted_seconds = self._attempt, asyncio.get_running_loop().time() - self._began_at
+        self._switch.fail(failed, error)
+        self._release()
+        self._unbind(self._active)
+        with suppress(Exception):
+            await self._active.aclose()
+        if self._patience.note_failure(failed.plan, lasted_seconds=lasted_seconds):
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        attempt = await self._choose()
+        self._note_begin(attempt)
+        self._active = attempt.model.model.session(turn_detection_disabled=self._turn_detection_disabled)
+        self._bind(self._active)
+        self._adapter._active_instance = attempt.model.model
+        await self._await_life()
+        if self._lost is None:
+            await self._brief(context)
+
+    async def _choose(self) -> Attempt[Source]:
+        while True:
+            try:
+                return self._switch.begin(self._patience.tried)
+            except APIConnectionError:
+                # All have just failed, or rest: the caller is still there.
+                if not self._patience.begin_anew(asyncio.get_running_loop().time()):
+                    raise
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+
+    async def _brief(self, context: llm.ChatContext) -> None:
+        """Tell who is new what was said so far, and what the agent is told."""
+        await self._active._update_session(instructions=self._instructions, chat_ctx=context, tools=self._tools)
+        if is_given(self._tool_choice):
+            self._active.update_options(tool_choice=self._tool_choice)
+
+    def _give_up(self, error: Exception) -> None:
+        """Let the session end: nobody is left."""
+        label = self._adapter.label
+        self.emit("error", llm.RealtimeModelError(timestamp=time.time(), label=label, error=error, recoverable=False))
+
+    def _release(self) -> None:
+        if self._is_held:
+            self._switch.release(self._attempt)
+        self._is_held = False
+
+    def _later(self, work: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._attempt.first_answer_seconds, work)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

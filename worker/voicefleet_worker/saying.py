@@ -1,0 +1,30 @@
+"""Saying what is to be said, whoever speaks: a voice is given words, a realtime model is told to say them."""
+
+from livekit.agents import NOT_GIVEN, AgentSession, NotGivenOr, llm
+from livekit.agents.voice import SpeechHandle
+
+_WORD_FOR_WORD = "Say the following words, exactly as they are written, and nothing else: {words}"
+
+
+def say(session: AgentSession[None], words: str, *, interruptible: bool = True) -> SpeechHandle:
+    """Say given words."""
+    if isinstance(session.llm, llm.RealtimeModel) and session.tts is None:
+        return reply(session, _WORD_FOR_WORD.format(words=words), interruptible=interruptible, uses_tools=False)
+    return session.say(words, allow_interruptions=_interruptions(session, wanted=interruptible))
+
+
+def reply(
+    session: AgentSession[None], instructions: str, *, interruptible: bool = True, uses_tools: bool = True
+) -> SpeechHandle:
+    """Let the model find the words."""
+    return session.generate_reply(
+        instructions=instructions,
+        allow_interruptions=_interruptions(session, wanted=interruptible),
+        tool_choice=NOT_GIVEN if uses_tools else "none",
+    )
+
+
+def _interruptions(session: AgentSession[None], *, wanted: bool) -> NotGivenOr[bool]:
+    """Return who may interrupt; nobody can be kept from interrupting a model that decides about turns."""
+    decides = isinstance(session.llm, llm.RealtimeModel) and session.llm.capabilities.turn_detection
+    return NOT_GIVEN if decides else wanted
