@@ -8,7 +8,7 @@ from livekit.agents import NOT_GIVEN, Agent, llm
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import AgentPlan
-from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, visible
+from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, remember, visible
 from voicefleet_worker.session import Models
 
 
@@ -18,6 +18,7 @@ class Store:
     def __init__(self, members: tuple[Member, ...], held: Mapping[str, Held]) -> None:
         self.members = members
         self.held = held
+        self.stints: list[Stint] = []
 
 
 @dataclass(slots=True, eq=False)
@@ -37,10 +38,16 @@ class Stint(MutableMapping[str, str]):
         """What may be read from its words."""
         return marks_of(self.sight, self.store.held)
 
+    def __post_init__(self) -> None:
+        self.store.stints.append(self)
+
     def __getitem__(self, name: str) -> str:
         return self._visible()[name]
 
     def __setitem__(self, name: str, value: str) -> None:
+        # A tool may come late, and hide from the agent in charge what that one has seen and may say.
+        for stint in self.store.stints:
+            stint.sight = remember(stint.sight, self.store.held)
         self.store.held, self.sight = put(self.store.held, self.store.members, name, value, by=self.sight)
 
     def __delitem__(self, name: str) -> None:
