@@ -9,6 +9,7 @@ from livekit.agents import NOT_GIVEN, Agent, llm
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import AgentPlan
 from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, remember, visible
+from voicefleet.structured import ask_for
 from voicefleet_worker.session import Models
 
 
@@ -83,7 +84,7 @@ class Speaker(Agent):
             own = {"vad": models.vad, "stt": models.stt, "llm": models.llm, "tts": models.tts}
         super().__init__(
             id=stint.plan.name,
-            instructions=fill(stint.plan.instructions, stint),
+            instructions=_instructions(stint),
             chat_ctx=chat_ctx or NOT_GIVEN,
             tools=tools,
             **own,
@@ -93,3 +94,9 @@ class Speaker(Agent):
     async def on_enter(self) -> None:
         """Take over."""
         self._has_entered()
+
+
+def _instructions(stint: Stint) -> str:
+    """Return what the agent is told, and how it is to answer if that is not in plain words."""
+    told, structured = fill(stint.plan.instructions, stint), stint.plan.structured_output
+    return told if structured is None else f"{told}\n\n{ask_for(structured)}"
