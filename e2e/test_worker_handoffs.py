@@ -80,7 +80,7 @@ async def test_the_caller_is_put_through_and_the_next_agent_answers(
     assert caller.report().cuts == ()
     spoken = control.spoken()
     assert spoken.index("One moment, I am putting you through to billing.") < len(spoken) - 1
-    handed = [(r["from"], r["to"]) for r in worker.records() if r["message"] == "handed over"]
+    handed = [(r["from_agent"], r["to_agent"]) for r in worker.records() if r["message"] == "handed over"]
     assert handed[-1] == ("reception", "billing")
     log = worker.log.read_text()
     assert not [word for word in (ACCOUNT, SUMMARY, "invoice") if word in log]

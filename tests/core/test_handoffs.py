@@ -3,7 +3,7 @@
 import pytest
 
 from voicefleet.handoffs.passing import Context, Said, pass_on, reason_of, shorten
-from voicefleet.handoffs.sight import Member, Sight, betrays, marks_of, put, sight_of, take_in, visible
+from voicefleet.handoffs.sight import Member, Sight, betrays, marks_of, put, remember, sight_of, take_in, visible
 
 RECEPTION = Member("reception", tools=frozenset({"hours"}))
 BILLING = Member("billing", private=frozenset({"account"}), tools=frozenset({"hours", "invoices"}))
@@ -86,6 +86,17 @@ def test_who_sets_what_is_private_to_another_knows_it() -> None:
     _, reception = put(take_in(TEAM, {}), TEAM, "account", "1234567", by=sight_of(TEAM, "reception"))
 
     assert marks_of(reception, {}) == {"account"}
+
+
+def test_what_was_seen_is_known_even_when_it_is_hidden_later() -> None:
+    """A tool of reception that comes late writes over the account, with something that only reception may know."""
+    team = (Member("reception", frozenset({"note"})), Member("billing", frozenset({"account"})))
+    variables = take_in(team, {"account": "DE-12 345", "note": "is a friend"})
+    billing = remember(sight_of(team, "billing"), variables)
+    after, _ = put(variables, team, "account", "none", by=sight_of(team, "reception"))
+
+    assert "account" not in visible(billing, after)
+    assert "account" in marks_of(billing, after)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from voicefleet.handoffs.passing import Context, Said, pass_on
-from voicefleet.handoffs.sight import Marks, Member, Sight, betrays, marks_of, put, sight_of, take_in, visible
+from voicefleet.handoffs.sight import Marks, Member, Sight, betrays, marks_of, put, remember, sight_of, take_in, visible
 
 AGENTS = ("reception", "billing", "claims", "sales")
 NAMES = ("v0", "v1", "v2", "v3", "v4")
@@ -81,6 +81,7 @@ class Call(RuleBasedStateMachine):
             return
         sight, known = self.before
         self.given |= self._known()
+        self.sight = remember(self.sight, self.variables)
         self.variables, _ = put(self.variables, self.team, name, f"secret-{name}-late", by=sight)
         self.in_variable[name] = known | self._own(name, "late")
 

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 SAFE_FIELDS = frozenset({
-    "agent_name", "attempt", "control_port", "dispatch_id", "elapsed_time", "error", "field", "id", "job_id", "kind",
-    "limit_seconds", "llm", "load", "max_retry", "max_seconds", "memory_usage_mb", "packages", "pid", "plugin",
-    "problem", "protocol", "provider", "realtime", "reason", "region", "retry_count", "revision", "role", "room_id",
-    "rtc-version", "sessions", "slots", "stt", "threshold", "timeout", "tool", "tts", "variables", "version",
-    "worker_id",
+    "agent_name", "agents", "attempt", "control_port", "dispatch_id", "elapsed_time", "error", "field", "from_agent",
+    "id", "job_id", "kind", "limit_seconds", "llm", "load", "max_retry", "max_seconds", "memory_usage_mb", "packages",
+    "pid", "plugin", "problem", "protocol", "provider", "realtime", "reason", "records", "region", "retry_count",
+    "revision", "role", "room_id", "rtc-version", "sessions", "slots", "stt", "threshold", "timeout", "to_agent",
+    "tool", "tts", "variables", "version", "worker_id",
 })  # fmt: skip
 
 

@@ -85,14 +85,13 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
-    plan = with_texts(plan, flags.texts)
     secrets = SecretFiles(flags.secrets)
     check_keys(plan, secrets)
     read_secret(flags.control_token_file)
     worker = agent.spec.worker
     access = pool.spec.livekit
     return Settings(
-        plan=plan,
+        plan=with_texts(plan, flags.texts),
         pool_file=flags.pool,
         data=flags.data or _own_volume(),
         livekit=LiveKitAccess(

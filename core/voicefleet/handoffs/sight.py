@@ -73,8 +73,13 @@ def put(
     private: Marks = frozenset().union(*(member.private for member in members))
     before = variables[name].marks if name in variables else NO_MARKS
     own = _own_mark(name, value, private)
-    held = Held(value, before | marks_of(by, variables) | own)
-    return {**variables, name: held}, replace(by, heard=by.heard | own)
+    known = marks_of(by, variables)
+    return {**variables, name: Held(value, before | known | own)}, replace(by, heard=known | own)
+
+
+def remember(sight: Sight, variables: Variables) -> Sight:
+    """Return a sight that knows what it sees now even when that is hidden from it later."""
+    return replace(sight, heard=marks_of(sight, variables))
 
 
 def marks_of(sight: Sight, variables: Variables) -> Marks:

@@ -46,7 +46,7 @@ class Asked(Thinker):
 
 
 def speaker(model: llm.LLM[Any], voice: Voice) -> ExpressiveSpeaker:
-    plan = SimpleNamespace(name="desk", instructions="Be kind.", private_variables=())
+    plan = SimpleNamespace(name="desk", instructions="Be kind.", private_variables=(), structured_output=STRUCTURED)
     stint = Stint(cast("Any", plan), Store((), {}), Sight())
     it = ExpressiveSpeaker(stint, [], None, lambda: None)
     it.express_with(cast("Any", model), cast("Any", voice), STRUCTURED)
@@ -62,6 +62,7 @@ async def test_one_field_is_spoken_and_kept_and_the_voice_is_told_before_the_fir
     result.expect.next_event().is_message(role="assistant")
     assert result.events[0].item.text_content == "Good day."  # type: ignore[union-attr]
     assert voice.told == [{"emotion": "warm"}]
+    assert "Answer with one JSON object" in str(model.asked[0].items[0])
     assert model.extras[0]["response_format"]["type"] == "json_schema"  # type: ignore[index]
     await session.aclose()
 

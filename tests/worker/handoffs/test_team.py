@@ -13,11 +13,13 @@ from livekit.agents.voice.run_result import RunResult
 from tests.core.test_dialogue import THREE, agent, planned, pool
 from tests.worker.failover.scripted import chunk
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
+from voicefleet.dialogue import AgentPlan
 from voicefleet.handoffs.floor import Floor
+from voicefleet.handoffs.sight import Member, sight_of, take_in
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.handoffs import summary
 from voicefleet_worker.handoffs import team as under_test
-from voicefleet_worker.handoffs.stint import Speaker
+from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.session import Voices
 from voicefleet_worker.tools.http import HttpTools
@@ -305,3 +307,20 @@ async def test_a_handoff_that_is_broken_off_at_the_last_moment_did_not_take_plac
 
     assert at.in_charge == "claims"
     await at.session.aclose()
+
+
+def test_a_tool_that_comes_late_does_not_make_an_agent_quotable_that_has_seen_something() -> None:
+    reception, billing = Member("reception", frozenset({"note"})), Member("billing", frozenset({"account"}))
+    team = (reception, billing)
+    store = Store(team, take_in(team, {**VALUES, "note": "is a friend"}))
+    first, second = (
+        Stint(cast("AgentPlan", SimpleNamespace(name=member.name)), store, sight_of(team, member.name))
+        for member in team
+    )
+    assert second["account"] == "DE-12 345"
+
+    first["account"] = "none"
+
+    assert "account" not in second
+    assert "account" in second.marks
+    assert {"account", "note"} == first.marks, "who has set it knows it"

@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.agents import Agent, ModelSettings, llm
 
 from voicefleet.api.voiceagent.agents import StructuredOutput
-from voicefleet.structured import ask_for, read_answer, response_format, wishes_of
+from voicefleet.structured import read_answer, response_format, wishes_of
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.failover.thinking import ThinkingInTurn
@@ -30,12 +30,10 @@ class ExpressiveSpeaker(Speaker):
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncIterator[llm.ChatChunk]:
         """Answer, and let only what is spoken through."""
-        context = chat_ctx.copy()
-        context.add_message(role="system", content=ask_for(self._structured))
         wish: dict[str, Any] = {"response_format": response_format(self._structured)}
         text, said = "", 0
         async with self._thinking.chat(
-            chat_ctx=context,
+            chat_ctx=chat_ctx,
             tools=tools,
             tool_choice=model_settings.tool_choice,
             conn_options=ONCE,

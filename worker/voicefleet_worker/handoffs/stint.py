@@ -8,7 +8,8 @@ from livekit.agents import NOT_GIVEN, Agent, llm
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import AgentPlan
-from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, visible
+from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, remember, visible
+from voicefleet.structured import ask_for
 from voicefleet_worker.session import Models
 
 
@@ -18,6 +19,7 @@ class Store:
     def __init__(self, members: tuple[Member, ...], held: Mapping[str, Held]) -> None:
         self.members = members
         self.held = held
+        self.stints: list[Stint] = []
 
 
 @dataclass(slots=True, eq=False)
@@ -37,10 +39,16 @@ class Stint(MutableMapping[str, str]):
         """What may be read from its words."""
         return marks_of(self.sight, self.store.held)
 
+    def __post_init__(self) -> None:
+        self.store.stints.append(self)
+
     def __getitem__(self, name: str) -> str:
         return self._visible()[name]
 
     def __setitem__(self, name: str, value: str) -> None:
+        # A tool may come late, and hide from the agent in charge what that one has seen and may say.
+        for stint in self.store.stints:
+            stint.sight = remember(stint.sight, self.store.held)
         self.store.held, self.sight = put(self.store.held, self.store.members, name, value, by=self.sight)
 
     def __delitem__(self, name: str) -> None:
@@ -74,7 +82,7 @@ class Speaker(Agent):
         own: dict[str, Any] = {} if models is None else models.as_arguments()
         super().__init__(
             id=stint.plan.name,
-            instructions=fill(stint.plan.instructions, stint),
+            instructions=_instructions(stint),
             chat_ctx=chat_ctx or NOT_GIVEN,
             tools=tools,
             **own,
@@ -84,3 +92,9 @@ class Speaker(Agent):
     async def on_enter(self) -> None:
         """Take over."""
         self._has_entered()
+
+
+def _instructions(stint: Stint) -> str:
+    """Return what the agent is told, and how it is to answer if that is not in plain words."""
+    told, structured = fill(stint.plan.instructions, stint), stint.plan.structured_output
+    return told if structured is None else f"{told}\n\n{ask_for(structured)}"

@@ -122,7 +122,7 @@ class Team:
             self._move(Event.FAIL, handoff.agent)
             if not isinstance(error, Exception):
                 raise
-            problem = {"from": stint.plan.name, "to": handoff.agent, "problem": type(error).__name__}
+            problem = {"from_agent": stint.plan.name, "to_agent": handoff.agent, "problem": type(error).__name__}
             logger.warning("handoff failed", extra=problem)
             raise ToolError(_STAYS) from error
         ctx.speech_handle.add_done_callback(lambda _: self._settle(following))
@@ -161,7 +161,7 @@ class Team:
     def _enter(self, stint: Stint) -> None:
         """Put an agent in charge and let it speak; the one that takes the call waits to be told."""
         if self._move(Event.ENTER, stint.plan.name):
-            logger.info("handed over", extra={"from": self._stint.plan.name, "to": stint.plan.name})
+            logger.info("handed over", extra={"from_agent": self._stint.plan.name, "to_agent": stint.plan.name})
             self._stint = stint
             self._take_up()
 
