@@ -1,10 +1,13 @@
 """What the operator remembers of one agent between turns; all of it can be learned again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.providers.growth import ProviderLedger
 from voicefleet.rollout import Drains, Ledger
 
 ValueT = TypeVar("ValueT")
@@ -48,3 +51,26 @@ class AgentMemory:
         uids = {worker.pod.ref.uid for worker in fleet}
         self.ledger.retain(uids)
         self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
+
+
+@dataclass(slots=True)
+class PoolMemory:
+    """What the workers of a pool's agents said of its providers."""
+
+    uid: str
+    ledger: ProviderLedger = field(default_factory=ProviderLedger)
+    parsed: Kept[object] = field(default_factory=Kept)
+    noted: dict[str, Heard] = field(default_factory=dict)
+    """The word of each worker that the ledger has."""
+    looked_at: datetime | None = None
+    figures_at: datetime | None = None
+    """When figures were last written."""
+
+    def note_words(self, heard: Mapping[str, tuple[str, Heard]], now: datetime) -> None:
+        """Write down what the workers have said since the last look, by uid and with their namespaces."""
+        for uid, (namespace, word) in heard.items():
+            if self.noted.get(uid) is not word:
+                self.ledger.note(uid, namespace, word.state, word.at.timestamp())
+        self.noted = {uid: word for uid, (_, word) in heard.items()}
+        self.ledger.retain(heard.keys())
+        self.looked_at = now
