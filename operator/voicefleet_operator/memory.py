@@ -1,12 +1,13 @@
 """What the operator remembers of one agent between turns; all of it can be learned again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.growth import ProviderLedger
 from voicefleet.rollout import Drains, Ledger
 
@@ -66,11 +67,16 @@ class PoolMemory:
     figures_at: datetime | None = None
     """When figures were last written."""
 
-    def note_words(self, heard: Mapping[str, tuple[str, Heard]], now: datetime) -> None:
-        """Write down what the workers have said since the last look, by uid and with their namespaces."""
-        for uid, (namespace, word) in heard.items():
-            if self.noted.get(uid) is not word:
-                self.ledger.note(uid, namespace, word.state, word.at.timestamp())
-        self.noted = {uid: word for uid, (_, word) in heard.items()}
-        self.ledger.retain(heard.keys())
+    views: Kept[tuple[ProviderView, ...]] = field(default_factory=Kept)
+
+    def note(self, uid: str, namespace: str, heard: Heard) -> None:
+        """Write down what a worker has said, unless that was done."""
+        if self.noted.get(uid) is not heard:
+            self.noted[uid] = heard
+            self.ledger.note(uid, namespace, heard.state, heard.at.timestamp())
+
+    def end_look(self, uids: Collection[str], now: datetime) -> None:
+        """Forget workers that a look did not find."""
+        self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
+        self.ledger.retain(uids)
         self.looked_at = now

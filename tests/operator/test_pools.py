@@ -139,7 +139,7 @@ async def test_a_namespace_is_let_in_by_its_labels_and_one_that_is_gone_keeps_no
     async def gone(_name: str) -> dict[str, str]:
         raise ApiError(404, "NotFound", "namespaces not found")
 
-    world.cluster.read_namespace_labels = gone  # type: ignore[method-assign]
+    world.cluster.read_namespace_labels = gone  # type: ignore[method-assign, assignment]
     await world.turn(after=5)
 
     assert world.status()["agents"] == 1

@@ -90,7 +90,7 @@ def view_provider(provider: Provider, ledger: ProviderLedger, probed: Probed | N
     answered_at = ledger.answered_at(provider.name)
     evidence = _Evidence(
         words=words,
-        bad=[(said, word) for said, word in words if _still_holds(provider, ledger, said, word, now)],
+        bad=[(said, word) for said, word in words if _still_holds(provider, ledger, said, word)],
         has_answered_lately=answered_at > 0 and now - answered_at <= 2 * SLICE_SECONDS,
         probed=probed,
     )
@@ -145,10 +145,10 @@ def _judge_the_unbroken(evidence: _Evidence) -> _Verdict:
     return ("Closed" if is_known else "Unknown"), "", ()
 
 
-def _still_holds(provider: Provider, ledger: ProviderLedger, said: Said, word: ProviderWord, now: float) -> bool:
+def _still_holds(provider: Provider, ledger: ProviderLedger, said: Said, word: ProviderWord) -> bool:
     """Tell whether a worker leaves a provider alone for a reason that nobody has disproved."""
     if word.state is State.CLOSED:
         return False
     over_at = word.since + provider.breaker.max_open_seconds
     where = said.namespace if word.cause is Cause.CREDENTIALS else None
-    return now < over_at or ledger.answered_at(provider.name, where) <= over_at
+    return ledger.answered_at(provider.name, where) <= over_at

@@ -4,8 +4,9 @@ Counts on the wire never fall within one process, and a restarted one begins at 
 was first heard is of no known time, and is no part of any figure.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from operator import add, lt, sub
 
 from voicefleet.names import SILENT_AFTER_SECONDS
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, ProviderWord, WorkerState
@@ -23,17 +24,6 @@ class Growth:
     errors: int = 0
     latency: tuple[int, ...] = _NO_LATENCY
 
-    @classmethod
-    def since(cls, before: ProviderWord | None, word: ProviderWord) -> "Growth":
-        """Return what one process counted between two words; before its first one, nothing."""
-        if before is None:
-            return cls(word.requests, word.errors, word.latency)
-        return cls(
-            word.requests - before.requests,
-            word.errors - before.errors,
-            tuple(late - early for late, early in zip(word.latency, before.latency, strict=True)),
-        )
-
     def __add__(self, other: "Growth") -> "Growth":
         return Growth(
             self.requests + other.requests,
@@ -42,45 +32,41 @@ class Growth:
         )
 
     @property
-    def fell(self) -> bool:
-        """Tell whether some count is lower than it was, as only another process can make it."""
-        return min(self.requests, self.errors, *self.latency) < 0
-
-    @property
-    def answers(self) -> int:
-        """Count the requests that went well; a worker may claim more errors than requests."""
-        return max(0, self.requests - self.errors)
-
-    @property
     def error_fraction(self) -> float | None:
-        """Return the share of requests that failed, if there were any."""
+        """Return the share of requests that failed, if there were any; a worker may claim more errors than requests."""
         return min(1.0, self.errors / self.requests) if self.requests else None
 
 
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """What was counted in this slice of time, and in the one before."""
+@dataclass(slots=True)
+class _Slices:
+    """What was counted in this slice of time and in the one before; added to in place, since thousands add to it."""
 
-    slice_number: int = 0
-    current: Growth = Growth()
-    earlier: Growth = Growth()
+    number: int = 0
+    requests: int = 0
+    errors: int = 0
+    latency: list[int] = field(default_factory=lambda: list(_NO_LATENCY))
+    earlier: Growth = field(default_factory=Growth)
 
-    def at(self, now: float) -> "Recent":
+    def move_on(self, now: float) -> None:
         """Let go of what is older than two slices."""
         number = int(now // SLICE_SECONDS)
-        if number == self.slice_number:
-            return self
-        return Recent(number, Growth(), self.current if number == self.slice_number + 1 else Growth())
+        if number != self.number:
+            self.earlier = self._current() if number == self.number + 1 else Growth()
+            self.number, self.requests, self.errors, self.latency = number, 0, 0, list(_NO_LATENCY)
 
-    def adding(self, growth: Growth, now: float) -> "Recent":
-        """Count what has come to be known now."""
-        fresh = self.at(now)
-        return replace(fresh, current=fresh.current + growth)
+    def add(self, before: ProviderWord, word: ProviderWord) -> None:
+        """Count what came between two words."""
+        self.requests += word.requests - before.requests
+        self.errors += word.errors - before.errors
+        if word.latency != before.latency:
+            self.latency = list(map(sub, map(add, self.latency, word.latency), before.latency))
 
-    @property
     def whole(self) -> Growth:
         """Return both slices as one."""
-        return self.current + self.earlier
+        return self._current() + self.earlier
+
+    def _current(self) -> Growth:
+        return Growth(self.requests, self.errors, tuple(self.latency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +88,7 @@ class ProviderLedger:
     """The last word of each worker, and what all of them counted lately: as large as the fleets of a pool."""
 
     _said: dict[str, Said] = field(default_factory=dict)
-    _recent: dict[str, Recent] = field(default_factory=dict)
+    _recent: dict[str, _Slices] = field(default_factory=dict)
     _answered: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def note(self, uid: str, namespace: str, state: WorkerState, at: float) -> None:
@@ -113,8 +99,8 @@ class ProviderLedger:
         said = Said(namespace, state.instance, at, {word.name: word for word in state.providers})
         self._said[uid] = said
         if before is not None:
-            for name, growth in _growths(before, said):
-                self._add(name, namespace, growth, at)
+            for name, word in said.words.items():
+                self._add(namespace, _known_of(name, before, said), word, at)
 
     def retain(self, uids: Collection[str]) -> None:
         """Forget the words of workers that are gone; what they counted stays counted."""
@@ -122,34 +108,42 @@ class ProviderLedger:
 
     def words_of(self, provider: str, now: float) -> list[tuple[Said, ProviderWord]]:
         """Return what workers say of a provider that were heard just now."""
-        return [
-            (said, said.words[provider])
-            for said in self._said.values()
-            if said.is_fresh(now) and provider in said.words
-        ]
+        fresh = (said for said in self._said.values() if said.is_fresh(now))
+        return [(said, said.words[provider]) for said in fresh if provider in said.words]
 
     def recent(self, provider: str, now: float) -> Growth:
         """Return what was counted of a provider in the last minutes."""
-        return self._recent.get(provider, Recent()).at(now).whole
+        slices = self._recent.get(provider)
+        if slices is None:
+            return Growth()
+        slices.move_on(now)
+        return slices.whole()
 
     def answered_at(self, provider: str, namespace: str | None = None) -> float:
         """Return when workers, of one namespace or of any, last came to have answers of a provider; 0 is never."""
-        moments = [
-            at for (name, where), at in self._answered.items() if name == provider and namespace in (None, where)
-        ]
+        answered = self._answered.items()
+        moments = [at for (name, where), at in answered if name == provider and namespace in (None, where)]
         return max(moments, default=0.0)
 
-    def _add(self, name: str, namespace: str, growth: Growth, at: float) -> None:
-        if growth.requests or growth.errors:
-            self._recent[name] = self._recent.get(name, Recent()).adding(growth, at)
-        if growth.answers:
-            self._answered[name, namespace] = at
+    def _add(self, namespace: str, before: ProviderWord, word: ProviderWord, at: float) -> None:
+        if word.requests == before.requests and word.errors == before.errors:
+            return
+        slices = self._recent.setdefault(word.name, _Slices())
+        slices.move_on(at)
+        slices.add(before, word)
+        if word.requests - word.errors > before.requests - before.errors:
+            self._answered[word.name, namespace] = at
 
 
-def _growths(before: Said, after: Said) -> Iterator[tuple[str, Growth]]:
-    """Yield what was counted of each provider between two words of a worker."""
-    same_process = before.instance == after.instance
-    for name, word in after.words.items():
-        known = before.words.get(name) if same_process else None
-        growth = Growth.since(known, word)
-        yield name, Growth.since(None, word) if growth.fell else growth
+def _known_of(name: str, before: Said, after: Said) -> ProviderWord:
+    """Return from where on a worker counted; another process of it began at nothing, and only there do counts fall."""
+    known, word = before.words.get(name), after.words[name]
+    if known is None or before.instance != after.instance or _fell(known, word):
+        return ProviderWord(name=name)
+    return known
+
+
+def _fell(before: ProviderWord, word: ProviderWord) -> bool:
+    if word.requests < before.requests or word.errors < before.errors:
+        return True
+    return word.latency != before.latency and any(map(lt, word.latency, before.latency))

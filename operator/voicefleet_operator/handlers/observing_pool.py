@@ -1,6 +1,7 @@
 """Gathering all that is known of a ProviderPool: who uses it, what their workers say, and what the probes found."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import cast
@@ -8,11 +9,10 @@ from typing import cast
 from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool
 from voicefleet.api.metadata import ObjectMeta
-from voicefleet.fleet import Heard
 from voicefleet.manifests.secrets import refs_in
 from voicefleet.names import Reason
-from voicefleet.providers.fleet_view import view_pool
-from voicefleet.providers.probing import probe_rules
+from voicefleet.providers.fleet_view import ProviderView, view_pool
+from voicefleet.providers.probing import Probed, probe_rules
 from voicefleet.providers.users import PoolSeen, User
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.observing import pods_of
@@ -23,8 +23,9 @@ from voicefleet_operator.ports import Ports
 from voicefleet_operator.workqueue import Key
 
 _LOOK_SECONDS = 2.0
-# To walk the words of ten thousand workers takes a tenth of a second, in which nobody else has a turn.
+# To walk the words of ten thousand workers takes some tenths of a second of one core.
 _LOOK_SECONDS_EACH = 0.001
+_NOTED_AT_ONCE = 100
 
 
 def pool_memory_of(ports: Ports, key: Key, body: Body) -> PoolMemory:
@@ -53,14 +54,40 @@ async def observe_pool(ports: Ports, key: Key, memory: PoolMemory, pool: Provide
     allowed = [body for body in ports.cache.users_of(key.namespace, key.name) if await _may_use(ports, pool, body)]
     ports.probes.want(key, rules)
     if next_look(memory, now) <= timedelta():
-        memory.note_words(dict(_words(ports, allowed)), now)
+        await _look(ports, memory, allowed)
     secrets = {ref.name for ref in refs_in(pool.spec)}
     return PoolSeen(
         pool=pool,
         users=tuple(sorted((_user(body, secrets) for body in allowed), key=str)),
-        views=view_pool(pool, memory.ledger, ports.probes.found(rule.address for rule in rules), now=now.timestamp()),
+        views=_view(memory, pool, ports.probes.found(rule.address for rule in rules), now),
         has_workers=bool(memory.noted),
     )
+
+
+async def _look(ports: Ports, memory: PoolMemory, agents: list[Body]) -> None:
+    """Write down what all workers say, a few at a time: others have their turns in between."""
+    uids, now = set[str](), ports.now()
+    for agent in agents:
+        namespace = agent["metadata"]["namespace"]
+        for pod in pods_of(ports, Key("VoiceAgent", namespace, agent["metadata"]["name"])):
+            uid = pod["metadata"]["uid"]
+            if (heard := ports.workers.heard(uid)) is not None:
+                uids.add(uid)
+                memory.note(uid, namespace, heard)
+                if len(uids) % _NOTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+    memory.end_look(uids, now)
+
+
+def _view(
+    memory: PoolMemory, pool: ProviderPool, probed: Mapping[str, Probed], now: datetime
+) -> tuple[ProviderView, ...]:
+    """Return how the providers are, worked out once for each look and each change of what the probes found."""
+    version = (memory.looked_at, pool.metadata.generation, probed)
+    if memory.views.value is None or memory.views.version != version:
+        memory.views.version = version
+        memory.views.value = view_pool(pool, memory.ledger, probed, now=now.timestamp())
+    return memory.views.value
 
 
 def next_look(memory: PoolMemory, now: datetime) -> timedelta:
@@ -84,15 +111,6 @@ async def _labels(ports: Ports, namespace: str) -> dict[str, str]:
         if error.status == HTTPStatus.NOT_FOUND:
             return {}
         raise
-
-
-def _words(ports: Ports, agents: list[Body]) -> Iterator[tuple[str, tuple[str, Heard]]]:
-    for agent in agents:
-        namespace = agent["metadata"]["namespace"]
-        for pod in pods_of(ports, Key("VoiceAgent", namespace, agent["metadata"]["name"])):
-            uid = pod["metadata"]["uid"]
-            if (heard := ports.workers.heard(uid)) is not None:
-                yield uid, (namespace, heard)
 
 
 def _user(agent: Body, secrets: set[str]) -> User:
