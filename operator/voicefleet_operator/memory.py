@@ -63,11 +63,10 @@ class PoolMemory:
     parsed: Kept[object] = field(default_factory=Kept)
     noted: dict[str, Heard] = field(default_factory=dict)
     """The word of each worker that the ledger has."""
+    views: Kept[tuple[ProviderView, ...]] = field(default_factory=Kept)
     looked_at: datetime | None = None
     figures_at: datetime | None = None
     """When figures were last written."""
-
-    views: Kept[tuple[ProviderView, ...]] = field(default_factory=Kept)
 
     def note(self, uid: str, namespace: str, heard: Heard) -> None:
         """Write down what a worker has said, unless that was done."""
@@ -75,8 +74,8 @@ class PoolMemory:
             self.noted[uid] = heard
             self.ledger.note(uid, namespace, heard.state, heard.at.timestamp())
 
-    def end_look(self, uids: Collection[str], now: datetime) -> None:
-        """Forget workers that a look did not find."""
+    def end_look(self, uids: Collection[str], providers: Collection[str], now: datetime) -> None:
+        """Forget what a look did not find."""
         self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
-        self.ledger.retain(uids)
+        self.ledger.retain(uids, providers)
         self.looked_at = now

@@ -68,12 +68,29 @@ def test_figures_are_forgotten_after_five_minutes() -> None:
     assert ledger.recent("deepgram", MOMENT + 2 * SLICE_SECONDS).requests == 0
 
 
+def test_figures_that_nobody_asked_for_in_between_are_forgotten_all_the_same() -> None:
+    ledger = ledger_of(("a", 0, says(word())), ("a", 1, says(word(requests=5))))
+
+    assert ledger.recent("deepgram", MOMENT + 2 * SLICE_SECONDS) == Growth()
+
+
 def test_a_worker_that_is_gone_says_nothing_more_and_what_it_counted_stays() -> None:
     ledger = ledger_of(("a", 0, says(word())), ("a", 1, says(word(requests=5, in_use=3))))
-    ledger.retain({"b"})
+    ledger.retain({"b"}, {"deepgram"})
 
     assert ledger.words_of("deepgram", MOMENT + 1) == []
     assert ledger.recent("deepgram", MOMENT + 1).requests == 5
+
+
+def test_of_providers_that_a_pool_does_not_have_nothing_is_kept() -> None:
+    ledger = ledger_of(*(("a", n, says(word(f"made-up-{n}", requests=n), word(requests=n))) for n in range(9)))
+    ledger.note("a", "voice", says(word("made-up-8", requests=9), word(requests=9)), MOMENT + 9)
+    assert ledger.recent("made-up-8", MOMENT + 9).requests > 0
+    ledger.retain({"a"}, {"deepgram"})
+
+    assert ledger.recent("made-up-8", MOMENT + 9) == Growth()
+    assert ledger.answered_at("made-up-8") == 0
+    assert ledger.recent("deepgram", MOMENT + 9).requests == 9
 
 
 def test_a_word_counts_for_fifteen_seconds() -> None:

@@ -261,14 +261,7 @@ async def test_what_the_probes_find_is_in_the_status_and_a_pool_that_is_gone_is_
     world.apply_pool()
     await world.turn()
 
-    async def nobody(_address: str, _timeout_seconds: float) -> str:
-        return "connection refused"
-
-    probing = asyncio.create_task(world.ports.probes.run(nobody))
-    while len(world.ports.probes.found(world.ports.probes.addresses)) < 3:  # noqa: ASYNC110 - nobody is told
-        await asyncio.sleep(0)
-    probing.cancel()
-    await asyncio.gather(probing, return_exceptions=True)
+    await probe_in_vain(world)
     await world.turn(after=5)
     assert [world.state_of(name) for name in ("deepgram", "openai", "cartesia")] == ["Unreachable"] * 3
 
@@ -278,3 +271,45 @@ async def test_what_the_probes_find_is_in_the_status_and_a_pool_that_is_gone_is_
     await world.turn()
 
     assert world.ports.probes.addresses == []
+
+
+async def test_what_the_probes_find_counts_at_once_although_the_workers_were_just_heard(world: World) -> None:
+    world.apply_pool()
+    world.apply_agent()
+    world.say(word("deepgram"))
+    await world.turn()
+    assert world.state_of("deepgram") == "Unknown"
+
+    await probe_in_vain(world)
+    await world.turn(after=0.5)
+
+    assert world.state_of("deepgram") == "Unreachable"
+
+
+async def test_a_worker_that_is_gone_says_nothing_more(world: World) -> None:
+    world.apply_pool()
+    world.apply_agent()
+    world.say(opened("deepgram"))
+    await world.turn()
+    assert world.state_of("deepgram") == "Open"
+
+    pod = world.ports.cache.pods.get("voice", "desk-0")
+    assert pod is not None
+    world.ports.cache.observe(PODS, pod, gone=True)
+    await world.turn(after=3)
+
+    assert world.state_of("deepgram") == "Unknown"
+
+
+async def probe_in_vain(world: World) -> None:
+    """Have every address probed once, with nobody there."""
+
+    async def nobody(_address: str, _timeout_seconds: float) -> str:
+        return "connection refused"
+
+    probes = world.ports.probes
+    probing = asyncio.create_task(probes.run(nobody))
+    while len(probes.found(probes.addresses)) < len(probes.addresses):  # noqa: ASYNC110 - nobody is told
+        await asyncio.sleep(0)
+    probing.cancel()
+    await asyncio.gather(probing, return_exceptions=True)

@@ -102,9 +102,14 @@ class ProviderLedger:
             for name, word in said.words.items():
                 self._add(namespace, _known_of(name, before, said), word, at)
 
-    def retain(self, uids: Collection[str]) -> None:
-        """Forget the words of workers that are gone; what they counted stays counted."""
+    def retain(self, uids: Collection[str], providers: Collection[str]) -> None:
+        """Forget the words of workers that are gone, and providers of whom only workers know.
+
+        What workers that are gone have counted stays counted.
+        """
         self._said = {uid: said for uid, said in self._said.items() if uid in uids}
+        self._recent = {name: slices for name, slices in self._recent.items() if name in providers}
+        self._answered = {key: at for key, at in self._answered.items() if key[0] in providers}
 
     def words_of(self, provider: str, now: float) -> list[tuple[Said, ProviderWord]]:
         """Return what workers say of a provider that were heard just now."""

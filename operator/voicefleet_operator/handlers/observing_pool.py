@@ -54,7 +54,7 @@ async def observe_pool(ports: Ports, key: Key, memory: PoolMemory, pool: Provide
     allowed = [body for body in ports.cache.users_of(key.namespace, key.name) if await _may_use(ports, pool, body)]
     ports.probes.want(key, rules)
     if next_look(memory, now) <= timedelta():
-        await _look(ports, memory, allowed)
+        await _look(ports, memory, pool, allowed)
     secrets = {ref.name for ref in refs_in(pool.spec)}
     return PoolSeen(
         pool=pool,
@@ -64,7 +64,7 @@ async def observe_pool(ports: Ports, key: Key, memory: PoolMemory, pool: Provide
     )
 
 
-async def _look(ports: Ports, memory: PoolMemory, agents: list[Body]) -> None:
+async def _look(ports: Ports, memory: PoolMemory, pool: ProviderPool, agents: list[Body]) -> None:
     """Write down what all workers say, a few at a time: others have their turns in between."""
     uids, now = set[str](), ports.now()
     for agent in agents:
@@ -76,7 +76,7 @@ async def _look(ports: Ports, memory: PoolMemory, agents: list[Body]) -> None:
                 memory.note(uid, namespace, heard)
                 if len(uids) % _NOTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
-    memory.end_look(uids, now)
+    memory.end_look(uids, {provider.name for provider in pool.spec.providers}, now)
 
 
 def _view(
