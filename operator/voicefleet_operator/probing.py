@@ -88,7 +88,11 @@ class Prober:
     async def _run(self, ask: Ask) -> None:
         try:
             while True:
-                self.begin_due(ask)
+                try:
+                    self.begin_due(ask)
+                except Exception:
+                    # One pool that nobody expected must not end the probing for all others.
+                    logger.exception("planning probes failed")
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             tasks = [target.under_way for target in self._targets.values() if target.under_way]

@@ -65,7 +65,7 @@ def test_of_providers_that_nobody_asked_nothing_is_claimed() -> None:
 
     assert says_of(status, "Ready") == (
         "Unknown NothingKnown",
-        "of no provider for Stt, Llm, Tts anything is known: no call and no probe has reached one yet",
+        "whether any provider for Stt, Llm, Tts is well is not known: no call and no probe has reached one yet",
     )
     assert [provider.state for provider in status.providers] == ["Unknown"] * 3
     assert (status.healthy, status.agents) == ("?/3", 1)

@@ -177,7 +177,8 @@ def _ready(seen: PoolSeen, said: dict[str, ProviderStatus]) -> Statement:
     if lost:
         return Statement("False", Reason.NO_PROVIDER, "; ".join(_loss(job, able, said) for job, able in lost.items()))
     if open_jobs:
-        words = f"of no provider for {', '.join(open_jobs)} anything is known: no call and no probe has reached one yet"
+        jobs = ", ".join(open_jobs)
+        words = f"whether any provider for {jobs} is well is not known: no call and no probe has reached one yet"
         return Statement("Unknown", Reason.NOTHING_KNOWN, words)
     unwell = [f"{view.provider.name} is {view.state}" for view in views if not view.is_well]
     words = "every job has a provider that is well"
