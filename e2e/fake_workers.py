@@ -2,10 +2,15 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
+from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, latency_class
+
 CONTROL_PORT = 8081
+# Providers are spoken of on heartbeats only, as real workers do; ours beat faster.
+_HEARTBEAT_SECONDS = 1.0
 
 
 class FakeWorker:
@@ -18,6 +23,9 @@ class FakeWorker:
         self.quiet = False
         self.waiting: dict[str, int] = {}
         """Callers who found no slot, by the agent that they ask for."""
+        self.providers: dict[str, dict[str, Any]] = {}
+        """What it has seen of each provider; empty for a worker that does not tell."""
+        self._told_at = 0.0
         self.token = token
         self.closed = threading.Event()
         self._revision = revision
@@ -40,6 +48,14 @@ class FakeWorker:
         self.calls += served
         return json.dumps({"waiting": waiting - served, "dispatched": served, "lost": 0}).encode()
 
+    def use(self, provider: str, *, answers: int = 0, errors: int = 0, seconds: float = 0.5) -> None:
+        """Count requests to a provider, those that were answered with the time that it took."""
+        known = self.providers.setdefault(provider, {"name": provider, "requests": 0, "errors": 0})
+        latency = list(known.get("latency", [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1)))
+        latency[latency_class(seconds)] += answers
+        counts = {"requests": known["requests"] + answers + errors, "errors": known["errors"] + errors}
+        self.providers[provider] = {**known, **counts, "latency": latency}
+
     def line(self) -> bytes:
         """Say how it is."""
         sessions = [{"id": f"call-{number}", "ageSeconds": 600.0} for number in range(self.calls)]
@@ -53,7 +69,13 @@ class FakeWorker:
             "cordoned": self.cordoned,
             "askedLoad": self.asked_load,
         }
-        return json.dumps(state).encode() + b"\n"
+        return json.dumps(state | self._heartbeat()).encode() + b"\n"
+
+    def _heartbeat(self) -> dict[str, Any]:
+        if not self.providers or time.monotonic() - self._told_at < _HEARTBEAT_SECONDS:
+            return {}
+        self._told_at = time.monotonic()
+        return {"providers": list(self.providers.values())}
 
 
 class _Server(ThreadingHTTPServer):

@@ -33,10 +33,18 @@ class OperatorProcess:
     """One operator's container; to start it again is what a kubelet does in the same pod after a crash."""
 
     def __init__(
-        self, bench: Bench, namespace: str, *, log: Path, works_in: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+        self,
+        bench: Bench,
+        namespace: str,
+        *,
+        log: Path,
+        works_in: tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
+        probes: bool = False,
     ) -> None:
         self.bench = bench
-        self._flags = flags
+        # The samples name the real addresses of real providers.
+        self._flags = flags if probes else (*flags, "--no-probes")
         self.namespace = namespace
         self.log = log
         self._scope = [f"--namespace={name}" for name in works_in] or ["--all-namespaces"]

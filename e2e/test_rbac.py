@@ -143,8 +143,11 @@ def live_a_life(bench: Bench, fleet: Fleet, operator: OperatorProcess) -> None:
     fleet.patch({"worker": {"egress": {"mode": "Unmanaged"}}})
     wait_for(lambda: not policies(fleet), "no network policy that nobody wants")
     wait_for_a_secret(bench)
+    bench.kubectl("delete", "pp", "shared", "-n", "rights-pools", "--wait=false")
     bench.kubectl("delete", "va", "--all", "-n", fleet.namespace, "--timeout=60s")
     wait_for(lambda: not fleet.pods(), "no worker left")
+    pools = ("get", "pp", "-n", "rights-pools", "-o", "name")
+    wait_for(lambda: not bench.kubectl(*pools).stdout, "no pool left that waits for its agents")
 
 
 def policies(fleet: Fleet) -> str:

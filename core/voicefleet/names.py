@@ -21,6 +21,8 @@ ANNOTATION_CORDONED_AT = f"{DOMAIN}/cordoned-at"
 ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
 # Keeps a VoiceAgent until the calls of its workers are over.
 FINALIZER = f"{DOMAIN}/drain"
+# Keeps a ProviderPool until no VoiceAgent uses it.
+POOL_FINALIZER = f"{DOMAIN}/in-use"
 
 ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ANNOTATION_DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
@@ -77,7 +79,10 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     DELETING = "Deleting"
     AS_WANTED = "AsWanted"
-    NOT_PROBED = "NotProbed"
+    NOTHING_KNOWN = "NothingKnown"
+    NO_PROVIDER = "JobWithoutProvider"
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    IN_USE = "InUse"
 
 
 def config_map_name(agent: str, revision: str) -> str:

@@ -25,6 +25,13 @@ class Change:
     resource: ResourceType
     body: Body
     gone: bool = False
+    before: Body | None = None
+    """The object as it was here, if it was."""
+
+    @property
+    def is_report(self) -> bool:
+        """Tell whether what is wanted of it is as before: somebody said how it is, or who holds it back."""
+        return not self.gone and self.before is not None and _generation(self.before) == _generation(self.body)
 
 
 class Kept(dict[str, Any]):
@@ -77,7 +84,7 @@ class Store:
             self._by_agent[_agent(body)].add(uid)
         elif self.resource is VOICE_AGENTS:
             self._by_pool[pool_of(body)].add(uid)
-        return Change(self.resource, body)
+        return Change(self.resource, body, before=known)
 
     def drop(self, body: Body) -> Change | None:
         """Take out an object that is gone."""
@@ -141,9 +148,12 @@ class Cache:
         if change.resource is PODS:
             return [agent_of(change.body)]
         if change.resource is VOICE_AGENTS:
-            return [Key("VoiceAgent", namespace, name), Key("ProviderPool", *pool_of(change.body))]
-        users = [Key("VoiceAgent", *_name(agent)) for agent in self.users_of(namespace, name)]
-        return [Key("ProviderPool", namespace, name), *users]
+            # The pool that it has left has one user less.
+            pools = dict.fromkeys(pool_of(body) for body in (change.body, change.before) if body is not None)
+            return [Key("VoiceAgent", namespace, name), *(Key("ProviderPool", *pool) for pool in pools)]
+        # How a pool is changes all the time, and none of its thousand agents decides by that.
+        users = [] if change.is_report else self.users_of(namespace, name)
+        return [Key("ProviderPool", namespace, name), *(Key("VoiceAgent", *_name(agent)) for agent in users)]
 
     def users_of(self, namespace: str, pool: str) -> list[Body]:
         """Return the agents that refer to a pool."""
@@ -171,6 +181,11 @@ def _agent(body: Body) -> Name:
 
 def _version(body: Body) -> int:
     return int(body["metadata"]["resourceVersion"])
+
+
+def _generation(body: Body) -> object:
+    """Return what tells one spec from another: the server counts them, and where it does not the spec itself."""
+    return body["metadata"].get("generation") or body.get("spec")
 
 
 def _trimmed(body: Body) -> Body:

@@ -1,10 +1,14 @@
 """What the operator remembers of one agent between turns; all of it can be learned again."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.providers.fleet_view import ProviderView
+from voicefleet.providers.growth import ProviderLedger
 from voicefleet.rollout import Drains, Ledger
 
 ValueT = TypeVar("ValueT")
@@ -48,3 +52,30 @@ class AgentMemory:
         uids = {worker.pod.ref.uid for worker in fleet}
         self.ledger.retain(uids)
         self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
+
+
+@dataclass(slots=True)
+class PoolMemory:
+    """What the workers of a pool's agents said of its providers."""
+
+    uid: str
+    ledger: ProviderLedger = field(default_factory=ProviderLedger)
+    parsed: Kept[object] = field(default_factory=Kept)
+    noted: dict[str, Heard] = field(default_factory=dict)
+    """The word of each worker that the ledger has."""
+    views: Kept[tuple[ProviderView, ...]] = field(default_factory=Kept)
+    looked_at: datetime | None = None
+    figures_at: datetime | None = None
+    """When figures were last written."""
+
+    def note(self, uid: str, namespace: str, heard: Heard) -> None:
+        """Write down what a worker has said, unless that was done."""
+        if self.noted.get(uid) is not heard:
+            self.noted[uid] = heard
+            self.ledger.note(uid, namespace, heard.state, heard.at.timestamp())
+
+    def end_look(self, uids: Collection[str], providers: Collection[str], now: datetime) -> None:
+        """Forget what a look did not find."""
+        self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
+        self.ledger.retain(uids, providers)
+        self.looked_at = now

@@ -12,9 +12,10 @@ from voicefleet.report.events import Note
 from voicefleet.wire import CallersAnswer
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import Body, ResourceType
-from voicefleet_operator.memory import AgentMemory
+from voicefleet_operator.memory import AgentMemory, PoolMemory
 from voicefleet_operator.nodes import Nodes
 from voicefleet_operator.pacing import Pacer
+from voicefleet_operator.probing import Prober
 from voicefleet_operator.workqueue import Key
 
 # Returned by a handler whose object is no more: nobody need look again.
@@ -137,3 +138,5 @@ class Ports:
     nodes: Nodes = field(default_factory=Nodes)
     pacer: Pacer = field(default_factory=Pacer)
     memories: dict[Key, AgentMemory] = field(default_factory=dict)
+    pools: dict[Key, PoolMemory] = field(default_factory=dict)
+    probes: Prober = field(default_factory=Prober)

@@ -14,7 +14,7 @@ from functools import partial
 import kopf
 from kubernetes.aio import client
 
-from voicefleet_operator.cache import CACHED
+from voicefleet_operator.cache import CACHED, pool_of
 from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.control_key import ensure_key, read_key_file
 from voicefleet_operator.controller import Controller
@@ -28,6 +28,7 @@ from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.nodes import Nodes
 from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Ports
+from voicefleet_operator.probing import Prober
 from voicefleet_operator.pulse import LastWord, Pulse
 from voicefleet_operator.resync import Resync
 from voicefleet_operator.rounds import Rounds
@@ -37,7 +38,7 @@ from voicefleet_operator.sight import Sight
 from voicefleet_operator.standby import Standby
 from voicefleet_operator.streams import WorkerStreams
 from voicefleet_operator.watching import build_registry, build_settings
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
         state.metrics.leader.set(1)
         state.not_ready = "listing"
         controller = Controller(sight.queue, ports, HANDLERS, state.metrics)
-        async with _leading(lease, sight, standby, streams, controller):
+        async with _leading(lease, sight, standby, streams, controller), _probing(ports.probes, settings):
             state.not_ready = None
             registry = build_registry(sight.cache, sight.queue, sight.nodes, state.watched, configuration)
             await _watch(settings, registry, sight.queue, streams, state.stop)
@@ -125,12 +126,22 @@ def _build_ports(
 ) -> tuple[Ports, WorkerStreams]:
     cache, queue = sight.cache, sight.queue
     metrics.queue_depth.set_function(lambda: len(queue))
-    streams = WorkerStreams(queue, metrics, now=_now)
+    streams = WorkerStreams(queue, metrics, now=_now, health_changed=partial(_look_at_its_pool, sight))
     cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
     leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
     where, decided = settings.own_namespace, metrics.delays.decided
     pacer = Pacer(waiting=partial(len, queue))
-    return Ports(cache, cluster, streams, key, settings.worker_image, _now, where, decided, leaving, pacer), streams
+    probes = Prober(queue.add)
+    image = settings.worker_image
+    ports = Ports(cache, cluster, streams, key, image, _now, where, decided, leaving, pacer, probes=probes)
+    return ports, streams
+
+
+def _look_at_its_pool(sight: Sight, agent: Key) -> None:
+    """Have the pool of an agent looked at whose workers have news of its providers."""
+    body = sight.cache.agents.get(agent.namespace, agent.name)
+    if body is not None:
+        sight.queue.add(Key("ProviderPool", *pool_of(body)))
 
 
 @asynccontextmanager
@@ -152,6 +163,18 @@ async def _leading(
         await _end(workers)
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _probing(probes: Prober, settings: Settings) -> AsyncIterator[None]:
+    """Probe for as long as this process leads, if it is to."""
+    tasks = [asyncio.create_task(probes.run(), name="probe")] if settings.probes else []
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _spare_the_collector() -> None:

@@ -39,6 +39,8 @@ class Settings:
     http_port: int
     log_level: str
     repair_seconds: float = REPAIR_SECONDS
+    probes: bool = True
+    """Whether this process asks providers whether they are there."""
 
 
 def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Settings:
@@ -59,6 +61,7 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
         http_port=options.http_port,
         log_level=options.log_level,
         repair_seconds=options.repair_seconds,
+        probes=not options.no_probes,
     )
 
 
@@ -132,6 +135,9 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         default=REPAIR_SECONDS,
         metavar="SECONDS",
         help="how often what stands beside the pods is read and put right (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--no-probes", action="store_true", help="ask no provider whether it is there, whatever pools say"
     )
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="info", help="how much to log (default: %(default)s)"

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,6 +28,7 @@ from voicefleet_operator.commands import Commands, headers_for, host_of
 from voicefleet_operator.lines import LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
+from voicefleet_operator.words import essence_of, health_of, with_providers
 from voicefleet_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -75,8 +75,16 @@ class _WrongWorkerError(Exception):
 class WorkerStreams:
     """The control ports of all workers, by the uid of their pods."""
 
-    def __init__(self, queue: WorkQueue, metrics: Metrics, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue,
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime],
+        health_changed: Callable[[Key], None] = lambda _key: None,
+    ) -> None:
         self._queue = queue
+        self._health_changed = health_changed
         self._metrics = metrics
         self._now = now
         self._lines: dict[str, _Line] = {}
@@ -227,10 +235,13 @@ class WorkerStreams:
         if state.sequence < line.sequence:
             return
         before, line.sequence, line.answered = line.heard, state.sequence, True
+        state = with_providers(state, before.state if before else None)
         line.heard = Heard(state, self._now(), live=line.connected)
-        if before is None or before.live != line.heard.live or _essence(before.state) != _essence(state):
+        if before is None or before.live != line.heard.live or essence_of(before.state) != essence_of(state):
             self._metrics.delays.changed(line.key)
             self._queue.add(line.key, urgent=True)
+        if health_of(before.state if before else None) != health_of(state):
+            self._health_changed(line.key)
 
     async def _tell(self, uid: str, path: str, body: str | None = None) -> None:
         if (line := self._lines.get(uid)) and (answer := await self._ask(line, path, body)):
@@ -268,9 +279,3 @@ def _request(address: Address) -> bytes:
     head = {"Host": f"{host_of(address)}:{CONTROL_PORT}", **headers_for(address), "Connection": "close"}
     lines = [f"GET {STATE_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
     return "\r\n".join(lines).encode()
-
-
-def _essence(state: WorkerState) -> tuple[Any, ...]:
-    """Return what decisions hang on; ages and the sequence change all the time."""
-    sessions = len(state.sessions)
-    return (state.revision, state.slots, sessions, state.registered, state.cordoned, state.draining)

@@ -9,14 +9,12 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.api.providerpool.status import ProviderPoolStatus
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble
 from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, plan_agent
 from voicefleet.names import Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
-from voicefleet.report.pool import report_pool
 
 NONE = VoiceAgentStatus()
 
@@ -62,7 +60,7 @@ def report(
     return report_agent(everything, steps, before, now=NOW + after)
 
 
-def said(status: VoiceAgentStatus | ProviderPoolStatus) -> dict[str, str]:
+def said(status: VoiceAgentStatus) -> dict[str, str]:
     return {condition.type: f"{condition.status} {condition.reason}" for condition in status.conditions}
 
 
@@ -205,14 +203,6 @@ def test_what_the_cluster_refuses_is_told_while_workers_go_on() -> None:
 
     assert said(status)["Ready"] == "True Ready"
     assert said(status)["Stalled"] == "True RefusedByCluster"
-
-
-def test_of_providers_that_nobody_asked_nothing_is_claimed() -> None:
-    status = report_pool(pool(), ProviderPoolStatus(), agents=2, now=NOW)
-
-    assert said(status)["Ready"] == "Unknown NotProbed"
-    assert [provider.state for provider in status.providers] == ["Unknown"] * 3
-    assert (status.healthy, status.agents) == ("?/3", 2)
 
 
 def test_a_field_that_does_nothing_yet_is_named() -> None:

@@ -163,6 +163,8 @@ class FakeWorkers:
     def __init__(self) -> None:
         self.followed: dict[Key, Mapping[str, Address]] = {}
         self.states: dict[str, WorkerState] = {}
+        self.said_at = NOW
+        self._heard: dict[str, Heard] = {}
         self.problems: dict[str, str] = {}
         self.looks: list[LookForCallers] = []
         self.waiting: int | None = 0
@@ -177,8 +179,12 @@ class FakeWorkers:
         self.followed[key] = addresses
 
     def heard(self, uid: str) -> Heard | None:
-        """Return what it says now."""
-        return Heard(self.states[uid], NOW) if uid in self.states else None
+        """Return what it says now, and the same word for as long as it says nothing else."""
+        if uid not in self.states:
+            return None
+        if uid not in self._heard or self._heard[uid].state is not self.states[uid]:
+            self._heard[uid] = Heard(self.states[uid], self.said_at)
+        return self._heard[uid]
 
     def problem(self, uid: str) -> str | None:
         """Return what a test put there."""

@@ -110,6 +110,33 @@ def test_a_pool_concerns_all_agents_that_refer_to_it() -> None:
     assert keys == [Key("ProviderPool", "voice", "pool"), Key("VoiceAgent", "voice", "desk")]
 
 
+def test_how_a_pool_is_concerns_none_of_its_agents_and_what_is_wanted_of_it_does() -> None:
+    cache = Cache()
+    cache.observe(VOICE_AGENTS, body("desk", 1))
+    pool = Key("ProviderPool", "voice", "pool")
+
+    def of(version: int, generation: int, **rest: object) -> Body:
+        known = body("pool", version)
+        return {**known, "metadata": {**known["metadata"], "generation": generation}, **rest}
+
+    cache.observe(PROVIDER_POOLS, of(2, 1))
+    assert cache.observe(PROVIDER_POOLS, of(3, 1, status={"agents": 1})) == [pool]
+    assert cache.observe(PROVIDER_POOLS, of(4, 2)) == [pool, Key("VoiceAgent", "voice", "desk")]
+    assert cache.observe(PROVIDER_POOLS, of(5, 2), gone=True) == [pool, Key("VoiceAgent", "voice", "desk")]
+
+
+def test_an_agent_that_takes_another_pool_concerns_the_one_that_it_leaves() -> None:
+    cache = Cache()
+    cache.observe(VOICE_AGENTS, body("desk", 1))
+    moved = {**body("desk", 2), "spec": {"providerPoolRef": {"name": "other"}}}
+
+    assert cache.observe(VOICE_AGENTS, moved) == [
+        Key("VoiceAgent", "voice", "desk"),
+        Key("ProviderPool", "voice", "other"),
+        Key("ProviderPool", "voice", "pool"),
+    ]
+
+
 def test_what_is_known_already_concerns_nobody() -> None:
     cache = Cache()
     cache.observe(PODS, body("desk-1-0", 1))

@@ -75,7 +75,9 @@ class World:
     def apply_pool(self, **spec: object) -> None:
         manifest = copy.deepcopy(POOL)
         manifest["metadata"]["name"] = "pool"
-        self.cluster.put(PROVIDER_POOLS, resource(manifest, **spec))
+        body = resource(manifest, **spec)
+        body["metadata"]["generation"] = next(GENERATIONS)
+        self.cluster.put(PROVIDER_POOLS, body)
 
     def everybody_says(self, *, calls: int) -> None:
         for pod in self.ports.cache.pods:
@@ -382,7 +384,7 @@ async def test_a_pool_counts_who_uses_it_and_is_written_once(world: World) -> No
     await reconcile_provider_pool(key, world.ports)
     await reconcile_provider_pool(key, world.ports)
 
-    assert world.cluster.writes == ["status pool"]
+    assert world.cluster.writes == ["finalizers pool ['voicefleet.dev/in-use']", "status pool"]
     pool = world.ports.cache.pools.get("voice", "pool")
     assert pool is not None
     assert pool["status"]["agents"] == 1

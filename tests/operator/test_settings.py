@@ -15,6 +15,13 @@ def test_in_a_pod_the_namespace_and_the_name_are_its_own() -> None:
     assert settings.identity.startswith("operator-0_6f1c_")
 
 
+def test_providers_are_probed_unless_whoever_installs_it_says_no() -> None:
+    arguments = ["--all-namespaces", "--worker-image", "w"]
+
+    assert parse_arguments(arguments, POD).probes
+    assert not parse_arguments([*arguments, "--no-probes"], POD).probes
+
+
 def test_two_processes_are_never_the_same_candidate() -> None:
     arguments = ["--namespace", "b", "--namespace", "a", "--namespace", "a", "--worker-image", "w"]
     one, two = parse_arguments(arguments, POD), parse_arguments(arguments, POD)

@@ -13,6 +13,7 @@ from livekit.plugins import cartesia, deepgram, openai
 from tests.worker.failover.scripted import unread
 from tests.worker.files import AGENT, Mounted
 from voicefleet.dialogue import DialoguePlan
+from voicefleet.voice_plan import choice_for
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.failover.board import BoardReader
@@ -31,7 +32,8 @@ def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
 
 
 def ingredients(plan: DialoguePlan, number: int) -> Ingredients:
-    return Ingredients(plan=plan.providers[number], agent=plan.entry.voice, api_key="k")
+    of = plan.providers[number]
+    return Ingredients(plan=of, choice=choice_for(plan.entry.voice, of.role), api_key="k")
 
 
 def test_the_conversation_is_handed_on_in_seconds(mounted: Mounted) -> None:

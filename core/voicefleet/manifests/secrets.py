@@ -23,25 +23,26 @@ def secrets_of_worker(agent: VoiceAgent, pool: ProviderPool) -> SecretKeys:
 
 def _refs_of(agent: VoiceAgent, pool: ProviderPool) -> Iterator[SecretKeyRef]:
     # The worker's own env takes its values through the kubelet; trunks are the operator's business.
-    yield from _refs_in(agent.spec.model_copy(update={"worker": None}))
-    yield from _refs_in(pool.spec.livekit)
-    yield from _refs_in(pool.spec.redis)
+    yield from refs_in(agent.spec.model_copy(update={"worker": None}))
+    yield from refs_in(pool.spec.livekit)
+    yield from refs_in(pool.spec.redis)
     for provider in _providers_of(agent, pool):
-        yield from _refs_in(provider)
+        yield from refs_in(provider)
 
 
-def _refs_in(value: object) -> Iterator[SecretKeyRef]:
+def refs_in(value: object) -> Iterator[SecretKeyRef]:
+    """Yield every key that a part of a spec refers to."""
     match value:
         case SecretKeyRef():
             yield value
         case BaseModel():
             for name in type(value).model_fields:
-                yield from _refs_in(getattr(value, name))
+                yield from refs_in(getattr(value, name))
         case tuple() | list():
             for item in value:
-                yield from _refs_in(item)
+                yield from refs_in(item)
         case dict():
-            yield from _refs_in(list(value.values()))
+            yield from refs_in(list(value.values()))
         case _:
             return
 

@@ -1,6 +1,6 @@
 """Conditions as kstatus reads them: Ready, Reconciling, Stalled, each with the generation that it is about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,11 +37,16 @@ def stalled(reason: Reason, message: str, *, ready: Verdict = "False") -> Standi
 
 
 def build_conditions(
-    standing: Standing, before: Iterable[Condition], *, generation: int | None, now: datetime
+    standing: Standing,
+    before: Iterable[Condition],
+    *,
+    generation: int | None,
+    now: datetime,
+    more: Mapping[str, Statement] | None = None,
 ) -> tuple[Condition, ...]:
-    """Return the conditions; one whose status stays keeps the time of its last change."""
+    """Return the conditions, those that one kind has besides last; while a status stays, so does its time."""
     known = {condition.type: condition for condition in before}
-    said = {"Ready": standing.ready, "Reconciling": standing.reconciling, "Stalled": standing.stalled}
+    said = {"Ready": standing.ready, "Reconciling": standing.reconciling, "Stalled": standing.stalled, **(more or {})}
     return tuple(
         Condition(
             type=kind,

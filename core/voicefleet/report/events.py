@@ -30,6 +30,12 @@ def notes_of(before: VoiceAgentStatus, after: VoiceAgentStatus) -> tuple[Note, .
     return (*_condition_notes(before, after), *_scale_notes(before, after), *_rollout_notes(before, after))
 
 
+def notes_of_pool(before: CommonStatus, after: CommonStatus) -> tuple[Note, ...]:
+    """Return what happened to a pool between two statuses; that nothing is known, or wrong, did not happen."""
+    uneventful = (Reason.NOTHING_KNOWN, Reason.AS_WANTED)
+    return tuple(note for note in _condition_notes(before, after) if note.reason not in uneventful)
+
+
 def _condition_notes(before: CommonStatus, after: CommonStatus) -> list[Note]:
     known = {condition.type: condition for condition in before.conditions}
     notes = []

@@ -1,37 +1,39 @@
-"""The status of a ProviderPool: what is in it and who uses it. Nothing is asked of the providers yet."""
+"""The status of a ProviderPool: how its providers are, who uses it, and what a person should do."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatus, TrunkStatus
 from voicefleet.names import Reason
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled
+from voicefleet.providers.fleet_view import ProviderView
+from voicefleet.providers.users import PoolSeen, User, name_some
+from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
 
-_UNPROBED = (
-    "the pool is well-formed; its providers are not probed by this version, so whether they answer shows in calls"
-)
+_LONGEST_SUMMARY = 256
+_LONGEST_ERROR = 512
+_MOST_COUNTED = 1_000_000
+_PIPELINE = ("Stt", "Llm", "Tts")
+# A worker whose clock is off by more than this is not believed about when something began.
+_OLDEST = timedelta(days=30)
+_REST = Statement("True", Reason.AS_WANTED)
 
 
-def report_pool(pool: ProviderPool, before: ProviderPoolStatus, *, agents: int, now: datetime) -> ProviderPoolStatus:
-    """Return the whole status of a pool; whether providers are well is unknown, and it says so."""
-    enabled = sum(provider.enabled for provider in pool.spec.providers)
-    generation = pool.metadata.generation
-    standing = Standing(ready=Statement("Unknown", Reason.NOT_PROBED, _UNPROBED))
+def report_pool(seen: PoolSeen, before: ProviderPoolStatus, *, now: datetime) -> ProviderPoolStatus:
+    """Return the whole status of a pool; what was said before tells since when things hold."""
+    generation = seen.pool.metadata.generation
+    known = {provider.name: provider for provider in before.providers}
+    providers = tuple(_provider(view, known.get(view.provider.name), now) for view in seen.views)
+    more = {"CredentialsAccepted": _credentials(seen), "ReferencesResolved": _references(seen)}
+    standing = _standing(seen, providers, more)
     return ProviderPoolStatus(
         observed_generation=generation,
-        conditions=build_conditions(standing, before.conditions, generation=generation, now=now),
-        summary=f"{enabled} of {len(pool.spec.providers)} providers enabled, none probed",
-        healthy=f"?/{enabled}",
-        agents=agents,
-        providers=tuple(
-            ProviderStatus(
-                name=provider.name,
-                state="Unknown" if provider.enabled else "Disabled",
-                quota=provider.quota.concurrent if provider.quota else None,
-            )
-            for provider in pool.spec.providers
-        ),
-        trunks=tuple(TrunkStatus(name=trunk.name) for trunk in pool.spec.trunks),
+        conditions=build_conditions(standing, before.conditions, generation=generation, now=now, more=more),
+        summary=_summarise(seen)[:_LONGEST_SUMMARY],
+        healthy=_count_healthy(seen.views),
+        agents=len(seen.users),
+        providers=providers,
+        trunks=tuple(TrunkStatus(name=trunk.name) for trunk in seen.pool.spec.trunks),
     )
 
 
@@ -47,3 +49,161 @@ def report_invalid_pool(
             "summary": "spec is not valid",
         }
     )
+
+
+def with_old_figures(status: ProviderPoolStatus, before: ProviderPoolStatus) -> ProviderPoolStatus:
+    """Return a status with the figures of the one before, unless some provider's state has changed.
+
+    Figures change all the time, and each write costs the apiserver more than a reader gains by it.
+    """
+    known = {provider.name: provider for provider in before.providers}
+    if [(each.name, each.state) for each in status.providers] != [(each.name, each.state) for each in before.providers]:
+        return status
+    kept = ("in_use", "p50_milliseconds", "p95_milliseconds", "error_fraction")
+    providers = tuple(
+        each.model_copy(update={name: getattr(known[each.name], name) for name in kept}) for each in status.providers
+    )
+    return status.model_copy(update={"providers": providers})
+
+
+def _provider(view: ProviderView, before: ProviderStatus | None, now: datetime) -> ProviderStatus:
+    provider, fraction = view.provider, view.recent.error_fraction
+    unchanged = before is not None and before.state == view.state
+    since = before.since if before is not None and unchanged else _since(view, now)
+    last_error = before.last_error if before is not None else ""
+    return ProviderStatus(
+        name=provider.name,
+        state=view.state,
+        in_use=min(view.in_use, _MOST_COUNTED),
+        quota=provider.quota.concurrent if provider.quota else None,
+        p50_milliseconds=view.p50_milliseconds,
+        p95_milliseconds=view.p95_milliseconds,
+        error_fraction=None if fraction is None else float(f"{fraction:.2g}"),
+        last_error=f"{since}: {_trouble(view)}"[:_LONGEST_ERROR] if view.trouble else last_error,
+        since=since,
+    )
+
+
+def _since(view: ProviderView, now: datetime) -> str:
+    """Return when a state began that was not there before: by the workers' word, if that can be true."""
+    earliest = (now - _OLDEST).timestamp()
+    is_likely = earliest <= view.began_at <= now.timestamp()
+    return timestamp(datetime.fromtimestamp(view.began_at, UTC) if is_likely else now)
+
+
+def _trouble(view: ProviderView) -> str:
+    """Say what is wrong with a provider, and in which Secret its key is if that is what is wrong."""
+    ref = view.provider.api_key
+    if view.state != "CredentialsRefused":
+        return view.trouble
+    if ref is None:
+        return f"{view.trouble}: none is sent, since the pool names none"
+    return f"{view.trouble} of {name_some([_secret(namespace, view) for namespace in view.refused_in])}"
+
+
+def _secret(namespace: str, view: ProviderView) -> str:
+    ref = view.provider.api_key
+    return f"Secret {namespace}/{ref.name}, key {ref.key}" if ref else ""
+
+
+def _credentials(seen: PoolSeen) -> Statement:
+    refused = [view for view in seen.views if view.state == "CredentialsRefused"]
+    if refused:
+        return Statement("False", Reason.CREDENTIALS_REFUSED, "; ".join(map(_refusal, refused)))
+    if any(view.has_answered for view in seen.views):
+        return _REST
+    return Statement("Unknown", Reason.NOTHING_KNOWN, "no call has used a key yet; probes carry none")
+
+
+def _refusal(view: ProviderView) -> str:
+    name, role, ref = view.provider.name, view.provider.role, view.provider.api_key
+    if ref is None:
+        return f"provider {name!r} ({role}) wants a key (401 or 403): name its Secret in apiKey"
+    where = name_some([_secret(namespace, view) for namespace in view.refused_in])
+    return (
+        f"provider {name!r} ({role}) refuses the key of {where} (401 or 403): "
+        "put one there that it accepts, and workers take it up without a restart"
+    )
+
+
+def _references(seen: PoolSeen) -> Statement:
+    missing = sorted({user.missing_secret for user in seen.users if user.missing_secret})
+    if missing:
+        return Statement("False", Reason.SECRET_MISSING, " ".join(missing))
+    if seen.has_workers:
+        return _REST
+    words = "whether the Secrets exist shows when a worker starts: the operator itself cannot read them"
+    return Statement("Unknown", Reason.NOTHING_KNOWN, words)
+
+
+def _standing(seen: PoolSeen, providers: tuple[ProviderStatus, ...], more: dict[str, Statement]) -> Standing:
+    standing = Standing(_ready(seen, {provider.name: provider for provider in providers}))
+    for statement in (more["ReferencesResolved"], more["CredentialsAccepted"]):
+        if statement.status == "False":
+            standing = replace(standing, stalled=replace(statement, status="True"))
+            break
+    return _farewell(standing, seen.users) if seen.is_leaving else standing
+
+
+def _farewell(standing: Standing, users: tuple[User, ...]) -> Standing:
+    """Say who holds back a pool that is being deleted; only a person can make those go that are not on their way."""
+    staying = [user for user in users if not user.is_leaving]
+    if not staying:
+        words = f"the ProviderPool is being deleted, and goes with the last VoiceAgent that uses it: {name_some(users)}"
+        return replace(standing, reconciling=Statement("True", Reason.IN_USE, words if users else ""))
+    words = (
+        f"the ProviderPool is being deleted, but {_agents(len(staying))} it: {name_some(staying)}. "
+        "Delete them, or name another pool in their spec.providerPoolRef; it goes with the last of them"
+    )
+    return replace(standing, stalled=Statement("True", Reason.IN_USE, words))
+
+
+def _agents(count: int) -> str:
+    return f"{count} VoiceAgent uses" if count == 1 else f"{count} VoiceAgents use"
+
+
+def _jobs(pool: ProviderPool) -> list[str]:
+    """Return the jobs that must be done: what there are providers for, and whatever it takes to talk at all."""
+    roles = {provider.role for provider in pool.spec.providers if provider.enabled}
+    needed = roles if "Realtime" in roles else roles | set(_PIPELINE)
+    return [role for role in (*_PIPELINE, "Realtime") if role in needed]
+
+
+def _ready(seen: PoolSeen, said: dict[str, ProviderStatus]) -> Statement:
+    views = [view for view in seen.views if view.state != "Disabled"]
+    by_job = {job: [view for view in views if view.provider.role == job] for job in _jobs(seen.pool)}
+    open_jobs = {job: able for job, able in by_job.items() if not any(view.is_well for view in able)}
+    lost = {job: able for job, able in open_jobs.items() if all(view.state != "Unknown" for view in able)}
+    if lost:
+        return Statement("False", Reason.NO_PROVIDER, "; ".join(_loss(job, able, said) for job, able in lost.items()))
+    if open_jobs:
+        jobs = ", ".join(open_jobs)
+        words = f"whether any provider for {jobs} is well is not known: no call and no probe has reached one yet"
+        return Statement("Unknown", Reason.NOTHING_KNOWN, words)
+    unwell = [f"{view.provider.name} is {view.state}" for view in views if not view.is_well]
+    words = "every job has a provider that is well"
+    return Statement("True", Reason.READY, f"{words}; {name_some(unwell)}" if unwell else words)
+
+
+def _loss(job: str, able: list[ProviderView], said: dict[str, ProviderStatus]) -> str:
+    if not able:
+        return f"no provider of role {job} is enabled"
+    states = [
+        f"{view.provider.name} is {view.state} since {said[view.provider.name].since} ({_trouble(view)})"
+        for view in able
+    ]
+    return f"no provider of role {job} is well: {name_some(states)}"
+
+
+def _count_healthy(views: tuple[ProviderView, ...]) -> str:
+    enabled = [view for view in views if view.state != "Disabled"]
+    known = any(view.state != "Unknown" for view in enabled)
+    return f"{sum(view.is_well for view in enabled) if known else '?'}/{len(enabled)}"
+
+
+def _summarise(seen: PoolSeen) -> str:
+    enabled = [view for view in seen.views if view.state != "Disabled"]
+    others = [f"{view.provider.name} {view.state}" for view in enabled if not view.is_well]
+    words = f"{len(enabled) - len(others)} of {len(enabled)} providers well"
+    held = f"being deleted, held back by {len(seen.users)} VoiceAgents; " if seen.is_leaving and seen.users else ""
+    return held + words + (f"; {name_some(others)}" if others else "")

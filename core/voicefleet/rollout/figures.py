@@ -1,14 +1,12 @@
 """What became of calls, as counts that can be added up and told apart."""
 
-import math
 from dataclasses import dataclass
 from typing import Self
 
+from voicefleet.latency_counts import latency_quantile
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, Tally
 
 CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
-# Turns beyond the last bound are only known to be slower than it.
-SLOWEST_MILLISECONDS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +83,4 @@ class Figures:
 
     def turn_latency_quantile(self, quantile: float) -> int | None:
         """Return the upper bound of the class in which a quantile lies, or nothing if there were no turns."""
-        rank = max(1, math.ceil(quantile * self.turns))
-        bounds = (*LATENCY_BOUNDS_MILLISECONDS, SLOWEST_MILLISECONDS)
-        seen = 0
-        for bound, count in zip(bounds, self.turn_latency, strict=True):
-            seen += count
-            if seen >= rank:
-                return bound
-        return None
+        return latency_quantile(self.turn_latency, quantile)

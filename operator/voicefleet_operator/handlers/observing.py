@@ -146,8 +146,7 @@ def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> W
 
 def follow_workers(ports: Ports, key: Key) -> list[Body]:
     """Hear an agent's workers from now on, and return its pods; one that is owned by a namesake is not among them."""
-    uid = _uid_of(ports, key)
-    bodies = [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
+    bodies = pods_of(ports, key)
     token = control_token(ports.control_key, key.namespace, key.name)
     addresses = {
         body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
@@ -156,6 +155,12 @@ def follow_workers(ports: Ports, key: Key) -> list[Body]:
     }
     ports.workers.follow(key, addresses)
     return bodies
+
+
+def pods_of(ports: Ports, key: Key) -> list[Body]:
+    """Return an agent's pods; one that is owned by a namesake is not among them."""
+    uid = _uid_of(ports, key)
+    return [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
 
 
 def hear_pod(ports: Ports, key: Key, body: Body) -> None:
@@ -209,7 +214,9 @@ async def _observe_pool(ports: Ports, memory: AgentMemory, agent: VoiceAgent) ->
     body = ports.cache.pools.get(ref.namespace or here, ref.name)
     if body is None:
         return None, True
-    version = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+    metadata = body["metadata"]
+    # Its status changes all the time, and says nothing to an agent.
+    version = (metadata["uid"], metadata.get("generation") or metadata["resourceVersion"])
     if memory.pool.version != version:
         memory.pool.version, memory.pool.value = version, parse_resource(ProviderPool, body)
     pool = cast("ProviderPool | Refused | None", memory.pool.value)

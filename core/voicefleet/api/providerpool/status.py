@@ -15,20 +15,20 @@ class ProviderStatus(ApiModel):
 
     name: Label
     """Name of the provider."""
-    state: Literal["Unknown", "Closed", "Open", "HalfOpen", "Disabled", "CredentialsRefused"] = "Unknown"
-    """State of its breaker; Closed is the good one."""
+    state: Literal["Unknown", "Closed", "Open", "HalfOpen", "Disabled", "CredentialsRefused", "Unreachable"] = "Unknown"
+    """State of its breaker, or why it has none; Closed is the good one."""
     in_use: Count = 0
     """Streams or requests at this moment."""
     quota: Count | None = None
     """Streams or requests that it may have at once."""
     p50_milliseconds: Milliseconds | None = None
-    """Half of all requests were answered faster."""
+    """Half of all requests of the last minutes were answered within this time."""
     p95_milliseconds: Milliseconds | None = None
-    """Nineteen in twenty requests were answered faster."""
+    """Nineteen in twenty requests of the last minutes were answered within this time."""
     error_fraction: Fraction | None = None
     """Share of requests that failed lately."""
     last_error: Annotated[str, StringConstraints(max_length=512)] = ""
-    """The last failure, without any secret."""
+    """The last failure and when it began, without any secret."""
     since: Timestamp | None = None
     """When the state last changed."""
 

@@ -1,0 +1,57 @@
+"""What in a worker's words is news for its pool, and how long a word about providers counts."""
+
+import asyncio
+
+import pytest
+
+from tests.operator.fakes import queue_that_knows
+from tests.support.fleet import NOW, state
+from tests.support.providers import opened, says, word
+from voicefleet.wire import ProviderWord, WorkerState
+from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.ports import Address
+from voicefleet_operator.streams import WorkerStreams
+from voicefleet_operator.words import with_providers
+from voicefleet_operator.workqueue import Key
+
+KEY = Key("VoiceAgent", "voice", "desk")
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "known"),
+    [
+        pytest.param(says(word("a")), says(word("b")), ["a"], id="a new word replaces the one before"),
+        pytest.param(says(), says(word("b")), [], id="so does one that names nobody"),
+        pytest.param(state(instance="first"), says(word("b")), ["b"], id="a line without one leaves it"),
+        pytest.param(state(instance="second"), says(word("b")), None, id="but not for another process"),
+        pytest.param(state(instance="first"), state(instance="first"), None, id="nothing stays nothing"),
+        pytest.param(state(), None, None, id="there is no line before the first"),
+    ],
+)
+def test_a_word_about_providers_counts_until_the_next(
+    said: WorkerState, before: WorkerState | None, known: list[str] | None
+) -> None:
+    providers = with_providers(said, before).providers
+
+    assert known == (None if providers is None else [each.name for each in providers])
+
+
+async def test_a_pool_is_looked_at_when_a_providers_state_changes_and_not_with_its_counts() -> None:
+    changed: list[Key] = []
+    streams = WorkerStreams(queue_that_knows(KEY), Metrics(), now=lambda: NOW, health_changed=changed.append)
+    # Nobody answers there: what the worker says is handed in below.
+    streams.hear(KEY, "uid", Address("voice", "desk-rev-0", "127.0.0.1", "token"))
+    line = streams._lines["uid"]
+
+    async def say(*words: ProviderWord) -> int:
+        streams._hear(line, says(*words).model_dump_json(by_alias=True).encode())
+        await asyncio.sleep(0)
+        return len(changed)
+
+    assert await say(word(requests=1)) == 1
+    assert await say(word(requests=2, in_use=7)) == 1
+    assert await say(opened(requests=3)) == 2
+    streams._hear(line, state(instance="first", calls=1).model_dump_json(by_alias=True).encode())
+    assert len(changed) == 2
+    assert set(changed) == {KEY}
+    await streams.aclose()
