@@ -13,6 +13,7 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
@@ -36,6 +37,8 @@ class CallSetup:
     """Where the worker hears what becomes of its calls."""
     board: Path | None = None
     """Where calls read how the providers are."""
+    leases: Path | None = None
+    """Where calls take what a quota or a probe asks for."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -58,7 +61,9 @@ async def entrypoint(ctx: JobContext) -> None:
     try:
         await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
         board = await asyncio.to_thread(BoardReader.open, setup.board)
-        health = CallHealth(setup.plan.providers, reporter, board)
+        providers = [plan.provider for plan in setup.plan.providers]
+        leases = await asyncio.to_thread(TakenLeases.open, setup.leases, providers)
+        health = CallHealth(setup.plan.providers, reporter, board, leases)
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
         _close_in_the_end(ctx, http)

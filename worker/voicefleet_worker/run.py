@@ -1,6 +1,7 @@
 """Running a worker: control port, server, watch and signals in one event loop, and the order in which they end."""
 
 import asyncio
+import functools
 import logging
 import secrets
 import signal
@@ -19,13 +20,16 @@ from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.failover.leases import HeldLeases
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, drop_foreign_environment
+from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -72,15 +76,24 @@ async def _run(settings: Settings, directory: Path) -> int:
     orders = Orders()
     providers = [plan.provider for plan in settings.plan.providers]
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
-    with closing(board), open_reports(directory, desk.hear, board.learn) as box:
+    leases = await asyncio.to_thread(HeldLeases, directory / "leases", providers)
+    metrics.registry.register(ProviderCollector(board, desk))
+    with (
+        closing(board),
+        closing(leases),
+        open_reports(directory, desk.hear, board.learn) as box,
+    ):
         callers = Callers(connect_with(settings.livekit))
         offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-        server = build_server(settings, desk, offers, Exchange(box.address, board.path))
-        control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
+        server = build_server(settings, desk, offers, Exchange(box.address, board.path, leases.path))
+        control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look, words=board.words)
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)
+        redis = settings.redis
+        connect = None if redis is None else functools.partial(redis.connect, identity.instance)
         try:
-            return await _serve(settings, Parts(server, desk, box, board), orders)
+            async with sharing(connect, board, leases, desk.share_health):
+                return await _serve(settings, Parts(server, desk, box, board), orders)
         finally:
             await callers.finish()
             await runner.cleanup()

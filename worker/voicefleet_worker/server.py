@@ -47,11 +47,12 @@ class Exchange:
 
     reports: Path | None = None
     board: Path | None = None
+    leases: Path | None = None
 
 
 def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
     """Build the server of this worker."""
-    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board)
+    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board, exchange.leases)
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,
