@@ -95,20 +95,21 @@ class Control:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         changed = self.desk.listen()
-        line = self._heartbeat()
+        loop, words_due = asyncio.get_running_loop(), 0.0
         try:
             while True:
                 changed.clear()
+                # Once in a heartbeat, however often something changes in between.
+                words = self.words() if loop.time() >= words_due else None
+                words_due = loop.time() + self.heartbeat_seconds if words is not None else words_due
                 # A reader that takes nothing for so long is gone; the operator would dial again.
                 async with asyncio.timeout(_STALLED_SECONDS):
-                    await response.write(line)
+                    await response.write(self._line(words))
                 try:
                     async with asyncio.timeout(self.heartbeat_seconds):
                         await changed.wait()
                 except TimeoutError:
-                    line = self._heartbeat()
-                else:
-                    line = self._line()
+                    continue
         except TimeoutError:
             # A polite end would wait for the same reader.
             if request.transport is not None:
@@ -178,11 +179,8 @@ class Control:
             return "draining"
         return None if self.desk.registered else "not registered with LiveKit"
 
-    def _line(self) -> bytes:
-        return self.desk.next_state().model_dump_json(by_alias=True).encode() + b"\n"
-
-    def _heartbeat(self) -> bytes:
-        return self.desk.next_state(self.words()).model_dump_json(by_alias=True).encode() + b"\n"
+    def _line(self, words: tuple[ProviderWord, ...] | None = None) -> bytes:
+        return self.desk.next_state(words).model_dump_json(by_alias=True).encode() + b"\n"
 
     def _state(self) -> web.Response:
         return web.Response(body=self._line(), content_type="application/json")
