@@ -186,6 +186,7 @@ async def sharing(
         leases.hold_all()
         yield
         return
+    tell(False)
     task = asyncio.create_task(Sharer(board, leases, connect, tell).run())
     try:
         yield
