@@ -85,6 +85,10 @@ def start(bench: Bench, providers: Providers, control: Control, redis: RedisServ
                 arguments = write_files(folder, bench, providers, name)
                 (folder / "secrets/redis").mkdir()
                 (folder / "secrets/redis/password").write_text(redis.password)
+                agent = json.loads((folder / "agent.json").read_text())
+                # Who hangs up holds a slot for a moment longer.
+                agent["spec"]["worker"]["sessionsPerWorker"] = 6
+                (folder / "agent.json").write_text(json.dumps(agent))
                 (folder / "pool.json").write_text(json.dumps(pool(bench, providers, redis, firsts)))
                 workers.append(stack.enter_context(run_worker(folder, arguments, name)))
             line = Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
