@@ -31,6 +31,7 @@ CASES = (
     Case("who lacks one wants one", 1, LACKING, LACKING, 2, 1),
     Case("two who lack one both want it", 1, LACKING, Counts(lacking=2), 2, 1),
     Case("what is in use is kept although somebody lacks it", 1, ONE_IN_USE, Counts(in_use=1, lacking=1), 2, 1),
+    Case("of more than there are, none is kept at hand", 2, ONE_IN_USE, Counts(held=3, in_use=2), 2, 1),
     Case("of a quota that is used up there is nothing more", 2, ONE_IN_USE, Counts(in_use=2, lacking=1), 2, 1),
 )
 

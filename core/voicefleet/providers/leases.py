@@ -22,8 +22,11 @@ def wanted_leases(quota: int, own: Counts, fleet: Counts, workers: int) -> int:
     """Return how many leases a worker should hold: those in use, and its equal part of those that nobody uses.
 
     Of a quota of 10, 4 are in use, 1 of them here; with 3 workers that is 1 + 6 // 3 = 3. Where there is less than one
-    for each, a worker keeps one at hand only while nobody else lacks one.
+    for each, a worker keeps one at hand only while nobody else lacks one. Of more than there are, which workers hold
+    that have just been alone, none is kept at hand.
     """
+    if fleet.held > quota:
+        return min(quota, MOST_LEASES, own.in_use)
     spare = max(0, quota - max(fleet.in_use, own.in_use)) // max(1, workers)
     others_lack = fleet.lacking > own.lacking
     at_hand = own.lacking if others_lack else 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from voicefleet.providers.leases import LEASE_SECONDS, RENEW_SECONDS, wanted_leases
-from voicefleet.providers.sharing import Figures, Published, adopt, publish
+from voicefleet.providers.sharing import Counts, Figures, Published, adopt, publish
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.known import Known
 from voicefleet_worker.failover.leases import HeldLeases
@@ -98,12 +98,11 @@ class Sharer:
     def _ask(self, known: Known) -> Ask:
         provider, now, name = known.provider, self.clock(), known.provider.name
         quota = (provider.quota.concurrent or 0) if provider.quota else 0
-        own = known.own(now).counts
+        own = known.own(now, held=self.leases.held(name)).counts
         wanted = self.leases.held(name)
         if self.mode is Mode.SHARING and self._picture is not None and quota:
-            fleet = known.elsewhere.counts
-            whole = own._replace(in_use=own.in_use + fleet.in_use, lacking=own.lacking + fleet.lacking)
-            wanted = wanted_leases(quota, own, whole, self._picture.workers)
+            fleet = Counts(*(a + b for a, b in zip(own, known.elsewhere.counts, strict=True)))
+            wanted = wanted_leases(quota, own, fleet, self._picture.workers)
             self.leases.hold(name, min(wanted, self.leases.held(name)))
         published = None
         if self._heard_at is not None:
