@@ -59,6 +59,7 @@ class Meeting:
         own = ask.figures
         sums = [a + b for a, b in zip((*own.counts, *own.latency), _numbers(self.others), strict=True)]
         granted = min(self.grants, max(0, ask.wanted - own.counts.held)) if ask.quota else 0
+        sums[0] += granted
         return Told(granted, self.may_probe, self.breaker or ask.breaker, Figures.of(sums))
 
     async def leave(self) -> None:
@@ -166,6 +167,14 @@ async def test_a_worker_that_has_just_begun_has_no_lease_until_redis_gives_it_on
 
     assert scene.leases.held("few") == 1
     assert scene.call.take("few", probing=False) is None
+
+
+async def test_what_was_just_granted_is_not_taken_for_anothers(scene: Scene) -> None:
+    scene.meeting.grants, scene.meeting.others = 4, Figures(Counts(held=2))
+    for _ in range(4):
+        await scene.exchange()
+        assert scene.board.known["few"].elsewhere.counts.held == 2
+    assert scene.leases.held("few") == 2
 
 
 async def test_what_nobody_uses_is_given_back_when_another_worker_lacks_it(scene: Scene) -> None:

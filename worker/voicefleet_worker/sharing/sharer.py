@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from voicefleet.providers.leases import LEASE_SECONDS, RENEW_SECONDS, wanted_leases
@@ -138,14 +138,16 @@ class Sharer:
             self._news.set()
 
     def _take_in_one(self, known: Known, ask: Ask, told: Told) -> None:
-        known.elsewhere = told.fleet.without(ask.figures)
+        held = ask.figures.counts.held + told.granted
+        # The sum holds already what was granted just now.
+        known.elsewhere = told.fleet.without(replace(ask.figures, counts=ask.figures.counts._replace(held=held)))
         known.breaker, published = adopt(
             known.breaker, self._published.get(ask.provider), told.breaker, ahead_seconds=self._ahead_seconds
         )
         if published is not None:
             self._published[ask.provider] = published
         if told.granted:
-            self.leases.hold(ask.provider, ask.figures.counts.held + told.granted)
+            self.leases.hold(ask.provider, held)
         if told.may_probe and self.mode is Mode.SHARING:
             self.leases.allow_probe(ask.provider)
 
