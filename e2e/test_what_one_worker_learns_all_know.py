@@ -176,14 +176,13 @@ async def test_a_quota_of_one_is_one_for_both_workers(start: Start) -> None:
             async with fleet.call(worker) as caller:
                 texts.append((await caller.say(QUESTION, timeout_seconds=40)).agent_text)
 
-    await asyncio.gather(*(hold(worker) for worker in (fleet.one, fleet.two, fleet.one, fleet.two)))
+    await asyncio.gather(*(hold(worker) for worker in (fleet.one, fleet.two)))
     first, second = fleet.rows("hearing"), fleet.rows("hearing", SECOND)
     print("first:", len(first), "second:", len(second), "at once:", at_once(first), at_once(second))
 
-    assert texts == [ANSWER] * 8
+    assert texts == [ANSWER] * 4
     assert at_once(first) == 1
-    assert at_once(second) >= 2, "calls did not overlap, so there was nothing to see"
-    assert len(first) + len(second) >= 8
+    assert at_once([*first, *second]) >= 2, "calls did not overlap, so there was nothing to see"
 
 
 async def test_one_call_of_the_whole_fleet_probes(start: Start) -> None:
