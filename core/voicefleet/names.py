@@ -115,6 +115,11 @@ def text_file(config_map: str, key: str) -> str:
     return f"{config_map}/{key}"
 
 
+def health_key(namespace: str, pool: str) -> str:
+    """Return the key in Redis under which the workers of a pool share what they know of its providers."""
+    return f"voicefleet:{{{namespace}/{pool}}}:health"
+
+
 def secret_file(secret: str, key: str) -> str:
     """Return where a worker finds one key of one Secret, below the secrets' directory."""
     return f"{secret}/{key}"

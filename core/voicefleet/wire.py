@@ -118,6 +118,8 @@ class WorkerState(WireModel):
     """Rides on changes and heartbeats; a change of it alone sends no line."""
     providers: Annotated[tuple[ProviderWord, ...], Field(max_length=64)] | None = None
     """Rides on heartbeats; a line without it says nothing about providers."""
+    shares_health: bool | None = None
+    """Whether it goes by what the whole fleet knows of its providers; None where no Redis is configured."""
 
 
 class LoadOrder(WireModel):

@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.worker.files import Mounted
 from voicefleet.names import CALLERS_PATH, STATE_PATH
-from voicefleet.wire import CallersAnswer, CallersOrder, WorkerState
+from voicefleet.providers.breaker import State
+from voicefleet.wire import CallersAnswer, CallersOrder, ProviderWord, WorkerState
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.metrics import Metrics
@@ -107,6 +108,41 @@ async def test_the_stream_tells_every_change_and_beats(client: TestClient[Any, A
     assert beat.sequence > first.sequence
     assert [(session.id, session.age_seconds) for session in taken.sessions] == [("AJ_1", 0.0)]
     assert (taken.registered, taken.reported_load) == (True, -0.5)
+
+
+async def test_heartbeats_tell_how_the_providers_are_and_changes_in_between_do_not(
+    desk: Desk, mounted: Mounted
+) -> None:
+    words = (ProviderWord(name="openai", state=State.OPEN, requests=3, errors=1),)
+    control = Control(desk, Metrics(desk), mounted.folder / "token", lambda: None, find_a_caller, words=lambda: words)
+    async with (
+        TestClient(TestServer(control.build_app())) as client,
+        client.get(STATE_PATH, headers=TOKEN) as stream,
+    ):
+        first = await read(stream)
+        desk.share_health(True)
+        changed = await read(stream)
+
+    assert (first.providers, first.shares_health) == (words, None)
+    assert (changed.providers, changed.shares_health) == (None, True)
+
+
+async def test_a_worker_whose_state_never_rests_tells_of_its_providers_all_the_same(
+    desk: Desk, mounted: Mounted
+) -> None:
+    words = (ProviderWord(name="openai"),)
+    control = Control(
+        desk, Metrics(desk), mounted.folder / "token", lambda: None, find_a_caller,
+        heartbeat_seconds=0.05, words=lambda: words,
+    )  # fmt: skip
+    told = 0
+    async with (
+        TestClient(TestServer(control.build_app())) as client,
+        client.get(STATE_PATH, headers=TOKEN) as stream,
+    ):
+        while told < 3:
+            desk.cordon()
+            told += (await read(stream)).providers is not None
 
 
 async def test_two_readers_both_hear(client: TestClient[Any, Any], desk: Desk) -> None:

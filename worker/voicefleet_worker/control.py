@@ -21,7 +21,7 @@ from voicefleet.names import (
     STATE_PATH,
     UNCORDON_PATH,
 )
-from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder
+from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder, ProviderWord
 from voicefleet_worker.desk import Desk
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
@@ -46,6 +46,8 @@ class Control:
     look_for_callers: Callable[[CallersOrder], Awaitable[CallersAnswer | None]]
     """Has callers dispatched again who found no slot; nothing when LiveKit is away."""
     heartbeat_seconds: float = HEARTBEAT_SECONDS
+    words: Callable[[], tuple[ProviderWord, ...] | None] = lambda: None
+    """Says how the providers are; heartbeats tell it on."""
 
     def build_app(self) -> web.Application:
         """Return the application; the token is asked for on every path under /v1."""
@@ -93,12 +95,16 @@ class Control:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         changed = self.desk.listen()
+        loop, words_due = asyncio.get_running_loop(), 0.0
         try:
             while True:
                 changed.clear()
+                # Once in a heartbeat, however often something changes in between.
+                words = self.words() if loop.time() >= words_due else None
+                words_due = loop.time() + self.heartbeat_seconds if words is not None else words_due
                 # A reader that takes nothing for so long is gone; the operator would dial again.
                 async with asyncio.timeout(_STALLED_SECONDS):
-                    await response.write(self._line())
+                    await response.write(self._line(words))
                 try:
                     async with asyncio.timeout(self.heartbeat_seconds):
                         await changed.wait()
@@ -173,8 +179,8 @@ class Control:
             return "draining"
         return None if self.desk.registered else "not registered with LiveKit"
 
-    def _line(self) -> bytes:
-        return self.desk.next_state().model_dump_json(by_alias=True).encode() + b"\n"
+    def _line(self, words: tuple[ProviderWord, ...] | None = None) -> bytes:
+        return self.desk.next_state(words).model_dump_json(by_alias=True).encode() + b"\n"
 
     def _state(self) -> web.Response:
         return web.Response(body=self._line(), content_type="application/json")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from voicefleet.records.ends import End
-from voicefleet.wire import Session, WorkerState
+from voicefleet.wire import ProviderWord, Session, WorkerState
 from voicefleet_worker.reports import CallReport
 from voicefleet_worker.slots import Slots, reported_load
 from voicefleet_worker.tallies import Tallies
@@ -45,6 +45,8 @@ class Desk:
         self.tallies = Tallies()
         self.load = reported_load(used=0, limit=slots, closed=False)
         self.refused = 0
+        self.shares_health: bool | None = None
+        """Whether what it knows of providers is the whole fleet's; None where no Redis is configured."""
         self._identity = identity
         self._clock = clock
         self._sequence = 0
@@ -157,7 +159,13 @@ class Desk:
         self._draining = True
         self._changed()
 
-    def next_state(self) -> WorkerState:
+    def share_health(self, shared: bool) -> None:
+        """Note whether what is known of providers is the whole fleet's."""
+        if shared != self.shares_health:
+            self.shares_health = shared
+            self._changed()
+
+    def next_state(self, providers: tuple[ProviderWord, ...] | None = None) -> WorkerState:
         """Return the state as it is now, under a number that no other line of this process has."""
         self._sequence += 1
         return WorkerState(
@@ -178,6 +186,8 @@ class Desk:
             refused=self.refused,
             looks_for_callers=True,
             tally=self.tallies.total,
+            providers=providers,
+            shares_health=self.shares_health,
         )
 
     def listen(self) -> asyncio.Event:

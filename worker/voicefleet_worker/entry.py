@@ -15,6 +15,7 @@ from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
@@ -40,6 +41,8 @@ class CallSetup:
     """Where calls read how the providers are."""
     journals: Path | None = None
     """Where calls write down what happens."""
+    leases: Path | None = None
+    """Where calls take what a quota or a probe asks for."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -94,7 +97,9 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
     listeners.notebook.bill(fill(setup.plan.records.account, values))
     await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
     board = await asyncio.to_thread(BoardReader.open, setup.board)
-    health = CallHealth(setup.plan.providers, listeners.reporter, listeners.notebook, board)
+    providers = [plan.provider for plan in setup.plan.providers]
+    leases = await asyncio.to_thread(TakenLeases.open, setup.leases, providers)
+    health = CallHealth(setup.plan.providers, listeners.reporter, listeners.notebook, board, leases)
     voices = Voices(setup.plan.entry, setup.secrets, health)
     session = build_session(setup.plan, voices)
     team = Team(setup.plan, values, voices, functools.partial(HttpTools, setup.secrets, setup.plan.tool_policy))

@@ -4,6 +4,8 @@ from typing import Any
 
 from redis import DriverInfo
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
 from voicefleet_worker.problems import BadInputError
@@ -34,7 +36,9 @@ def connect_to_redis(spec: RedisSpec, secrets: SecretFiles) -> Redis:
             socket_timeout=_ANSWER_SECONDS,
             decode_responses=True,
             health_check_interval=15,
+            # Whoever asks knows when to ask again.
+            retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:
         # The address may hold a password, so it is not repeated.
-        raise BadInputError("spec.redis", "its address cannot be used: redis://host:6379/0 is one") from error
+        raise BadInputError("spec.redis", "holds no address of a Redis, such as redis://host:6379/0") from error

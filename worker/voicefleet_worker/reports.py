@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from voicefleet.providers.routing import Refusal
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, WireModel, latency_class
 
 logger = logging.getLogger("voicefleet.worker")
@@ -59,6 +60,12 @@ class ProviderNews(WireModel):
     rest_seconds: Annotated[float, Field(ge=0, le=1e6)] | None = None
     first_seconds: Annotated[float, Field(ge=0, le=1e4)] | None = None
     """Time to the first answer."""
+    stands_in: bool = False
+    """The request that begins takes over from one that has failed."""
+    tokens: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """Tokens that a request has used."""
+    refusal: Refusal | None = None
+    """Why a request did not begin."""
 
 
 class Reporter:

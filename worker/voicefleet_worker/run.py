@@ -1,6 +1,7 @@
 """Running a worker: control port, server, watch and signals in one event loop, and the order in which they end."""
 
 import asyncio
+import functools
 import logging
 import secrets
 import signal
@@ -20,15 +21,18 @@ from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders, drain
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.failover.leases import HeldLeases
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, settle_environment
+from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -79,18 +83,26 @@ async def _run(settings: Settings, directory: Path) -> int:
     # Two agents may use one provider in two ways.
     providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
+    leases = await asyncio.to_thread(HeldLeases, directory / "leases", providers)
+    metrics.registry.register(ProviderCollector(board, desk))
     prompt = prompt_hash(settings.plan.prompts)
     office = Office(settings.data or directory, settings.pod_uid, settings.revision, prompt)
-    with closing(board), open_reports(directory, desk.hear, board.learn) as box:
+    with closing(board), closing(leases), open_reports(directory, desk.hear, board.learn) as box:
         async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
             callers = Callers(connect_with(settings.livekit))
             offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-            server = build_server(settings, desk, offers, Exchange(box.address, board.path, clerk.desks.journals))
-            control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
+            exchange = Exchange(box.address, board.path, clerk.desks.journals, leases.path)
+            server = build_server(settings, desk, offers, exchange)
+            control = Control(
+                desk, metrics, settings.control_token_file, orders.leave.set, callers.look, words=board.words
+            )
             runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
             _say_hello(settings, port)
+            redis = settings.redis
+            connect = None if redis is None else functools.partial(redis.connect, identity.instance)
             try:
-                return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
+                async with sharing(connect, board, leases, desk.share_health):
+                    return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
             finally:
                 await callers.finish()
                 await runner.cleanup()

@@ -48,11 +48,19 @@ class Exchange:
     reports: Path | None = None
     board: Path | None = None
     journals: Path | None = None
+    leases: Path | None = None
 
 
 def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
     """Build the server of this worker."""
-    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board, exchange.journals)
+    setup = entry.CallSetup(
+        settings.plan,
+        settings.secrets,
+        reports=exchange.reports,
+        board=exchange.board,
+        journals=exchange.journals,
+        leases=exchange.leases,
+    )
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,

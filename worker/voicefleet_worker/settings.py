@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.agents import Lookup
-from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY
+from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY, health_key
 from voicefleet.providers.lineup import Lineup, with_wishes
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
+from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -60,6 +62,8 @@ class Settings:
     data: Path | None
     """Where the worker keeps what must outlive its process; without one it keeps it while it runs."""
     livekit: LiveKitAccess
+    redis: RedisAccess | None
+    """Where it shares with others what it knows of providers."""
     secrets: SecretFiles
     control_token_file: Path
     control_host: str
@@ -99,6 +103,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
             api_key=environment.get("LIVEKIT_API_KEY") or secrets.read(access.api_key),
             api_secret=environment.get("LIVEKIT_API_SECRET") or secrets.read(access.api_secret),
         ),
+        redis=redis_access(pool.spec.redis, secrets, key=health_key(_namespace(agent, pool), pool.metadata.name)),
         secrets=secrets,
         control_token_file=flags.control_token_file,
         control_host=flags.control_host,
@@ -151,6 +156,11 @@ def _own_volume() -> Path | None:
     """Return the volume that a pod brings, if this is one."""
     volume = Path(WRITABLE_DIRECTORY)
     return volume if volume.is_dir() and os.access(volume, os.W_OK) else None
+
+
+def _namespace(agent: VoiceAgent, pool: ProviderPool) -> str:
+    """Return where the pool is: beside the agent, unless it says otherwise."""
+    return pool.metadata.namespace or agent.metadata.namespace or DEFAULT_NAMESPACE
 
 
 def _idle_processes(wanted: int | None, *, slots: int) -> int:

@@ -78,6 +78,14 @@ class Window:
         """Count one more request."""
         return replace(self, successes=self.successes + (not failed), failures=self.failures + failed)
 
+    def joined(self, other: "Window") -> "Window":
+        """Count also what others have seen in the same while."""
+        return replace(
+            self,
+            earlier_successes=self.earlier_successes + other.successes + other.earlier_successes,
+            earlier_failures=self.earlier_failures + other.all_failures,
+        )
+
     @property
     def all_failures(self) -> int:
         """Failures of the last while."""
@@ -115,8 +123,8 @@ def admit(breaker: Breaker, now: float) -> Breaker:
     return replace(breaker, state=State.HALF_OPEN, since=now, until=now + PROBE_SECONDS)
 
 
-def learn(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Breaker:
-    """Return the breaker that knows how a request ended."""
+def learn(breaker: Breaker, outcome: Outcome, policy: Policy, now: float, elsewhere: Window = Window()) -> Breaker:
+    """Return the breaker that knows how a request ended; what was seen elsewhere adds to what fills its window."""
     if breaker.state is State.OPEN or (breaker.state is State.HALF_OPEN and outcome.began_at < breaker.since):
         return _learn_late(breaker, outcome, now)
     if outcome.failed in (Cause.THROTTLED, Cause.CREDENTIALS):
@@ -125,7 +133,8 @@ def learn(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Bre
         return _open(breaker, outcome, policy, now) if outcome.failed else Breaker(since=now)
     window = breaker.window.at(now, policy.window_seconds).counting(failed=outcome.failed is not None)
     counted = replace(breaker, window=window)
-    is_full = window.all_failures >= policy.failures and window.failure_fraction >= policy.failure_fraction
+    everywhere = window.joined(elsewhere)
+    is_full = everywhere.all_failures >= policy.failures and everywhere.failure_fraction >= policy.failure_fraction
     return _open(counted, outcome, policy, now) if outcome.failed and is_full else counted
 
 

@@ -12,6 +12,7 @@ The same table for hearing, thinking, speaking and the models that do it all:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
 from voicefleet.api.providerpool.providers import PriceBook, Provider
@@ -33,6 +34,16 @@ _CAUSES = {
     Cause.CREDENTIALS: "it refuses the key",
     None: "it is resting",
 }
+_PROBED = "somebody else finds out whether it is well"
+
+
+class Refusal(StrEnum):
+    """Why a request may not begin, although what was known a moment ago spoke for it."""
+
+    FULL = "Full"
+    """No lease of its quota is free here."""
+    PROBED = "Probed"
+    """Its breaker wants one probe, and that is another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,8 @@ class Candidate:
     tokens_last_minute: int = 0
     typical_seconds: float | None = None
     """Half of all requests were answered faster; None if nobody knows yet."""
+    refusal: Refusal | None = None
+    """What stood in the way when this very request was about to begin."""
 
     @property
     def name(self) -> str:
@@ -78,6 +91,8 @@ class Choice:
 
     provider: Provider
     reason: str
+    is_last_resort: bool = False
+    """Nobody else is left: it is asked whether or not its breaker wants a probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,7 @@ def choose(candidates: Iterable[Candidate], need: Need, policy: RoutingPolicy, n
     last = min((c for c in listed if _is_last_resort(c, need)), key=lambda c: c.breaker.until, default=None)
     if last is None:
         return NoChoice(passed_over)
-    return Choice(last.provider, _in_words("nobody else is left", passed_over))
+    return Choice(last.provider, _in_words("nobody else is left", passed_over), is_last_resort=True)
 
 
 def policy_for(routing: Routing, role: Role) -> RoutingPolicy:
@@ -153,6 +168,8 @@ def _speaks(known: str, language: str) -> bool:
 def _why_not_now(candidate: Candidate, need: Need, now: float) -> str | None:
     if candidate.name in need.tried:
         return "has just failed at this"
+    if candidate.refusal is Refusal.PROBED:
+        return _PROBED
     return _why_broken(candidate.breaker, now) or _why_full(candidate, need)
 
 
@@ -160,7 +177,7 @@ def _why_broken(breaker: Breaker, now: float) -> str | None:
     if breaker.admits(now):
         return None
     if breaker.state is State.HALF_OPEN:
-        return "somebody else finds out whether it is well"
+        return _PROBED
     return f"{_CAUSES[breaker.cause]}, left alone for another {breaker.until - now:.0f} s"
 
 
@@ -168,6 +185,8 @@ def _why_full(candidate: Candidate, need: Need) -> str | None:
     quota = candidate.provider.quota
     if quota is None:
         return None
+    if candidate.refusal is Refusal.FULL:
+        return f"all {quota.concurrent} of its quota are in use"
     # Whoever holds a stream asks for no other one.
     if quota.concurrent is not None and candidate.in_use >= quota.concurrent and candidate.name != need.current:
         return f"all {quota.concurrent} of its quota are in use"

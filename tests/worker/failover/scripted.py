@@ -80,6 +80,8 @@ class Thinker(llm.LLM[Any]):
         super().__init__()
         self.scripts = list(scripts)
         self.asked: list[llm.ChatContext] = []
+        self.totals: list[int] = []
+        """Tokens so far, told with each piece."""
 
     def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **_: Any) -> Any:
         self.asked.append(chat_ctx)
@@ -91,21 +93,24 @@ class _Thought(llm.LLMStream):
     def __init__(self, llm_: Thinker, script: Sequence[Step], ctx: Any, tools: Any, options: Any) -> None:
         super().__init__(llm_, chat_ctx=ctx, tools=tools, conn_options=options)
         self._script = script
+        self._totals = llm_.totals
 
     async def _run(self) -> None:
         for step in self._script:
             if isinstance(step, str):
-                self._event_ch.send_nowait(chunk(step))
+                totals = self._totals
+                self._event_ch.send_nowait(chunk(step, tokens=totals.pop(0) if totals else None))
             else:
                 await play(step)
 
 
-def chunk(piece: str) -> llm.ChatChunk:
+def chunk(piece: str, *, tokens: int | None = None) -> llm.ChatChunk:
     """Return a piece of an answer; one that begins with `call` is a call of a tool."""
     if piece.startswith("call "):
         call = llm.FunctionToolCall(name=piece[5:], arguments="{}", call_id="1")
         return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", tool_calls=[call]))
-    return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", content=piece))
+    usage = tokens and llm.CompletionUsage(completion_tokens=1, prompt_tokens=tokens - 1, total_tokens=tokens)
+    return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", content=piece), usage=usage or None)
 
 
 async def play(step: float | Exception) -> None:

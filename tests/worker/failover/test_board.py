@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.worker.failover.scripted import lineup, unread
 from voicefleet.providers.breaker import Cause, Outcome, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Candidate
+from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.failover.board import BoardReader, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.reports import ProviderNews, ReportBox, Reporter
 
 NOW = 1000.0
@@ -143,6 +146,56 @@ async def test_latencies_of_all_calls_are_one(worker: Worker) -> None:
     worker.box.read()
 
     assert seen(worker.call("AJ_2")).typical_seconds == pytest.approx(0.3, rel=0.1)
+
+
+async def test_tokens_of_all_calls_are_counted(worker: Worker) -> None:
+    for number in range(3):
+        worker.call(f"AJ_{number}").use_tokens("a", 700)
+    worker.box.read()
+
+    assert seen(worker.call("AJ_9")).tokens_last_minute == 2100
+
+
+async def test_the_worker_says_what_it_has_seen_and_nothing_of_it_falls(worker: Worker) -> None:
+    first, second = worker.call("AJ_1"), worker.call("AJ_2")
+    first.begin("a", NOW + 1)
+    first.learn("a", Outcome(NOW + 1), 0.25)
+    second.begin("a", NOW + 2, stands_in=True)
+    second.learn("a", Outcome(NOW + 2, Cause.CREDENTIALS))
+    second.release("a")
+    worker.box.read()
+
+    word = next(word for word in worker.board.words() if word.name == "a")
+    assert (word.state, word.cause, word.in_use) == (State.OPEN, Cause.CREDENTIALS, 1)
+    assert (word.requests, word.errors, sum(word.latency), word.latency[2]) == (2, 1, 1, 1)
+    assert word.since == pytest.approx(worker.now, abs=1)
+    worker.board.end(["AJ_1", "AJ_2"])
+    after = next(word for word in worker.board.words() if word.name == "a")
+    assert (after.in_use, after.requests, after.errors) == (0, 2, 1)
+
+
+async def test_metrics_name_provider_and_role_and_nothing_else(worker: Worker) -> None:
+    call = worker.call("AJ_1")
+    call.begin("a", NOW + 1, stands_in=True)
+    call.use_tokens("a", 9)
+    call.learn("a", Outcome(NOW + 1, Cause.CREDENTIALS))
+    worker.box.read()
+    desk = Desk(slots=2, identity=Identity("r1"), clock=lambda: NOW)
+    registry = CollectorRegistry()
+    registry.register(ProviderCollector(worker.board, desk))
+
+    def sample(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"voicefleet_worker_{name}", labels)
+
+    a = {"provider": "a", "role": "Llm"}
+    named = ("attempts_total", "failures_total", "failovers_total", "tokens_total", "breaker", "in_use")
+    assert [sample(f"provider_{name}", **a) for name in named] == [1, 1, 1, 9, 2, 1]
+    assert sample("provider_breaker", provider="b", role="Llm") == 0
+    assert sample("shared_health") is None
+    desk.share_health(False)
+    assert sample("shared_health") == 0
+    desk.share_health(True)
+    assert sample("shared_health") == 1
 
 
 async def test_a_provider_that_nobody_knows_is_not_learned_of(worker: Worker) -> None:

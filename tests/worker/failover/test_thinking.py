@@ -177,3 +177,13 @@ async def test_what_was_measured_is_handed_on_once_however_many_answers_are_unde
     await asyncio.gather(ask(), ask())
 
     assert len(measured) == 2
+
+
+async def test_tokens_are_counted_once_although_they_are_told_with_each_piece() -> None:
+    told: list[int] = []
+    models, set_stage = thinkers(a=[["Nine ", "o'clock."]])
+    set_stage.health.use_tokens = lambda _, tokens: told.append(tokens)  # type: ignore[method-assign]
+    models["a"].totals = [40, 55]
+    await answer(set_stage)
+
+    assert sum(told) == 55

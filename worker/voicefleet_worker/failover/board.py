@@ -11,26 +11,23 @@ import mmap
 import struct
 import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError
 
-from voicefleet.api.providerpool.providers import Breaker as Policy
 from voicefleet.api.providerpool.providers import Provider
-from voicefleet.providers.breaker import Breaker, Cause, Outcome, State, admit, call_off, learn
-from voicefleet.providers.latency import Sketch
-from voicefleet.providers.rates import Rate
-from voicefleet.wire import WireModel
+from voicefleet.providers.breaker import Breaker, Cause, State
+from voicefleet.wire import ProviderWord, WireModel
+from voicefleet_worker.failover.known import Known
 from voicefleet_worker.reports import ProviderNews
 
 _Moment = Annotated[float, Field(ge=0, le=1e11)]
 # A pool has 64 providers at most, each of which takes some 200 bytes.
 _BOARD_BYTES = 65_536
+_MOST_WORDS = 64
 _HEAD = struct.Struct("<II")
 """Length and checksum of what follows."""
 
@@ -45,6 +42,7 @@ class Entry(WireModel):
     openings: int = 0
     in_use: int = 0
     begun_last_minute: int = 0
+    tokens_last_minute: int = 0
     typical_seconds: float | None = None
 
     def breaker(self) -> Breaker:
@@ -60,16 +58,6 @@ class Notice(WireModel):
     """The worker is out of time: calls say goodbye."""
 
 
-@dataclass(slots=True)
-class _Known:
-    policy: Policy
-    breaker: Breaker = field(default_factory=Breaker)
-    latency: Sketch = field(default_factory=Sketch)
-    rate: Rate = field(default_factory=Rate)
-    in_use: Counter[str] = field(default_factory=Counter)
-    """Requests and streams by job."""
-
-
 class HealthBoard:
     """The worker's side. Not for threads: one event loop owns it."""
 
@@ -77,34 +65,26 @@ class HealthBoard:
         self.path = path
         self._memory = _share(path)
         self._clock = clock
-        self._known = {provider.name: _Known(provider.breaker) for provider in providers}
+        self.known = {provider.name: Known(provider) for provider in providers}
+        self.urgent: Callable[[], None] = lambda: None
+        """Called when something was learned that the rest of the fleet should know at once."""
         self._written: Notice | None = None
         self._leaving = False
 
     def learn(self, news: ProviderNews) -> None:
         """Take in what a call has learned; of a provider that nobody asked for, nothing."""
-        known, now = self._known.get(news.provider), self._clock()
+        known = self.known.get(news.provider)
         if known is None:
             return
-        known.in_use[news.job_id] = news.in_use
-        if news.begun:
-            known.breaker = admit(known.breaker, news.began_at)
-            known.rate = known.rate.counting(now)
-        if news.outcome == "CalledOff":
-            known.breaker = call_off(known.breaker, news.began_at, now)
-        elif news.outcome:
-            failed = None if news.outcome == "Well" else Cause(news.outcome)
-            outcome = Outcome(news.began_at, failed, news.rest_seconds)
-            known.breaker = learn(known.breaker, outcome, known.policy, now)
-        if news.first_seconds is not None:
-            known.latency = known.latency.adding(news.first_seconds, now)
+        if known.learn(news, self._clock()):
+            self.urgent()
         self.write()
 
     def end(self, job_ids: Iterable[str]) -> None:
         """Forget what calls had in use that are over, however they ended."""
         for job_id in job_ids:
-            for known in self._known.values():
-                known.in_use.pop(job_id, None)
+            for known in self.known.values():
+                known.end(job_id)
         self.write()
 
     def say_goodbye(self) -> None:
@@ -115,7 +95,11 @@ class HealthBoard:
     def entries(self) -> Mapping[str, Entry]:
         """Return what is known at this moment."""
         now = self._clock()
-        return {name: _entry(known, now) for name, known in self._known.items()}
+        return {name: _entry(known, now) for name, known in self.known.items()}
+
+    def words(self) -> tuple[ProviderWord, ...]:
+        """Return what the operator is told."""
+        return tuple(known.word() for known in self.known.values())[:_MOST_WORDS]
 
     def write(self) -> None:
         """Write it down where calls read it, if it has changed."""
@@ -132,17 +116,18 @@ class HealthBoard:
         self._memory.close()
 
 
-def _entry(known: _Known, now: float) -> Entry:
-    breaker = known.breaker
+def _entry(known: Known, now: float) -> Entry:
+    breaker, own, elsewhere = known.breaker, known.own(now).counts, known.elsewhere.counts
     return Entry(
         state=breaker.state,
         since=breaker.since,
         until=breaker.until,
         cause=breaker.cause,
         openings=breaker.openings,
-        in_use=known.in_use.total(),
-        begun_last_minute=known.rate.last_minute(now),
-        typical_seconds=known.latency.at(now).quantile(0.5),
+        in_use=own.in_use + elsewhere.in_use,
+        begun_last_minute=own.requests + elsewhere.requests,
+        tokens_last_minute=own.tokens + elsewhere.tokens,
+        typical_seconds=known.typical_seconds(now),
     )
 
 

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Literal, Protocol, TypeVar
@@ -13,7 +13,7 @@ from livekit.agents import APIConnectionError, APIConnectOptions
 
 from voicefleet.providers.breaker import Outcome
 from voicefleet.providers.lineup import Lineup, ProviderPlan
-from voicefleet.providers.routing import Candidate, NoChoice, choose
+from voicefleet.providers.routing import Candidate, Choice, NoChoice, Refusal, choose
 from voicefleet_worker.failover.errors import Overheard
 
 logger = logging.getLogger("voicefleet.call")
@@ -38,8 +38,14 @@ class Health(Protocol):
     def candidates(self, lineup: Lineup) -> Iterable[Candidate]:
         """Return those of a line-up as they are at this moment."""
 
-    def begin(self, name: str, began_at: float) -> None:
+    def take(self, name: str, *, is_last_resort: bool = False) -> Refusal | None:
+        """Take what a request needs that begins now, or say what is not to be had."""
+
+    def begin(self, name: str, began_at: float, *, stands_in: bool = False) -> None:
         """Note that a provider is asked; by the same moment its outcome is known as that of this request."""
+
+    def use_tokens(self, name: str, tokens: int) -> None:
+        """Note what a language model has read and written."""
 
     def learn(self, name: str, outcome: Outcome, first_seconds: float | None = None) -> None:
         """Note how a request went, and how long its first answer took."""
@@ -142,18 +148,23 @@ class Switch(Generic[Model]):
 
     def begin(self, tried: Iterable[str]) -> Attempt[Model]:
         """Choose whom to ask, and note that it is asked, until it is released; raise if there is nobody."""
-        failed = set(tried)
+        failed, refused = set(tried), dict[str, Refusal]()
         while True:
-            plan = self._choose(failed)
-            began_at = self._clock()
+            choice = self._choose(failed, refused)
+            plan, began_at = self.lineup.plan_of(choice.provider.name), self._clock()
             try:
                 model = self._model_of(plan)
             except Exception as error:  # noqa: BLE001 - a plugin may refuse what it was given, with whatever it likes
                 self._learn_failure(plan.name, error, began_at)
                 failed.add(plan.name)
-            else:
-                self._health.begin(plan.name, began_at)
-                return Attempt(plan, model, began_at)
+                continue
+            refusal = self._health.take(plan.name, is_last_resort=choice.is_last_resort)
+            if refusal is not None:
+                refused[plan.name] = refusal
+                continue
+            self._note_choice(choice)
+            self._health.begin(plan.name, began_at, stands_in=bool(failed))
+            return Attempt(plan, model, began_at)
 
     def succeed(self, attempt: Attempt[Model], first_seconds: float | None = None) -> None:
         """Note that a request goes well."""
@@ -164,6 +175,10 @@ class Switch(Generic[Model]):
         """Note that a request failed."""
         attempt.is_answered = True
         self._learn_failure(attempt.name, error, attempt.began_at)
+
+    def use_tokens(self, attempt: Attempt[Model], tokens: int) -> None:
+        """Note what a language model has read and written."""
+        self._health.use_tokens(attempt.name, tokens)
 
     def release(self, attempt: Attempt[Model]) -> None:
         """Note that a request or a stream is over, however it went."""
@@ -184,16 +199,19 @@ class Switch(Generic[Model]):
         if outcome is not None:
             self._health.learn(name, outcome)
 
-    def _choose(self, tried: Iterable[str]) -> ProviderPlan:
+    def _choose(self, tried: Iterable[str], refused: Mapping[str, Refusal]) -> Choice:
         draw = random.random()  # noqa: S311 - a share of calls, no secret
         need = replace(self.lineup.need, current=self._current, tried=frozenset(tried), draw=draw)
-        choice = choose(self._health.candidates(self.lineup), need, self.lineup.policy, self._clock())
+        candidates = (replace(c, refusal=refused.get(c.name)) for c in self._health.candidates(self.lineup))
+        choice = choose(candidates, need, self.lineup.policy, self._clock())
         if isinstance(choice, NoChoice):
             # Not to be tried again by the SDK: whoever could be asked was.
             raise APIConnectionError(f"nobody can be asked: {choice}", retryable=False)
+        return choice
+
+    def _note_choice(self, choice: Choice) -> None:
         if choice.provider.name != self._current:
             logger.info("provider chosen", extra={"provider": choice.provider.name, "reason": choice.reason})
-        return self.lineup.plan_of(choice.provider.name)
 
     def _hand_on(self, name: str, metrics: object) -> None:
         self._health.measure(name, metrics)

@@ -112,12 +112,16 @@ class _Answer(llm.LLMStream):
         """Let an answer through as it comes; only words keep it from being given up."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        deadline = began + attempt.first_answer_seconds
+        deadline, tokens = began + attempt.first_answer_seconds, 0
         while (chunk := await _next(stream, deadline)) is not None:
             if chunk.has_response():
                 deadline = loop.time() + attempt.plan.stall_seconds
                 if not attempt.is_answered:
                     self._switch.succeed(attempt, loop.time() - began)
+            if chunk.usage is not None:
+                # Some tell of it with each piece, and each time of all so far.
+                self._switch.use_tokens(attempt, max(0, chunk.usage.total_tokens - tokens))
+                tokens = max(tokens, chunk.usage.total_tokens)
             self._let_through(chunk)
 
     def _context(self) -> llm.ChatContext:

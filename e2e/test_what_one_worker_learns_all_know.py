@@ -1,0 +1,235 @@
+"""Two workers of one pool, one Redis: breakers, quotas and probes are the fleet's, and without Redis calls go on."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from e2e.bench import Bench
+from e2e.caller import Caller, Line
+from e2e.providers import Control, Providers
+from e2e.providers.wire import HearingMode
+from e2e.redis_server import RedisServer, run_redis
+from e2e.test_worker_conversation import (
+    States,
+    Worker,
+    pool_manifest,
+    ready,
+    run_worker,
+    seat_for,
+    watched,
+    write_files,
+)
+
+SECOND = "second"
+QUESTION = "When are you open?"
+ANSWER = "We are open from nine to five, Monday to Friday."
+SERVICES = {"hearing": ("deepgram", "listen"), "chat": ("openai", "chat")}
+# Longer than a forgotten lease lives, on two shared cores.
+SHARED_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def hearing() -> HearingMode:
+    """What the caller says is known, so nobody has to recognise it."""
+    return "script"
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with run_redis(tmp_path) as running:
+        yield running
+
+
+@dataclass
+class Fleet:
+    """Two workers of one pool."""
+
+    one: Worker
+    two: Worker
+    control: Control
+    line: Line
+
+    @asynccontextmanager
+    async def call(self, worker: Worker) -> AsyncIterator[Caller]:
+        async with Caller(self.line, seat=seat_for(worker), gap_ms=60_000) as caller:
+            await caller.listen()
+            yield caller
+
+    def rows(self, what: str, instance: str = "main") -> list[dict[str, Any]]:
+        provider, service = SERVICES[what]
+        return self.control.requests(provider, service, instance=instance)
+
+
+Start = Callable[[dict[str, Any]], Fleet]
+
+
+@pytest.fixture
+def start(bench: Bench, providers: Providers, control: Control, redis: RedisServer, tmp_path: Path) -> Iterator[Start]:
+    """Start two workers; what is given changes each first provider of a pair, by its name."""
+    with ExitStack() as stack:
+
+        def both(firsts: dict[str, Any]) -> Fleet:
+            workers = []
+            for name in ("one", "two"):
+                folder = tmp_path / name
+                folder.mkdir()
+                arguments = write_files(folder, bench, providers, name)
+                (folder / "secrets/redis").mkdir()
+                (folder / "secrets/redis/password").write_text(redis.password)
+                agent = json.loads((folder / "agent.json").read_text())
+                # Who hangs up holds a slot for a moment longer.
+                agent["spec"]["worker"]["sessionsPerWorker"] = 6
+                (folder / "agent.json").write_text(json.dumps(agent))
+                (folder / "pool.json").write_text(json.dumps(pool(bench, providers, redis, firsts)))
+                workers.append(stack.enter_context(run_worker(folder, arguments, name)))
+            line = Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+            return Fleet(workers[0], workers[1], control, line)
+
+        yield both
+
+
+def pool(bench: Bench, providers: Providers, redis: RedisServer, firsts: dict[str, Any]) -> dict[str, Any]:
+    manifest = pool_manifest(bench.livekit.ws_url, providers)
+    spec = manifest["spec"]
+    seconds = pool_manifest(bench.livekit.ws_url, providers.for_instance(SECOND))["spec"]["providers"]
+    spec["providers"] = [
+        *({**each, **firsts.get(each["name"], {})} for each in spec["providers"]),
+        *({**each, "name": f"{each['name']}-{SECOND}", "priority": 200} for each in seconds),
+    ]
+    spec["routing"] = {"sticky": False}
+    spec["redis"] = {"url": redis.url, "password": {"name": "redis", "key": "password"}}
+    return manifest
+
+
+async def metric(worker: Worker, name: str) -> float | None:
+    async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/metrics") as response:
+        for line in (await response.text()).splitlines():
+            if line.startswith(f"voicefleet_worker_{name}"):
+                return float(line.rpartition(" ")[2])
+    return None
+
+
+async def wait_until(worker: Worker, name: str, value: float) -> None:
+    async with asyncio.timeout(SHARED_SECONDS):
+        while await metric(worker, name) != value:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+
+
+async def shared(fleet: Fleet) -> None:
+    for worker in (fleet.one, fleet.two):
+        await ready(worker)
+        await wait_until(worker, "shared_health", 1)
+
+
+def at_once(rows: list[dict[str, Any]]) -> int:
+    """Return how many of these requests were under way at one moment."""
+    moments = []
+    for row in rows:
+        ended = float("inf") if row["duration_ms"] is None else row["time_seconds"] + row["duration_ms"] / 1000
+        moments += [(row["time_seconds"], 1), (ended, -1)]
+    return max(itertools.accumulate(change for _, change in sorted(moments)), default=0)
+
+
+def breaker_of(states: States, name: str) -> str | None:
+    told = [state.providers for state in states.seen if state.providers is not None]
+    return next((word.state.value for word in told[-1] if word.name == name), None) if told else None
+
+
+async def test_a_breaker_that_one_worker_opens_is_open_at_the_other(start: Start) -> None:
+    fleet = start({})
+    await shared(fleet)
+    fleet.control.break_service("openai", "chat", "throttled", retry_after_seconds=60)
+    async with watched(fleet.two) as states:
+        async with fleet.call(fleet.one) as caller:
+            await caller.say(QUESTION, timeout_seconds=40)
+        asked = len(fleet.rows("chat"))
+        fleet.control.mend()
+        await wait_until(fleet.two, 'provider_breaker{provider="openai",role="Llm"}', 2)
+        async with fleet.call(fleet.two) as caller:
+            turn = await caller.say(QUESTION, timeout_seconds=40)
+        async with asyncio.timeout(15):
+            while breaker_of(states, "openai") != "Open":  # noqa: ASYNC110 - the next heartbeat tells
+                await asyncio.sleep(0.1)
+
+    assert asked >= 1
+    assert len(fleet.rows("chat")) == asked, "it asked to be left alone for a minute"
+    assert turn.agent_text == ANSWER
+    assert states.seen[-1].shares_health is True
+
+
+async def test_a_quota_of_one_is_one_for_both_workers(start: Start) -> None:
+    fleet = start({"deepgram": {"quota": {"concurrent": 1}}})
+    await shared(fleet)
+    texts: list[str | None] = []
+
+    async def hold(worker: Worker) -> None:
+        for _ in range(2):
+            async with fleet.call(worker) as caller:
+                texts.append((await caller.say(QUESTION, timeout_seconds=40)).agent_text)
+
+    await asyncio.gather(*(hold(worker) for worker in (fleet.one, fleet.two)))
+    first, second = fleet.rows("hearing"), fleet.rows("hearing", SECOND)
+    print("first:", len(first), "second:", len(second), "at once:", at_once(first), at_once(second))
+
+    assert texts == [ANSWER] * 4
+    assert at_once(first) == 1
+    assert at_once([*first, *second]) >= 2, "calls did not overlap, so there was nothing to see"
+
+
+async def test_one_call_of_the_whole_fleet_probes(start: Start) -> None:
+    fleet = start({"openai": {"breaker": {"openSeconds": 1, "maxOpenSeconds": 1}}})
+    await shared(fleet)
+    async with fleet.call(fleet.one) as one, fleet.call(fleet.two) as two:
+        fleet.control.break_service("openai", "chat", "throttled", retry_after_seconds=3)
+        await one.say(QUESTION, timeout_seconds=40)
+        before = len(fleet.rows("chat"))
+        fleet.control.mend()
+        # Slow, so that two probes would be under way at once.
+        fleet.control.break_service("openai", "chat", "slow", first_byte_ms=4_000)
+        await asyncio.sleep(3.5)
+        rounds: list[int] = []
+        while not rounds or (rounds[-1] == before and len(rounds) < 10):
+            turns = await asyncio.gather(*(caller.say(QUESTION, timeout_seconds=40) for caller in (one, two)))
+            assert [turn.agent_text for turn in turns] == [ANSWER, ANSWER]
+            rounds.append(len(fleet.rows("chat")))
+        print("asked after each round:", before, rounds)
+
+    assert rounds[-1] == before + 1
+
+
+async def test_redis_that_dies_in_the_middle_of_a_call_is_seen_and_costs_it_nothing(
+    start: Start, redis: RedisServer
+) -> None:
+    fleet = start({"deepgram": {"quota": {"concurrent": 1}}})
+    await shared(fleet)
+    async with watched(fleet.one) as states, fleet.call(fleet.one) as caller:
+        turns = [await caller.say(QUESTION, timeout_seconds=40)]
+        redis.kill()
+        await wait_until(fleet.one, "shared_health", 0)
+        turns.append(await caller.say(QUESTION, timeout_seconds=40))
+        # Until leases have run out, and each worker decides alone.
+        await asyncio.sleep(12)
+        turns.append(await caller.say(QUESTION, timeout_seconds=40))
+        async with fleet.call(fleet.two) as other:
+            turns.append(await other.say(QUESTION, timeout_seconds=40))
+        redis.start()
+        await shared(fleet)
+        turns.append(await caller.say(QUESTION, timeout_seconds=40))
+    print(caller.report().as_text())
+
+    assert [turn.agent_text for turn in turns] == [ANSWER] * 5
+    assert caller.report().cuts == ()
+    told = [key for key, _ in itertools.groupby(state.shares_health for state in states.seen)]
+    assert told[-3:] == [True, False, True]
+    messages = [record["message"] for record in fleet.one.records()]
+    assert (messages.count("Redis is away"), messages.count("Redis is back")) == (1, 1)
+    assert redis.password not in fleet.one.log.read_text()
