@@ -101,3 +101,26 @@ async def test_who_falls_silent_is_replaced_by_one_who_answers(providers: Provid
         await call.until(lambda: len(call.answers()) == 2)
 
     assert call.answers() == ["Good morning.", "And goodbye."]
+
+
+async def test_while_all_are_well_tools_and_interruptions_are_as_ever(providers: Providers, control: Control) -> None:
+    control.set_script(["What is the weather in Paris?", "Tell me a story.", "Stop, when are you open?"])
+    weather = {"name": "get_weather", "arguments": {"city": "Paris"}}
+    sunny = {"match": "sunny", "on": "tool", "reply": "The sun is shining in Paris."}
+    control.set_rules([{"match": "weather", "tool_call": weather}, sunny, TELLS])
+
+    async with call_with(providers, FIRST, SECOND) as call:
+        await call.line_in.say(HOURS)
+        await call.until(lambda: bool(call.answers()))
+        call.line_out.started.clear()
+        await call.line_in.say(HOURS)
+        await asyncio.wait_for(call.line_out.started.wait(), timeout=20)
+        await call.line_in.say(HOURS)
+        await call.until(lambda: len(call.answers()) == 3)
+
+    told, story, hours = call.answers()
+    assert (call.agent.cities, told) == (["Paris"], "The sun is shining in Paris.")
+    assert (call.line_out.interruptions, story in STORY, len(story) < len(STORY)) == (1, True, True)
+    assert hours.startswith("We are open")
+    assert not control.requests("openai", "realtime", instance=SECOND)
+    assert not call.errors
