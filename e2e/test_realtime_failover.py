@@ -14,6 +14,7 @@ from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.voiceagent.voice import Realtime
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need
+from voicefleet_worker.failover import patience
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
 from voicefleet_worker.failover.health import CallHealth
@@ -124,3 +125,16 @@ async def test_while_all_are_well_tools_and_interruptions_are_as_ever(providers:
     assert hours.startswith("We are open")
     assert not control.requests("openai", "realtime", instance=SECOND)
     assert not call.errors
+
+
+async def test_a_call_that_nobody_can_hold_ends(
+    providers: Providers, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_GIVE_UP_SECONDS", 1.0)
+    control.break_service("openai", "realtime", "error", status=503)
+    closed = asyncio.Event()
+
+    async with call_with(providers, FIRST) as call:
+        call.session.on("close", lambda _: closed.set())
+        call.session.generate_reply(instructions="Say: Good morning.")
+        await asyncio.wait_for(closed.wait(), timeout=15)
