@@ -15,6 +15,7 @@ from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.api.voiceagent.voice import Realtime
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need
+from voicefleet_worker.failover import patience
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
 from voicefleet_worker.failover.health import CallHealth
@@ -104,3 +105,39 @@ async def test_who_falls_silent_is_replaced_by_one_who_answers(providers: Provid
         await call.until(lambda: len(call.answers()) == 2)
 
     assert call.answers() == ["Good morning.", "And goodbye."]
+
+
+async def test_while_all_are_well_tools_and_interruptions_are_as_ever(providers: Providers, control: Control) -> None:
+    control.set_script(["What is the weather in Paris?", "Tell me a story.", "Stop, when are you open?"])
+    weather = {"name": "get_weather", "arguments": {"city": "Paris"}}
+    sunny = {"match": "sunny", "on": "tool", "reply": "The sun is shining in Paris."}
+    control.set_rules([{"match": "weather", "tool_call": weather}, sunny, TELLS])
+
+    async with call_with(providers, FIRST, SECOND) as call:
+        await call.line_in.say(HOURS)
+        await call.until(lambda: bool(call.answers()))
+        call.line_out.started.clear()
+        await call.line_in.say(HOURS)
+        await asyncio.wait_for(call.line_out.started.wait(), timeout=20)
+        await call.line_in.say(HOURS)
+        await call.until(lambda: len(call.answers()) == 3)
+
+    told, story, hours = call.answers()
+    assert (call.agent.cities, told) == (["Paris"], "The sun is shining in Paris.")
+    assert (call.line_out.interruptions, story in STORY, len(story) < len(STORY)) == (1, True, True)
+    assert hours.startswith("We are open")
+    assert not control.requests("openai", "realtime", instance=SECOND)
+    assert not call.errors
+
+
+async def test_a_call_that_nobody_can_hold_ends(
+    providers: Providers, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_GIVE_UP_SECONDS", 1.0)
+    control.break_service("openai", "realtime", "error", status=503)
+    closed = asyncio.Event()
+
+    async with call_with(providers, FIRST) as call:
+        call.session.on("close", lambda _: closed.set())
+        call.session.generate_reply(instructions="Say: Good morning.")
+        await asyncio.wait_for(closed.wait(), timeout=15)

@@ -124,7 +124,6 @@ async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, co
     assert caller.report().end_reason is EndReason.HUNG_UP
     tally = states.seen[-1].tally
     assert (tally.calls_ended, tally.calls_failed, tally.provider_errors) == (1, 0, 0)
-    assert sum(tally.turn_latency) >= 2
     said = worker.log.read_text()
     assert not [word for word in ("key-of-", "Riverside", "story", caller.seat.room) if word in said]
 

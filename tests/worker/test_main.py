@@ -45,9 +45,9 @@ CASES = [
     ),
     pytest.param(
         "pool.json",
-        changed(POOL, "spec", "providers", 0, "plugin", value="assemblyai"),
-        ["pool.json", "spec.providers[deepgram].plugin", "assemblyai", "deepgram, openai"],
-        id="a plugin that the image lacks",
+        changed(POOL, "spec", "providers", 0, "plugin", value="google"),
+        ["pool.json", "spec.providers[deepgram].baseUrl", "google has no other address"],
+        id="an address that the plugin would ignore",
     ),
     pytest.param(
         "pool.json",
@@ -145,7 +145,8 @@ def test_files_say_the_rest(mounted: Mounted) -> None:
     assert [without_strangers(lineup) for lineup in lineups] == list(lineups)
 
 
-def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted) -> None:
+def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "voicefleet_worker.providers.assemblyai", None)
     strange = {"name": "strange", "role": "Stt", "plugin": "assemblyai", "priority": 1}
     mounted.write("pool.json", changed(POOL, "spec", "providers", value=[strange, *POOL["spec"]["providers"]]))
     hearing = load_settings(mounted.flags, {}).plan.entry.voice.stt

@@ -38,6 +38,7 @@ class Talk(llm.RealtimeSession[str]):
         self.told: dict[str, Any] = {}
         self.asked: list[Any] = []
         self.is_closed = False
+        self._failure: Exception | None = None
         self._chat_ctx = llm.ChatContext.empty()
         loop = asyncio.get_running_loop()
         if fails is not None:
@@ -46,6 +47,7 @@ class Talk(llm.RealtimeSession[str]):
             loop.call_soon(self.emit, "metrics_collected", None)
 
     def fail(self, error: Exception, *, recoverable: bool = False) -> None:
+        self._failure = None if recoverable else error
         broken = llm.RealtimeModelError(timestamp=0.0, label="talk", error=error, recoverable=recoverable)
         self.emit("error", broken)
 
@@ -89,6 +91,9 @@ class Talk(llm.RealtimeSession[str]):
 
     async def aclose(self) -> None:
         self.is_closed = True
+        if self._failure is not None:
+            # As OpenAI's does.
+            raise self._failure
 
 
 class Talker(llm.RealtimeModel):

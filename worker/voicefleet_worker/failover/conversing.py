@@ -115,7 +115,9 @@ class _Conversation(_FallbackRealtimeSession):
     async def aclose(self) -> None:
         """End the conversation."""
         self._stop_timer()
-        await super().aclose()
+        # One that has failed fails once more when it is closed, and would keep the call from ending.
+        with suppress(Exception):
+            await super().aclose()
         self._release()
 
     # What whoever is asked tells.
