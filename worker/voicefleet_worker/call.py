@@ -15,8 +15,8 @@ from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobCont
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
-from voicefleet.phrases import disclosure
 from voicefleet_worker.deeds import CallDeeds
+from voicefleet_worker.greeting import greet
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
@@ -91,7 +91,7 @@ class Call:
             await self._hang_up("not answered")
         elif not self._is_over:
             manners.begin()
-            self._greet()
+            greet(self.session, self.plan, self.values)
 
     async def _connect(self) -> None:
         """Join the room; a job that waits for ever would keep its slot for ever."""
@@ -115,26 +115,6 @@ class Call:
         """Tell whether the caller has an agent already: LiveKit may send a second one after a caller who waited."""
         names = [p.attributes.get(_AGENT_NAME, "") for p in self.ctx.room.remote_participants.values()]
         return self.plan.dispatch_name in names
-
-    def _greet(self) -> None:
-        greeting = self.plan.greeting
-        opening = self._disclosure()
-        if greeting is None or greeting.wait_for_caller:
-            # The machine says what it is even where it does not speak first otherwise.
-            words, instructions, interruptible = "", None, True
-        else:
-            words, instructions, interruptible = greeting.text or "", greeting.instructions, greeting.interruptible
-        spoken = " ".join(filter(None, [opening, fill(words, self.values)]))
-        if spoken:
-            self.session.say(spoken, allow_interruptions=interruptible)
-        if instructions:
-            self.session.generate_reply(instructions=fill(instructions, self.values), allow_interruptions=interruptible)
-
-    def _disclosure(self) -> str:
-        identification = self.plan.conversation.identification
-        if not identification.disclose_ai:
-            return ""
-        return fill(identification.text or "", self.values) or disclosure(self.plan.language)
 
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""

@@ -13,7 +13,7 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
-from voicefleet_worker.lookup import look_up
+from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
@@ -49,7 +49,8 @@ async def entrypoint(ctx: JobContext) -> None:
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
     reporter = Reporter(ctx.job.id, setup.reports)
     _say_farewell_in_the_end(ctx, reporter)
-    values = resolve_variables(setup.plan.variables, await _find_variables(setup, ctx.job.metadata))
+    given = read_call_variables(ctx.job.metadata)
+    values = resolve_variables(setup.plan.variables, await find_variables(setup.plan, setup.secrets, given))
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
         reporter.note_failure()
@@ -76,15 +77,6 @@ async def entrypoint(ctx: JobContext) -> None:
         reporter.note_failure()
         await hang_up(ctx, "call cannot begin")
         raise
-
-
-async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
-    """Return what is known of a call: what its dispatch says wins over what is looked up."""
-    given, lookup = read_call_variables(metadata), setup.plan.lookup
-    if lookup is None:
-        return given
-    defaults = {variable.name: variable.default for variable in setup.plan.variables if variable.default is not None}
-    return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
 def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:

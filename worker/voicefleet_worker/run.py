@@ -9,11 +9,10 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from livekit.agents import AgentServer
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
@@ -21,7 +20,7 @@ from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.problems import or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
@@ -29,8 +28,6 @@ from voicefleet_worker.settings import Settings, drop_foreign_environment
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
-
-Result = TypeVar("Result")
 
 _LAST_LINE_SECONDS = 0.1
 
@@ -48,21 +45,15 @@ def run(settings: Settings) -> int:
 def _buildable(settings: Settings) -> DialoguePlan:
     """Return the plan with those providers that this image can build, or say why that is not enough."""
     where = str(settings.pool_file)
-    stt, llm, tts = (_or_refuse(without_strangers(lineup), where) for lineup in settings.plan.lineups)
+    stt, llm, tts = (or_refuse(without_strangers(lineup), where) for lineup in settings.plan.lineups)
     plan = replace(settings.plan, stt=stt, llm=llm, tts=tts)
     for provider in plan.providers:
-        _or_refuse(check_options(provider), where)
+        or_refuse(check_options(provider), where)
     for tool in plan.tools:
-        _or_refuse(check_tool(tool), "the VoiceAgent")
+        or_refuse(check_tool(tool), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan
-
-
-def _or_refuse(result: Result | DialogueProblem, where: str) -> Result:
-    if isinstance(result, DialogueProblem):
-        raise BadInputError(where, result.message, result.field)
-    return result
 
 
 async def _run(settings: Settings, directory: Path) -> int:

@@ -1,0 +1,163 @@
+"""One conversation in text: the agent of a call, with a person at a keyboard in place of the caller."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from livekit.agents import Agent, AgentSession, FunctionToolsExecutedEvent, UserInputTranscribedEvent, llm
+from livekit.agents.utils import http_context
+from livekit.agents.voice import SpeechHandle
+from livekit.agents.voice.agent_session import SessionConnectOptions
+
+from voicefleet.call_variables import Missing, fill, resolve_variables
+from voicefleet.phrases import says_one_of
+from voicefleet.providers.lineup import ProviderPlan
+from voicefleet_worker.chat.keyboard import Keyboard
+from voicefleet_worker.chat.material import Material
+from voicefleet_worker.chat.screen import Screen, Words
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.failover.switch import ONCE, Switch
+from voicefleet_worker.failover.thinking import ThinkingInTurn
+from voicefleet_worker.greeting import greet
+from voicefleet_worker.lookup import find_variables
+from voicefleet_worker.manners import Manners
+from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.providers import Ingredients, build_llm
+from voicefleet_worker.reports import Reporter
+from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.toolbox import Toolbox
+
+_YOU = "you"
+_NOBODY = "nobody could answer; say it again to try once more"
+
+
+async def converse(material: Material, keyboard: Keyboard, screen: Screen) -> bool:
+    """Talk until one side has had enough; tell whether every line was answered."""
+    plan = material.plan
+    values = resolve_variables(plan.variables, await find_variables(plan, material.secrets, material.variables))
+    if isinstance(values, Missing):
+        wanted = " ".join(f"--variable {name}=…" for name in values.names)
+        raise BadInputError("variables", f"have no value: {wanted}")
+    http = HttpTools(material.secrets, plan.tool_policy, values)
+    # Else the SDK looks for the HTTP clients of a job.
+    async with http_context.open():
+        try:
+            return await _Chat(material, values, keyboard, screen, http).run()
+        finally:
+            await http.aclose()
+
+
+def build_session(material: Material) -> AgentSession[None]:
+    """Build the session of one chat: whoever thinks stands in for one another as in a call; nobody hears or speaks."""
+    plan = material.plan
+    health = CallHealth(plan.llm.plans, Reporter("chat", None), BoardReader())
+
+    def build(of: ProviderPlan) -> llm.LLM[Any]:
+        key = None if of.api_key is None else material.secrets.read(of.api_key)
+        return build_llm(Ingredients(plan=of, agent=plan, api_key=key))
+
+    return AgentSession(
+        vad=None,
+        llm=ThinkingInTurn(Switch(plan.llm, health, build)),
+        turn_handling={"turn_detection": None, "preemptive_generation": {"enabled": False}},
+        conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
+        max_tool_steps=plan.tool_policy.max_rounds,
+        # Who types may think for a while.
+        user_away_timeout=None,
+    )
+
+
+@dataclass(slots=True)
+class _Deeds:
+    """What tools may do to a chat."""
+
+    manners: Manners
+    screen: Screen
+    is_ending: bool = False
+
+    def end_call(self) -> None:
+        """Say goodbye and end it."""
+        self.is_ending = True
+        self.manners.end_call()
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Show what would be pressed."""
+        self.screen.aside(f"keys pressed: {digits}")
+
+
+@dataclass(slots=True)
+class _Chat:
+    material: Material
+    values: dict[str, str]
+    keyboard: Keyboard
+    screen: Screen
+    http: HttpTools
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _deeds: "_Deeds | None" = None
+    _has_failed: bool = False
+
+    async def run(self) -> bool:
+        """Greet, take turns, and tell whether every line was answered."""
+        plan, session = self.material.plan, build_session(self.material)
+        session.output.transcription = Words(self.screen, plan.name)
+        session.on("function_tools_executed", self._show_tools)
+        manners = Manners(session, plan, self.values, self._hang_up)
+        self._deeds = _Deeds(manners, self.screen)
+        toolbox = Toolbox(plan.tools, self.http, self._deeds, language=plan.language)
+        agent = Agent(instructions=fill(plan.instructions, self.values), tools=toolbox.tools())
+        await session.start(agent, record=False)
+        try:
+            manners.begin()
+            await self._until_over(self._take_turns(session))
+        finally:
+            self.screen.end_line()
+            await session.aclose()
+        return not self._has_failed
+
+    async def _take_turns(self, session: AgentSession[None]) -> None:
+        await self._hear_out(greet(session, self.material.plan, self.values))
+        while (line := await self.keyboard.line(self.screen.label(_YOU))) is not None:
+            words = line.strip()
+            if not self.keyboard.is_terminal:
+                self.screen.said(_YOU, words)
+            if words:
+                await self._answer(session, words)
+
+    async def _answer(self, session: AgentSession[None], words: str) -> None:
+        # As if it had been heard: some words end a call.
+        session.emit("user_input_transcribed", UserInputTranscribedEvent(transcript=words, is_final=True))
+        if says_one_of(words, self.material.plan.conversation.end_phrases):
+            await self._over.wait()
+        await self._hear_out([session.generate_reply(user_input=words, input_modality="text")])
+        if self._deeds is not None and self._deeds.is_ending:
+            # What is said now is the goodbye.
+            await self._over.wait()
+
+    async def _hear_out(self, speeches: Iterable[SpeechHandle]) -> None:
+        for speech in speeches:
+            await speech
+            if speech.exception() is not None:
+                self._has_failed = True
+                self.screen.aside(f"! {_NOBODY}")
+
+    async def _hang_up(self, reason: str) -> None:
+        self.screen.aside(f"call ends: {reason}")
+        self._over.set()
+
+    async def _until_over(self, work: Coroutine[None, None, None]) -> None:
+        """Go on until it is done, or until the call is over."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._over.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _show_tools(self, event: FunctionToolsExecutedEvent) -> None:
+        for call, output in event.zipped():
+            self.screen.aside(f"{call.name} {call.arguments} → {output.output or 'nothing'}")
