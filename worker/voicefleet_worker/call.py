@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, CloseEvent, CloseReason, JobContext
 
+from voicefleet.api.voiceagent.conversation import PushToTalk as PushToTalkWishes
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
+from voicefleet_worker.apologies import Apologies
 from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.greeting import greet
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
+from voicefleet_worker.push_to_talk import PushToTalk
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
+from voicefleet_worker.sounds import Files, start_sounds
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.toolbox import Toolbox
 
@@ -52,6 +56,7 @@ class Call:
     session: AgentSession[None]
     reporter: Reporter
     http: HttpTools
+    sound_files: Files = field(default_factory=dict)
     presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
@@ -73,6 +78,8 @@ class Call:
         manners = Manners(self.session, self.plan, self.values, self._hang_up)
         toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
         agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
+        # While a phone rings there is nobody to hear, only the tones and announcements of its network.
+        self.session.input.set_audio_enabled(False)
         await self.session.start(
             agent,
             room=self.ctx.room,
@@ -90,8 +97,31 @@ class Call:
             # The phone would ring on, and whoever picks up would hear nothing.
             await self._hang_up("not answered")
         elif not self._is_over:
-            manners.begin()
-            greet(self.session, self.plan, self.values)
+            await self._talk(caller, manners)
+
+    async def _talk(self, caller: rtc.RemoteParticipant, manners: Manners) -> None:
+        """Begin the conversation with a caller who is there."""
+        talk = self.plan.conversation
+        manners.begin()
+        Apologies(self.session, self.plan.language, self._give_up).begin()
+        if talk.turn_taking.detection == "PushToTalk":
+            wishes = talk.push_to_talk or PushToTalkWishes()
+            PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
+        else:
+            self.session.input.set_audio_enabled(True)
+        greet(self.session, self.plan, self.values)
+        await self._play_sounds()
+
+    async def _play_sounds(self) -> None:
+        try:
+            player = await start_sounds(
+                self.plan.conversation.background_audio, self.sound_files, self.ctx.room, self.session
+            )
+        except Exception as error:  # noqa: BLE001 - a call without a sound behind the voice is a call
+            logger.warning("sounds cannot be played", extra={"problem": type(error).__name__})
+            return
+        if player is not None:
+            self.ctx.add_shutdown_callback(player.aclose)
 
     async def _connect(self) -> None:
         """Join the room; a job that waits for ever would keep its slot for ever."""
@@ -131,6 +161,10 @@ class Call:
             self._later(self._hang_up("session failed"))
             return
         self._end("session closed")
+
+    async def _give_up(self) -> None:
+        self.reporter.note_failure()
+        await self._hang_up("providers failed")
 
     async def _hang_up(self, reason: str) -> None:
         if self._note_end(reason):

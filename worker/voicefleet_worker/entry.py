@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from livekit import rtc
@@ -18,6 +18,7 @@ from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import build_session
+from voicefleet_worker.sounds import Files
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
@@ -36,6 +37,7 @@ class CallSetup:
     """Where the worker hears what becomes of its calls."""
     board: Path | None = None
     """Where calls read how the providers are."""
+    sounds: Files = field(default_factory=dict)
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -63,7 +65,15 @@ async def entrypoint(ctx: JobContext) -> None:
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
         _close_in_the_end(ctx, http)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
+        await Call(
+            ctx=ctx,
+            plan=setup.plan,
+            values=values,
+            session=session,
+            reporter=reporter,
+            http=http,
+            sound_files=setup.sounds,
+        ).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()

@@ -25,6 +25,7 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, drop_foreign_environment
+from voicefleet_worker.sounds import fetch_sounds
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -63,10 +64,11 @@ async def _run(settings: Settings, directory: Path) -> int:
     orders = Orders()
     providers = [plan.provider for plan in settings.plan.providers]
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
+    sounds = await fetch_sounds(settings.plan.conversation.background_audio, directory)
     with closing(board), open_reports(directory, desk.hear, board.learn) as box:
         callers = Callers(connect_with(settings.livekit))
         offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-        server = build_server(settings, desk, offers, Exchange(box.address, board.path))
+        server = build_server(settings, desk, offers, Exchange(box.address, board.path, sounds))
         control = Control(desk, metrics, settings.control_token_file, orders.leave.set, callers.look)
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)

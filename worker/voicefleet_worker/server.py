@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
@@ -22,6 +22,7 @@ from voicefleet_worker.providers import module_names
 from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
+from voicefleet_worker.sounds import Files
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -47,11 +48,12 @@ class Exchange:
 
     reports: Path | None = None
     board: Path | None = None
+    sounds: Files = field(default_factory=dict)
 
 
 def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
     """Build the server of this worker."""
-    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board)
+    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board, exchange.sounds)
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,
