@@ -63,6 +63,16 @@ _CANNOT_GO_ON = {
     "pl": "Przepraszam, mamy problem techniczny. Proszę zadzwonić później. Do widzenia.",
     "pt": "Lamento, temos um problema técnico. Por favor, ligue mais tarde. Adeus.",
 }
+_GOODBYE = {
+    "de": "Auf Wiederhören.",
+    "en": "Goodbye.",
+    "es": "Adiós.",
+    "fr": "Au revoir.",
+    "it": "Arrivederci.",
+    "nl": "Tot ziens.",
+    "pl": "Do widzenia.",
+    "pt": "Adeus.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -93,6 +103,11 @@ def say_again(language: str) -> str:
 def cannot_go_on(language: str) -> str:
     """Return the goodbye of a call that cannot go on."""
     return _in(language, _CANNOT_GO_ON)
+
+
+def goodbye(language: str) -> str:
+    """Return a goodbye that nobody has to think of."""
+    return _in(language, _GOODBYE)
 
 
 def says_one_of(text: str, phrases: Iterable[str]) -> bool:

@@ -30,7 +30,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "chat",
         help="talk to an agent in the terminal",
-        description="Talk to an agent in the terminal, in text: its instructions, tools and language models as in a "
+        description="Talk to an agent in the terminal, in text: its instructions, tools and language models as in a\n"
         "call, and neither speech nor LiveKit. Lines come from the keyboard or from a pipe.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

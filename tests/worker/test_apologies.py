@@ -139,6 +139,14 @@ async def test_an_answer_in_between_begins_the_count_anew() -> None:
     assert talk.given_up == 0
 
 
+async def test_a_goodbye_that_fails_is_no_turn() -> None:
+    talk = Talk([[DOWN]], [])
+    talk.apologies = Apologies(talk.session, "en", talk._give_up, is_ending=lambda: True)
+    await talk.take_turns(1)
+
+    assert talk.loudspeaker.heard == []
+
+
 async def test_what_was_thought_ahead_and_thrown_away_needs_no_apology() -> None:
     talk = Talk([], [])
     talk.apologies.begin()

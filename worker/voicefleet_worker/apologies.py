@@ -20,8 +20,16 @@ _NO_EAR = "stt_error"
 class Apologies:
     """Those of one call."""
 
-    def __init__(self, session: AgentSession[None], language: str, give_up: GiveUp) -> None:
+    def __init__(
+        self,
+        session: AgentSession[None],
+        language: str,
+        give_up: GiveUp,
+        *,
+        is_ending: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._session = session
+        self._is_ending = is_ending
         self._language = language
         self._give_up = give_up
         self._failed_in_a_row = 0
@@ -59,7 +67,7 @@ class Apologies:
 
     def _fail(self, job: Job) -> None:
         """Count a failed turn and apologise for it; that an apology fails is no turn."""
-        if self._is_apologising:
+        if self._is_apologising or self._is_ending():
             return
         self._is_apologising = True
         self._failed_in_a_row += 1

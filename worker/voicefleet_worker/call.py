@@ -103,7 +103,7 @@ class Call:
         """Begin the conversation with a caller who is there."""
         talk = self.plan.conversation
         manners.begin()
-        Apologies(self.session, self.plan.language, self._give_up).begin()
+        Apologies(self.session, self.plan.language, self._give_up, is_ending=lambda: manners.is_ending).begin()
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
             PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()

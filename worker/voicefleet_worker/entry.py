@@ -65,15 +65,9 @@ async def entrypoint(ctx: JobContext) -> None:
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
         _close_in_the_end(ctx, http)
-        await Call(
-            ctx=ctx,
-            plan=setup.plan,
-            values=values,
-            session=session,
-            reporter=reporter,
-            http=http,
-            sound_files=setup.sounds,
-        ).begin()
+        call = Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http)
+        call.sound_files = setup.sounds
+        await call.begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()

@@ -8,7 +8,7 @@ from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateCha
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
-from voicefleet.phrases import call_back, nobody_there, says_one_of
+from voicefleet.phrases import call_back, goodbye, nobody_there, says_one_of
 
 HangUp = Callable[[str], Awaitable[None]]
 
@@ -43,6 +43,11 @@ class Manners:
         if duration.warn_at_seconds is not None:
             self._later(self._warn(duration.warn_at_seconds))
         self._later(self._end_when_too_long(duration.max_seconds))
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether goodbye is being said."""
+        return self._is_ending
 
     def end_call(self) -> None:
         """Say goodbye and hang up, because the agent wants to."""
@@ -112,7 +117,12 @@ class Manners:
             await self._session.say(words, allow_interruptions=False)
         else:
             # Without tools: one of them may be to end the call.
-            await self._session.generate_reply(instructions=instructions, allow_interruptions=False, tool_choice="none")
+            speech = await self._session.generate_reply(
+                instructions=instructions, allow_interruptions=False, tool_choice="none"
+            )
+            if speech.exception() is not None:
+                # Nobody could think of one.
+                await self._session.say(goodbye(self._plan.language), allow_interruptions=False)
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
