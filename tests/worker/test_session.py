@@ -1,5 +1,6 @@
 """Settings of a spec as the SDK gets them, and what may be logged."""
 
+import asyncio
 import io
 import json
 import logging
@@ -8,16 +9,21 @@ from typing import Any
 
 import pytest
 from livekit.agents import inference
+from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
+from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.logs import JsonFormatter
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
-from voicefleet_worker.session import room_options, turn_handling
+from voicefleet_worker.reports import Reporter
+from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.session import build_session, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
 
 
@@ -123,3 +129,24 @@ def test_logs_are_lines_without_callers() -> None:
     }
     assert "RuntimeError: no answer from +…" in second["exception"]
     assert json.loads(JsonFormatter().format(native))["message"] == "livekit::room:1813"
+
+
+async def test_the_sdk_takes_the_settings_as_they_are_meant(mounted: Mounted) -> None:
+    """What it does not know it would pass over in silence."""
+    talk = {
+        "interruption": {"minWords": 2, "resumeFalseInterruption": False},
+        "turnTaking": {"detection": "Vad", "minDelayMilliseconds": 250, "preemptiveGeneration": False},
+        "away": {"afterSeconds": 9},
+    }
+    plan = await asyncio.to_thread(plan_of, mounted, conversation=talk)
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), BoardReader())
+    session = build_session(plan, SecretFiles(mounted.folder / "secrets"), health)
+    wanted, taken = turn_handling(plan), session.options
+
+    assert taken.endpointing.items() >= wanted["endpointing"].items()
+    assert taken.interruption.items() >= wanted["interruption"].items()
+    assert taken.preemptive_generation["enabled"] is False
+    assert taken.turn_handling["turn_detection"] == "vad"
+    assert taken.user_away_timeout == 9.0
+    assert wanted["endpointing"].keys() <= EndpointingOptions.__annotations__.keys()
+    assert wanted["interruption"].keys() <= InterruptionOptions.__annotations__.keys()
