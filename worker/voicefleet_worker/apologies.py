@@ -87,7 +87,11 @@ class Apologies:
 
     async def _say(self, apology: Apology) -> None:
         if self._has_voice:
-            await self._session.say(apology.words, allow_interruptions=not apology.is_last, add_to_chat_ctx=False)
+            try:
+                await self._session.say(apology.words, allow_interruptions=not apology.is_last, add_to_chat_ctx=False)
+            except RuntimeError:
+                # A session whose model speaks by itself has no voice for words of ours.
+                self._has_voice = False
         if not self._has_voice:
             # An app that shows what is said shows the words all the same.
             sound = beeps(apology.beeps)
