@@ -167,6 +167,8 @@ async def test_when_nobody_can_speak_the_caller_hears_beeps_and_in_the_end_is_le
         async with Caller(line, seat=seat_for(worker)) as caller:
             await caller.listen()
             control.break_service("cartesia", "tts", "refuse")
+            # A line that stays open would not notice.
+            control.drop(provider="cartesia", service="tts")
             beeped = [await caller.say(QUESTION), await caller.say(QUESTION)]
             await caller.say(QUESTION)
             await caller.hold(20)
@@ -207,7 +209,8 @@ async def test_what_is_heard_while_a_phone_rings_is_nobodys_words(worker: Worker
 async def test_a_caller_may_interrupt_a_long_answer(worker: Worker, control: Control, line: Line) -> None:
     control.set_rules([{"match": "(?i)story", "reply": STORY}])
     await ready(worker)
-    async with Caller(line, seat=seat_for(worker)) as caller:
+    # Between what it was saying and the answer it is quiet for as long as it hears and thinks.
+    async with Caller(line, seat=seat_for(worker), quiet_ms=4_000) as caller:
         await caller.listen()
         await caller.say("Tell me a story.", answer=False)
         await caller.hold(6)
@@ -223,7 +226,8 @@ async def test_a_cough_does_not_cost_the_rest_of_an_answer(worker: Worker, contr
     """Somebody speaks over the agent and no word comes of it: the agent goes on where it was."""
     control.set_rules([{"match": "(?i)story", "reply": STORY}])
     await ready(worker)
-    async with Caller(line, seat=seat_for(worker), quiet_ms=4_000) as caller:
+    # It waits for the end of what was no word, and for two seconds more.
+    async with Caller(line, seat=seat_for(worker), quiet_ms=9_000, gap_ms=60_000) as caller:
         await caller.listen()
         control.set_script(["Tell me a story."])
         whole, whole_seconds = await timed(caller.say("Tell me a story.", timeout_seconds=60))
