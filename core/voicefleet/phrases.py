@@ -53,6 +53,36 @@ _MUST_GO = {
     "pl": "Przykro mi, ta linia musi zostać teraz zamknięta. Proszę zadzwonić ponownie za chwilę.",
     "pt": "Lamento, esta linha tem de fechar agora. Por favor, volte a ligar daqui a pouco.",
 }
+_SAY_AGAIN = {
+    "de": "Entschuldigung, das hat gerade nicht geklappt. Können Sie das bitte noch einmal sagen?",
+    "en": "I'm sorry, that did not work just now. Could you say it again, please?",
+    "es": "Lo siento, algo ha fallado. ¿Puede repetirlo, por favor?",
+    "fr": "Excusez-moi, quelque chose n'a pas fonctionné. Pouvez-vous répéter, s'il vous plaît ?",
+    "it": "Mi scusi, qualcosa non ha funzionato. Può ripetere, per favore?",
+    "nl": "Sorry, er ging even iets mis. Kunt u dat nog eens zeggen?",
+    "pl": "Przepraszam, coś się nie udało. Proszę powtórzyć.",
+    "pt": "Peço desculpa, algo falhou. Pode repetir, por favor?",
+}
+_CANNOT_GO_ON = {
+    "de": "Es tut mir leid, wir haben eine technische Störung. Bitte rufen Sie später noch einmal an. Auf Wiederhören.",
+    "en": "I'm sorry, we have a technical problem. Please call again later. Goodbye.",
+    "es": "Lo siento, tenemos un problema técnico. Por favor, llame más tarde. Adiós.",
+    "fr": "Je suis désolé, nous avons un problème technique. Veuillez rappeler plus tard. Au revoir.",
+    "it": "Mi dispiace, abbiamo un problema tecnico. La preghiamo di richiamare più tardi. Arrivederci.",
+    "nl": "Het spijt me, we hebben een technische storing. Belt u later nog eens. Tot ziens.",
+    "pl": "Przepraszam, mamy problem techniczny. Proszę zadzwonić później. Do widzenia.",
+    "pt": "Lamento, temos um problema técnico. Por favor, ligue mais tarde. Adeus.",
+}
+_GOODBYE = {
+    "de": "Auf Wiederhören.",
+    "en": "Goodbye.",
+    "es": "Adiós.",
+    "fr": "Au revoir.",
+    "it": "Arrivederci.",
+    "nl": "Tot ziens.",
+    "pl": "Do widzenia.",
+    "pt": "Adeus.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -78,6 +108,21 @@ def must_go(language: str) -> str:
 def one_moment(language: str) -> str:
     """Return what is said while something takes its time."""
     return _in(language, _ONE_MOMENT)
+
+
+def say_again(language: str) -> str:
+    """Return what is said to a caller whom nobody could answer."""
+    return _in(language, _SAY_AGAIN)
+
+
+def cannot_go_on(language: str) -> str:
+    """Return the goodbye of a call that cannot go on."""
+    return _in(language, _CANNOT_GO_ON)
+
+
+def goodbye(language: str) -> str:
+    """Return a goodbye that nobody has to think of."""
+    return _in(language, _GOODBYE)
 
 
 def says_one_of(text: str, phrases: Iterable[str]) -> bool:

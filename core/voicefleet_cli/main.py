@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from voicefleet_cli import explain, simulate, validate
+from voicefleet_cli import chat, explain, simulate, validate
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     validate.add_parser(commands)
     explain.add_parser(commands)
     simulate.add_parser(commands)
+    chat.add_parser(commands)
     return parser
 
 

@@ -16,6 +16,7 @@ from e2e.caller.report import CallReport, Cut, CutKind, EndReason, Turn
 from e2e.providers.espeak import Voice
 
 AGENT_STATE = "lk.agent.state"
+BACKGROUND = "background_audio"
 _BUSY_STATES = ("thinking", "speaking", "initializing")
 _LOOK_SECONDS = 0.02
 _END_BY_CUT = {
@@ -60,6 +61,8 @@ class Caller:
         self._cuts: list[Cut] = []
         self._turns: list[Turn] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.background: list[rtc.Track] = []
+        """Tracks on which the agent plays what it does not say."""
         self._mouth = Mouth(_VOICE)
         self._ear = Ear(gap_ms=gap_ms, on_gap=lambda silence: self._cut(CutKind.GAP, f"{silence * 1000:.0f} ms"))
         self._notepad = Notepad(self.seat.identity)
@@ -204,17 +207,21 @@ class Caller:
             self._agent = participant
 
     def _on_track(
-        self, track: rtc.Track, _publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         self._note_participant(participant)
-        if track.kind == rtc.TrackKind.KIND_AUDIO and participant.identity == self.agent_identity:
+        if publication.name == BACKGROUND:
+            # It tells nothing of who speaks.
+            self.background.append(track)
+        elif track.kind == rtc.TrackKind.KIND_AUDIO and participant.identity == self.agent_identity:
             self._start(self._ear.listen(track))
             self._agent_heard.set()
 
     def _on_track_gone(
-        self, track: rtc.Track, _publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO and participant.identity == self.agent_identity:
+        is_voice = track.kind == rtc.TrackKind.KIND_AUDIO and publication.name != BACKGROUND
+        if is_voice and participant.identity == self.agent_identity:
             self._cut(CutKind.TRACK_ENDED)
 
     def _on_participant_left(self, participant: rtc.RemoteParticipant) -> None:

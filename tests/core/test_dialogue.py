@@ -118,13 +118,13 @@ def test_what_cannot_be_honoured_is_refused_by_field(
 
 def test_what_is_not_acted_on_yet_is_named() -> None:
     spec = {
-        "conversation": {"backgroundAudio": {"ambient": {"clip": "OfficeAmbience"}}},
+        "conversation": {"backgroundAudio": {"ambient": {"clip": "OfficeAmbience"}, "hold": {"clip": "HoldMusic"}}},
         "recording": {"enabled": True, "store": {"objectStore": {"bucket": "calls"}}},
     }
 
     assert planned(agent(), pool(*THREE)).not_yet == ()
     assert planned(agent(**spec), pool(*THREE)).not_yet == (
-        "spec.conversation.backgroundAudio",
+        "spec.conversation.backgroundAudio.hold",
         "spec.recording",
     )
 

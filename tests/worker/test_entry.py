@@ -16,7 +16,7 @@ from tests.worker.failover.scripted import unread
 from tests.worker.files import Mounted
 from voicefleet.records.ends import End
 from voicefleet_worker import call as life
-from voicefleet_worker import entry, presence
+from voicefleet_worker import entry, lookup, presence
 from voicefleet_worker.call import Call
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.handoffs.team import Team
@@ -336,9 +336,11 @@ async def test_what_the_dispatch_says_wins_over_what_is_looked_up(
         asked.append(known)
         return {"name": "Grace", "tier": "gold"}
 
-    monkeypatch.setattr(entry, "look_up", look_up)
-    setup = entry.CallSetup(settings.plan, settings.secrets)
+    monkeypatch.setattr(lookup, "look_up", look_up)
 
-    assert await entry._find_variables(setup, '{"variables": {"name": "Ada"}}') == {"name": "Ada", "tier": "gold"}
-    assert await entry._find_variables(setup, "") == {"name": "Grace", "tier": "gold"}
+    async def found(given: dict[str, str]) -> dict[str, str]:
+        return await lookup.find_variables(settings.plan, settings.secrets, given)
+
+    assert await found({"name": "Ada"}) == {"name": "Ada", "tier": "gold"}
+    assert await found({}) == {"name": "Grace", "tier": "gold"}
     assert asked == [{"name": "Ada"}, {"name": "there"}]

@@ -25,14 +25,16 @@ class Session:
     is_over: bool = False
     llm: None = None
     tts: None = None
+    error: Exception | None = None
 
     def on(self, event: str, handler: Callable[[Any], None]) -> None:
         self.handlers[event] = handler
 
-    async def _note(self, words: str) -> None:
+    async def _note(self, words: str) -> Any:
         if self.is_over:
             raise RuntimeError("the session is over")
         self.said.append(words)
+        return SimpleNamespace(exception=lambda: self.error)
 
     @property
     def current_speech(self) -> Any:
@@ -146,6 +148,16 @@ async def test_a_goodbye_is_said_once_however_many_reasons_there_are(mounted: Mo
     await settle()
 
     assert len(call.session.said) == 1
+    assert call.ends == ["caller said so"]
+
+
+async def test_where_nobody_can_think_of_a_goodbye_it_is_said_all_the_same(mounted: Mounted) -> None:
+    call = await begun(mounted, endPhrases=["bye"])
+    call.session.error = RuntimeError("nobody can be asked")
+    call.session.words("Bye.")
+    await settle()
+
+    assert call.session.said[-1] == "Goodbye."
     assert call.ends == ["caller said so"]
 
 

@@ -1,5 +1,6 @@
 """Settings of a spec as the SDK gets them, and what may be logged."""
 
+import asyncio
 import io
 import json
 import logging
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import inference
+from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.failover.scripted import unread
@@ -22,7 +24,8 @@ from voicefleet_worker.logs import JsonFormatter
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
 from voicefleet_worker.reports import Reporter
-from voicefleet_worker.session import Voices, room_options, turn_handling
+from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.session import Voices, build_session, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
 
 
@@ -148,3 +151,24 @@ def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> 
     assert len({id(voices.of(each)) for each in (a, c, d)}) == 3
     assert voices.other_than_entrys(b) is None
     assert voices.other_than_entrys(c) is voices.of(c)
+
+
+async def test_the_sdk_takes_the_settings_as_they_are_meant(mounted: Mounted) -> None:
+    """What it does not know it would pass over in silence."""
+    talk = {
+        "interruption": {"minWords": 2, "resumeFalseInterruption": False},
+        "turnTaking": {"detection": "Vad", "minDelayMilliseconds": 250, "preemptiveGeneration": False},
+        "away": {"afterSeconds": 9},
+    }
+    plan = await asyncio.to_thread(plan_of, mounted, conversation=talk)
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), unread(), BoardReader())
+    session = build_session(plan, Voices(plan.entry, SecretFiles(mounted.folder / "secrets"), health))
+    wanted, taken = turn_handling(plan), session.options
+
+    assert taken.endpointing.items() >= wanted["endpointing"].items()
+    assert taken.interruption.items() >= wanted["interruption"].items()
+    assert taken.preemptive_generation["enabled"] is False
+    assert taken.turn_handling["turn_detection"] == "vad"
+    assert taken.user_away_timeout == 9.0
+    assert wanted["endpointing"].keys() <= EndpointingOptions.__annotations__.keys()
+    assert wanted["interruption"].keys() <= InterruptionOptions.__annotations__.keys()

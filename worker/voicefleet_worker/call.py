@@ -13,19 +13,22 @@ from dataclasses import dataclass, field
 from livekit import rtc
 from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
-from voicefleet.call_variables import fill
+from voicefleet.api.voiceagent.conversation import PushToTalk as PushToTalkWishes
 from voicefleet.dialogue import DialoguePlan
-from voicefleet.phrases import disclosure
 from voicefleet.records.ends import End
+from voicefleet_worker.apologies import Apologies
 from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.failover.board import BoardReader
+from voicefleet_worker.greeting import opening_words
 from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
+from voicefleet_worker.push_to_talk import PushToTalk
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
+from voicefleet_worker.sounds import Files, start_sounds
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -56,6 +59,7 @@ class Call:
     reporter: Reporter
     notebook: Notebook
     board: BoardReader
+    sound_files: Files = field(default_factory=dict)
     presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
@@ -77,6 +81,8 @@ class Call:
             return
         manners = Manners(self.session, self.plan, self.team, self._hang_up)
         self._later(self._leave_with_the_worker(manners))
+        # While a phone rings there is nobody to hear, only the tones and announcements of its network.
+        self.session.input.set_audio_enabled(False)
         await self.session.start(
             self.team.begin(self.session, CallDeeds(manners, self.ctx)),
             room=self.ctx.room,
@@ -95,8 +101,31 @@ class Call:
             await self._hang_up(End.NOT_ANSWERED)
         elif not self._is_over:
             self.notebook.answered()
-            manners.begin()
-            self.team.greet(self._disclosure())
+            await self._talk(caller, manners)
+
+    async def _talk(self, caller: rtc.RemoteParticipant, manners: Manners) -> None:
+        """Begin the conversation with a caller who is there."""
+        talk = self.plan.conversation
+        manners.begin()
+        Apologies(self.session, self.team, self._give_up, is_ending=lambda: manners.is_ending).begin()
+        if talk.turn_taking.detection == "PushToTalk":
+            wishes = talk.push_to_talk or PushToTalkWishes()
+            PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
+        else:
+            self.session.input.set_audio_enabled(True)
+        self.team.greet(opening_words(self.plan, self.team))
+        await self._play_sounds()
+
+    async def _play_sounds(self) -> None:
+        try:
+            player = await start_sounds(
+                self.plan.conversation.background_audio, self.sound_files, self.ctx.room, self.session
+            )
+        except Exception as error:  # noqa: BLE001 - a call without a sound behind the voice is a call
+            logger.warning("sounds cannot be played", extra={"problem": type(error).__name__})
+            return
+        if player is not None:
+            self.ctx.add_shutdown_callback(player.aclose)
 
     async def _connect(self) -> None:
         """Join the room; a job that waits for ever would keep its slot for ever."""
@@ -130,12 +159,6 @@ class Call:
         else:
             manners.leave()
 
-    def _disclosure(self) -> str:
-        identification = self.plan.conversation.identification
-        if not identification.disclose_ai:
-            return ""
-        return fill(identification.text or "", self.team.values) or disclosure(self.team.language)
-
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""
 
@@ -151,6 +174,10 @@ class Call:
             self._later(self._hang_up(End.SESSION_FAILED))
             return
         self._end(End.SESSION_CLOSED)
+
+    async def _give_up(self) -> None:
+        self.reporter.note_failure()
+        await self._hang_up(End.PROVIDERS_FAILED)
 
     async def _hang_up(self, reason: End) -> None:
         if self._note_end(reason):

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from livekit import rtc
@@ -17,13 +17,14 @@ from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.handoffs.team import Team
-from voicefleet_worker.lookup import look_up
+from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.journal import Journal, journal_path
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import Voices, build_session
+from voicefleet_worker.sounds import Files
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
@@ -43,6 +44,7 @@ class CallSetup:
     """Where calls write down what happens."""
     leases: Path | None = None
     """Where calls take what a quota or a probe asks for."""
+    sounds: Files = field(default_factory=dict)
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -57,7 +59,8 @@ async def entrypoint(ctx: JobContext) -> None:
     reporter = Reporter(ctx.job.id, setup.reports)
     notebook = _open_notebook(setup, ctx)
     _say_farewell_in_the_end(ctx, reporter, notebook)
-    values = resolve_variables(setup.plan.variables, await _find_variables(setup, ctx.job.metadata))
+    given = read_call_variables(ctx.job.metadata)
+    values = resolve_variables(setup.plan.variables, await find_variables(setup.plan, setup.secrets, given))
     listeners = _Listeners(ctx, reporter, notebook)
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
@@ -112,17 +115,9 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
         reporter=listeners.reporter,
         notebook=listeners.notebook,
         board=board,
+        sound_files=setup.sounds,
     )
     await call.begin()
-
-
-async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
-    """Return what is known of a call: what its dispatch says wins over what is looked up."""
-    given, lookup = read_call_variables(metadata), setup.plan.lookup
-    if lookup is None:
-        return given
-    defaults = {variable.name: variable.default for variable in setup.plan.variables if variable.default is not None}
-    return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
 def _close_in_the_end(ctx: JobContext, team: Team) -> None:

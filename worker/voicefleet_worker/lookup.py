@@ -9,6 +9,7 @@ import jsonschema
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
 from voicefleet.call_variables import as_variables
+from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
@@ -17,6 +18,14 @@ from voicefleet_worker.tools.templates import RefusedError
 logger = logging.getLogger("voicefleet.call")
 
 _SHORTEST_MILLISECONDS = 100
+
+
+async def find_variables(plan: DialoguePlan, secrets: SecretFiles, given: Mapping[str, str]) -> dict[str, str]:
+    """Return what is known of a call: what it brings wins over what is looked up."""
+    if plan.lookup is None:
+        return dict(given)
+    defaults = {variable.name: variable.default for variable in plan.variables if variable.default is not None}
+    return {**await look_up(plan.lookup, secrets, {**defaults, **given}), **given}
 
 
 async def look_up(lookup: Lookup, secrets: SecretFiles, known: Mapping[str, str]) -> dict[str, str]:

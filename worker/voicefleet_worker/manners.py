@@ -9,7 +9,7 @@ from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateCha
 
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
-from voicefleet.phrases import call_back, must_go, nobody_there, says_one_of
+from voicefleet.phrases import call_back, goodbye, must_go, nobody_there, says_one_of
 from voicefleet.records.ends import End
 from voicefleet_worker.saying import reply, say
 
@@ -56,6 +56,11 @@ class Manners:
         if duration.warn_at_seconds is not None:
             self._later(self._warn(duration.warn_at_seconds))
         self._later(self._end_when_too_long(duration.max_seconds))
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether goodbye is being said."""
+        return self._is_ending
 
     def end_call(self) -> None:
         """Say goodbye and hang up, because the agent wants to."""
@@ -129,7 +134,10 @@ class Manners:
             await say(self._session, words, interruptible=False)
         else:
             # Without tools: one of them may be to end the call.
-            await reply(self._session, instructions, interruptible=False, uses_tools=False)
+            speech = await reply(self._session, instructions, interruptible=False, uses_tools=False)
+            if speech.exception() is not None:
+                # Nobody could think of one.
+                await say(self._session, goodbye(self._in_charge.language), interruptible=False)
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -10,11 +10,10 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from livekit.agents import AgentServer
 
-from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
@@ -24,7 +23,7 @@ from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.problems import or_refuse
 from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
@@ -33,11 +32,10 @@ from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, settle_environment
 from voicefleet_worker.sharing.sharer import sharing
+from voicefleet_worker.sounds import fetch_sounds
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
-
-Result = TypeVar("Result")
 
 _LAST_LINE_SECONDS = 0.1
 # What is not sent by then waits on the pod's volume, if there is one.
@@ -58,21 +56,15 @@ def _buildable(settings: Settings) -> DialoguePlan:
     """Return the plan with those providers that this image can build, or say why that is not enough."""
     where = str(settings.pool_file)
     plan = settings.plan.with_voices(
-        lambda voice: voice.changed(lambda lineup: _or_refuse(without_strangers(lineup), where))
+        lambda voice: voice.changed(lambda lineup: or_refuse(without_strangers(lineup), where))
     )
     for provider in plan.providers:
-        _or_refuse(check_options(provider), where)
+        or_refuse(check_options(provider), where)
     for tool in (tool for agent in plan.agents for tool in agent.tools):
-        _or_refuse(check_tool(tool), "the VoiceAgent")
+        or_refuse(check_tool(tool), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan
-
-
-def _or_refuse(result: Result | DialogueProblem, where: str) -> Result:
-    if isinstance(result, DialogueProblem):
-        raise BadInputError(where, result.message, result.field)
-    return result
 
 
 async def _run(settings: Settings, directory: Path) -> int:
@@ -84,6 +76,7 @@ async def _run(settings: Settings, directory: Path) -> int:
     providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
     leases = await asyncio.to_thread(HeldLeases, directory / "leases", providers)
+    sounds = await fetch_sounds(settings.plan.conversation.background_audio, directory)
     metrics.registry.register(ProviderCollector(board, desk))
     prompt = prompt_hash(settings.plan.prompts)
     office = Office(settings.data or directory, settings.pod_uid, settings.revision, prompt)
@@ -91,7 +84,7 @@ async def _run(settings: Settings, directory: Path) -> int:
         async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
             callers = Callers(connect_with(settings.livekit))
             offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
-            exchange = Exchange(box.address, board.path, clerk.desks.journals, leases.path)
+            exchange = Exchange(box.address, board.path, clerk.desks.journals, leases.path, sounds)
             server = build_server(settings, desk, offers, exchange)
             control = Control(
                 desk, metrics, settings.control_token_file, orders.leave.set, callers.look, words=board.words

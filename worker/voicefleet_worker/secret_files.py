@@ -9,7 +9,7 @@ from pathlib import Path
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.names import secret_file
-from voicefleet.providers.lineup import ProviderPlan
+from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet_worker.problems import BadInputError
 
 
@@ -40,9 +40,14 @@ def read_secret(path: Path) -> str:
 def check_keys(plan: DialoguePlan, secrets: SecretFiles) -> None:
     """Refuse what would be silence: of each line-up there must be one whose key can be read."""
     for lineup in (lineup for agent in plan.agents for lineup in agent.voice.lineups):
-        problems = [problem for each in lineup.plans if (problem := _key_problem(each, secrets)) is not None]
-        if len(problems) == len(lineup.plans):
-            raise problems[0]
+        check_keys_of(lineup, secrets)
+
+
+def check_keys_of(lineup: Lineup, secrets: SecretFiles) -> None:
+    """Refuse a line-up in which nobody's key can be read."""
+    problems = [problem for each in lineup.plans if (problem := _key_problem(each, secrets)) is not None]
+    if len(problems) == len(lineup.plans):
+        raise problems[0]
 
 
 def _key_problem(plan: ProviderPlan, secrets: SecretFiles) -> BadInputError | None:

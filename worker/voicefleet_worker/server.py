@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
@@ -22,6 +22,7 @@ from voicefleet_worker.providers import module_names
 from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
+from voicefleet_worker.sounds import Files
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -49,6 +50,7 @@ class Exchange:
     board: Path | None = None
     journals: Path | None = None
     leases: Path | None = None
+    sounds: Files = field(default_factory=dict)
 
 
 def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
@@ -60,6 +62,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         board=exchange.board,
         journals=exchange.journals,
         leases=exchange.leases,
+        sounds=exchange.sounds,
     )
     server = _Server(
         ws_url=settings.livekit.url,

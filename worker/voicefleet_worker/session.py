@@ -64,10 +64,10 @@ class Voices:
         models = self.of(agent)
         return None if models is self._built[0][1] else models
 
-    def pipeline_of(self, agent: AgentPlan) -> tuple[ThinkingInTurn, SpeakingInTurn]:
+    def pipeline_of(self, agent: AgentPlan) -> tuple[ThinkingInTurn, SpeakingInTurn | None]:
         """Return who thinks and who speaks for an agent whose voice is a pipeline."""
         models = self.of(agent)
-        if not isinstance(models.llm, ThinkingInTurn) or models.tts is None:
+        if not isinstance(models.llm, ThinkingInTurn):
             raise TypeError(f"{agent.name} has no pipeline")
         return models.llm, models.tts
 

@@ -85,7 +85,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     pool = load_pool(flags.pool)
     plan = plan_dialogue(agent, pool)
     if isinstance(plan, DialoguePlan):
-        plan = _as_wished(plan, environment)
+        plan = as_wished(plan, environment)
     if isinstance(plan, DialogueProblem):
         path = flags.spec if plan.source == "agent" else flags.pool
         raise BadInputError(str(path), plan.message, plan.field)
@@ -122,7 +122,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePlan:
+def as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePlan:
     """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
     url = environment.get("PLATFORM_API_URL")
     lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup

@@ -55,6 +55,7 @@ class End(StrEnum):
     SECRET_MISSING = "secret missing"
     CANNOT_BEGIN = "call cannot begin"
     SESSION_FAILED = "session failed"
+    PROVIDERS_FAILED = "providers failed"
     SESSION_CLOSED = "session closed"
     WORKER_LEAVES = "the worker leaves"
     CUT = "parent process shutdown"
@@ -82,6 +83,7 @@ _DISPOSITIONS = {
     End.SECRET_MISSING: Disposition.FAILED,
     End.CANNOT_BEGIN: Disposition.FAILED,
     End.SESSION_FAILED: Disposition.FAILED,
+    End.PROVIDERS_FAILED: Disposition.FAILED,
     End.SESSION_CLOSED: Disposition.ROOM_CLOSED,
     End.WORKER_LEAVES: Disposition.DRAINED,
     End.CUT: Disposition.CUT,

@@ -20,7 +20,9 @@ logger = logging.getLogger("voicefleet.call")
 class ExpressiveSpeaker(Speaker):
     """Speaks one field of each answer, and tells the voice what the others wish."""
 
-    def express_with(self, thinking: ThinkingInTurn, speaking: SpeakingInTurn, structured: StructuredOutput) -> None:
+    def express_with(
+        self, thinking: ThinkingInTurn, speaking: SpeakingInTurn | None, structured: StructuredOutput
+    ) -> None:
         """Say with which models, and what the object is like."""
         self._thinking = thinking
         self._speaking = speaking
@@ -45,7 +47,7 @@ class ExpressiveSpeaker(Speaker):
                     continue
                 text += chunk.delta.content
                 written = read_answer(text, self._structured.speech_field)
-                if written.spoken and not said:
+                if written.spoken and not said and self._speaking is not None:
                     self._speaking.express(wishes_of(self._structured, written))
                 new, said = written.spoken[said:], len(written.spoken)
                 yield chunk.model_copy(update={"delta": chunk.delta.model_copy(update={"content": new or None})})

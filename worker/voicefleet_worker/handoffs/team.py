@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
 from livekit.agents.llm import ToolFlag
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.agents import Greeting, Handoff
 from voicefleet.call_variables import fill
@@ -67,11 +68,11 @@ class Team:
         self._session, self._deeds = session, deeds
         return self._build(self._stint, None)
 
-    def greet(self, opening: str) -> None:
+    def greet(self, opening: str) -> list[SpeechHandle]:
         """Let the agent that takes the call say the first words, after those that every call begins with."""
         greeting = self._stint.plan.greeting
         # The machine says what it is even where it does not speak first otherwise.
-        self._say(Greeting() if greeting is None or greeting.wait_for_caller else greeting, opening)
+        return self._say(Greeting() if greeting is None or greeting.wait_for_caller else greeting, opening)
 
     async def aclose(self) -> None:
         """Close the connections of all tools."""
@@ -174,12 +175,15 @@ class Team:
         elif not plan.greeting.wait_for_caller:
             self._say(plan.greeting, "")
 
-    def _say(self, greeting: Greeting, opening: str) -> None:
+    def _say(self, greeting: Greeting, opening: str) -> list[SpeechHandle]:
         spoken = " ".join(filter(None, [opening, fill(greeting.text or "", self.values)]))
+        speeches = []
         if spoken:
-            say(self._session, spoken, interruptible=greeting.interruptible)
+            speeches.append(say(self._session, spoken, interruptible=greeting.interruptible))
         if greeting.instructions:
-            reply(self._session, fill(greeting.instructions, self.values), interruptible=greeting.interruptible)
+            wanted = fill(greeting.instructions, self.values)
+            speeches.append(reply(self._session, wanted, interruptible=greeting.interruptible))
+        return speeches
 
     def _settle(self, following: Agent) -> None:
         """Leave the first in charge if the turn in which it handed over was broken off."""

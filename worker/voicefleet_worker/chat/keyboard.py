@@ -1,0 +1,63 @@
+"""What a person types, or a pipe brings, line by line and without holding up the agent."""
+
+import asyncio
+import contextlib
+import re
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+
+# What takes no room on a line has to be marked for who edits it.
+_STYLE = re.compile("\x1b\\[[0-9]*m")
+
+
+class Keyboard:
+    """Standard input. A line is read when it is asked for, so that nothing is typed into an answer."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdin.isatty()
+        if self.is_terminal:
+            # For its effect: lines can be edited, and earlier ones called up.
+            import readline  # noqa: F401, PLC0415
+
+    async def line(self, prompt: str) -> str | None:
+        """Return the next line, or None at the end."""
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        # A thread that waits for a key cannot be called off; one that nobody waits for ends with the process.
+        threading.Thread(target=self._read, args=(prompt, answer), daemon=True).start()
+        line = None
+        try:
+            line = await answer
+        finally:
+            if line is None and self.is_terminal:
+                # Nobody has ended the line of the prompt.
+                sys.stdout.write("\n")
+        return line
+
+    def _read(self, prompt: str, answer: "asyncio.Future[str | None]") -> None:
+        try:
+            text: str | None = input(_STYLE.sub("\x01\\g<0>\x02", prompt) if self.is_terminal else "")
+        except (EOFError, OSError, UnicodeDecodeError):
+            text = None
+
+        def tell() -> None:
+            if not answer.done():
+                answer.set_result(text)
+
+        # Whoever leaves in between closes the loop.
+        with contextlib.suppress(RuntimeError):
+            answer.get_loop().call_soon_threadsafe(tell)
+
+
+@contextlib.contextmanager
+def terminal_kept() -> Iterator[None]:
+    """Leave the terminal as it was, whenever we go: somebody may be in the middle of a line."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

@@ -1,0 +1,111 @@
+"""What a chat is made of: files, the environment, and what stands in for both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from voicefleet.api import ProviderPool
+from voicefleet.api.references import SecretKeyRef
+from voicefleet.dialogue import AgentPlan, DialoguePlan, plan_dialogue
+from voicefleet.names import secret_file
+from voicefleet.providers.lineup import Lineup
+from voicefleet.voice_plan import RealtimePlan, VoicePlan
+from voicefleet_worker.problems import BadInputError, or_refuse
+from voicefleet_worker.providers import check_options, without_strangers
+from voicefleet_worker.secret_files import SecretFiles, check_keys_of
+from voicefleet_worker.settings import as_wished
+from voicefleet_worker.spec_files import load_agent, load_pool
+from voicefleet_worker.tools.toolbox import check_tool
+
+_WITHOUT_POOL = "OPENAI_API_KEY"
+_OPENAI = {"plugin": "openai", "apiKey": {"name": "openai", "key": "api-key"}}
+_LIVEKIT_KEY = {"name": "livekit", "key": "api-key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The command line as it was written."""
+
+    agent: Path
+    pool: Path | None
+    secrets: Path | None
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a chat goes by."""
+
+    plan: DialoguePlan
+    secrets: SecretFiles
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SecretsAtHand(SecretFiles):
+    """Secrets of somebody who sits at a terminal: environment variables, and files where a folder was named."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    has_files: bool
+
+    def read(self, ref: SecretKeyRef) -> str:
+        """Return one key's value."""
+        name = variable_of(ref)
+        value = self.environment.get(name, "").strip()
+        if value:
+            return value
+        if self.has_files:
+            return super().read(ref)
+        advice = f"set {name}, or give --secrets DIR with a file {secret_file(ref.name, ref.key)}"
+        raise BadInputError(f"Secret {ref.name}", f"key {ref.key} is not known: {advice}")
+
+
+def variable_of(ref: SecretKeyRef) -> str:
+    """Return the environment variable that stands for a key of a Secret."""
+    return "".join(each if each.isalnum() else "_" for each in f"{ref.name}_{ref.key}").upper()
+
+
+def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
+    """Read everything, and refuse at once what would fail in the first answer."""
+    agent = load_agent(wishes.agent)
+    pool = load_pool(wishes.pool) if wishes.pool else _pool_without_file(environment)
+    where = str(wishes.pool or "--pool")
+    planned = plan_dialogue(agent, pool)
+    source = "" if isinstance(planned, DialoguePlan) else planned.source
+    plan = as_wished(or_refuse(planned, where if source == "pool" else str(wishes.agent)), environment)
+    # Nobody hears and nobody speaks, so it does not matter whether somebody could.
+    plan = plan.with_voices(lambda voice: _who_thinks(voice, where, str(wishes.agent)))
+    for provider in (each for agent in plan.agents for each in thinking_of(agent).plans):
+        or_refuse(check_options(provider), where)
+    for tool in (tool for agent in plan.agents for tool in agent.tools):
+        or_refuse(check_tool(tool), str(wishes.agent))
+    secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
+    for agent_plan in plan.agents:
+        check_keys_of(thinking_of(agent_plan), secrets)
+    return Material(plan, secrets, wishes.variables)
+
+
+def thinking_of(agent: AgentPlan) -> Lineup:
+    """Return who may think for an agent."""
+    return next(lineup for lineup in agent.voice.lineups if lineup.need.role == "Llm")
+
+
+def _who_thinks(voice: VoicePlan, where: str, agent: str) -> VoicePlan:
+    if isinstance(voice, RealtimePlan):
+        raise BadInputError(agent, "a realtime model only talks: a chat needs voice.pipeline", "spec.voice.realtime")
+    return replace(voice, llm=or_refuse(without_strangers(voice.llm), where))
+
+
+def _pool_without_file(environment: Mapping[str, str]) -> ProviderPool:
+    """Return the pool of somebody who has none, and has a key."""
+    if not environment.get(_WITHOUT_POOL):
+        raise BadInputError("--pool", f"give the agent's ProviderPool, or set {_WITHOUT_POOL}")
+    roles = ("Stt", "Llm", "Tts")
+    model = {"baseUrl": url} if (url := environment.get("OPENAI_BASE_URL")) else {}
+    spec = {
+        # A pool has one; a chat does not ask for it.
+        "livekit": {"url": "ws://localhost:7880", "apiKey": _LIVEKIT_KEY, "apiSecret": _LIVEKIT_KEY},
+        "providers": [{**_OPENAI, **model, "name": f"openai-{role.lower()}", "role": role} for role in roles],
+    }
+    body = {"apiVersion": "voicefleet.dev/v1alpha1", "kind": "ProviderPool", "metadata": {"name": "chat"}, "spec": spec}
+    return ProviderPool.model_validate(body)
