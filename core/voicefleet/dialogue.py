@@ -12,13 +12,15 @@ from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Lookup, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
+from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
 from voicefleet.names import agent_dispatch_name
 from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
+from voicefleet.transferring import DialOut, can_transfer, dial_out
 
 DEFAULT_NAMESPACE = "default"
-KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
+KNOWN_BUILTINS = ("BusinessHours", "Callback", "CollectFeedback", "EndCall", "OptOut", "SendDtmf", "Transfer")
 """Built-in tools that the worker has."""
 
 
@@ -52,6 +54,9 @@ class DialoguePlan:
     lookup: Lookup | None
     tools: tuple[Tool, ...]
     tool_policy: ToolPolicy
+    telephony: Telephony
+    dial_out: DialOut | None = None
+    """How people are dialed; None if nobody can be."""
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -88,6 +93,7 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     if isinstance(lineups, DialogueProblem):
         return lineups
     stt, llm, tts = lineups
+    over = dial_out(agent.spec.telephony, pool)
     return DialoguePlan(
         namespace=agent.metadata.namespace or DEFAULT_NAMESPACE,
         name=agent.metadata.name,
@@ -104,9 +110,11 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         llm=llm,
         tts=tts,
         lookup=agent.spec.variables.lookup,
-        tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
+        tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool, over)),
         tool_policy=agent.spec.tool_policy,
-        not_yet=_not_yet(agent.spec, entry, index),
+        telephony=agent.spec.telephony,
+        dial_out=over,
+        not_yet=_not_yet(agent.spec, entry, index, over),
     )
 
 
@@ -136,12 +144,12 @@ def _nobody(job: str, nobody: Nobody) -> DialogueProblem:
     return DialogueProblem("pool", "spec.providers", nobody.message)
 
 
-def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, ...]:
+def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int, over: DialOut | None) -> tuple[str, ...]:
     """Name the fields that somebody chose and that this worker does not act on.
 
     What equals its default was not chosen: the apiserver writes defaults into every object.
     """
-    talk = spec.conversation
+    talk, phone = spec.conversation, spec.telephony
     wishes: tuple[tuple[str, Any], ...] = (
         (f"spec.agents[{index}].knowledge", entry.knowledge),
         (f"spec.agents[{index}].handoffs", entry.handoffs),
@@ -150,22 +158,25 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.pushToTalk", talk.push_to_talk),
         ("spec.conversation.backgroundAudio", talk.background_audio),
-        ("spec.telephony.inbound", spec.telephony.inbound),
-        ("spec.telephony.outbound", spec.telephony.outbound),
-        ("spec.telephony.transfer", spec.telephony.transfer),
-        ("spec.telephony.dtmf", _is_chosen(spec.telephony.dtmf)),
+        ("spec.telephony.inbound", phone.inbound),
+        ("spec.telephony.outbound", phone.outbound),
+        ("spec.telephony.transfer", phone.transfer is not None and not can_transfer(phone.transfer, over)),
+        *((f"spec.telephony.dtmf.actions[{action.digits}].agent", action.agent) for action in phone.dtmf.actions),
         ("spec.recording", spec.recording.enabled),
         ("spec.transcript", _is_chosen(spec.transcript) and spec.transcript.enabled),
         ("spec.analysis", spec.analysis),
         ("spec.dataProtection", _is_chosen(spec.data_protection)),
         ("spec.billing", spec.billing),
     )
-    strange = [tool.name for tool in spec.tools if tool.name in entry.tools and not _is_known(tool)]
+    strange = [tool.name for tool in spec.tools if tool.name in entry.tools and not _is_known(tool, over)]
     return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish))
 
 
-def _is_known(tool: Tool) -> bool:
-    return tool.http is not None or (tool.builtin is not None and tool.builtin.type in KNOWN_BUILTINS)
+def _is_known(tool: Tool, over: DialOut | None) -> bool:
+    if tool.builtin is None:
+        return True
+    transfer = tool.builtin.transfer if tool.builtin.type == "Transfer" else None
+    return tool.builtin.type in KNOWN_BUILTINS and (transfer is None or can_transfer(transfer, over))
 
 
 def _is_chosen(value: ApiModel) -> bool:

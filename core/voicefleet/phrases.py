@@ -43,6 +43,16 @@ _ONE_MOMENT = {
     "pl": "Chwileczkę, proszę.",
     "pt": "Um momento, por favor.",
 }
+_PUT_THROUGH = {
+    "de": "Ich verbinde Sie. Bitte bleiben Sie am Apparat.",
+    "en": "I will put you through. Please hold the line.",
+    "es": "Le paso la llamada. No cuelgue, por favor.",
+    "fr": "Je vous passe la ligne. Ne quittez pas.",
+    "it": "Le passo la linea. Resti in attesa, per favore.",
+    "nl": "Ik verbind u door. Blijft u aan de lijn.",
+    "pl": "Łączę rozmowę. Proszę się nie rozłączać.",
+    "pt": "Vou passar a chamada. Não desligue, por favor.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -63,6 +73,11 @@ def nobody_there(language: str) -> str:
 def one_moment(language: str) -> str:
     """Return what is said while something takes its time."""
     return _in(language, _ONE_MOMENT)
+
+
+def put_through(language: str) -> str:
+    """Return what is said before a caller is put through to a person."""
+    return _in(language, _PUT_THROUGH)
 
 
 def says_one_of(text: str, phrases: Iterable[str]) -> bool:

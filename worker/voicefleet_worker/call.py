@@ -17,6 +17,7 @@ from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import disclosure
 from voicefleet_worker.deeds import CallDeeds
+from voicefleet_worker.keypad import Keypad
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
@@ -24,12 +25,14 @@ from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.toolbox import Toolbox
+from voicefleet_worker.transfers import Transfers
 
 logger = logging.getLogger("voicefleet.call")
 
 # Whoever has waited longer than this for the agent has hung up.
 CONNECT_SECONDS = 30.0
 HANG_UP_SECONDS = 10.0
+_REFER_SECONDS = 3.0
 _AGENT_NAME = "lk.agent_name"
 
 
@@ -53,11 +56,18 @@ class Call:
     reporter: Reporter
     http: HttpTools
     presence: Presence = field(init=False)
+    manners: Manners = field(init=False)
+    transfers: Transfers = field(init=False)
+    deeds: CallDeeds = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
 
     def __post_init__(self) -> None:
         self.presence = Presence(self.ctx)
+        self.manners = Manners(self.session, self.plan, self.values, self._hang_up)
+        talk = (self.manners, self.presence)
+        self.transfers = Transfers(self.ctx, self.session, self.plan, talk, lambda: self._end("transferred"))
+        self.deeds = CallDeeds(self.ctx, self.manners, self.presence, self.transfers)
 
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
@@ -70,8 +80,7 @@ class Call:
         if self._is_one_too_many():
             self._end("another agent is here")
             return
-        manners = Manners(self.session, self.plan, self.values, self._hang_up)
-        toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
+        toolbox = Toolbox(self.plan.tools, self.http, self.deeds, language=self.plan.language)
         agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
         await self.session.start(
             agent,
@@ -90,7 +99,8 @@ class Call:
             # The phone would ring on, and whoever picks up would hear nothing.
             await self._hang_up("not answered")
         elif not self._is_over:
-            manners.begin()
+            self.manners.begin()
+            Keypad(self.session, self.plan, self.deeds).begin(self.ctx.room)
             self._greet()
 
     async def _connect(self) -> None:
@@ -140,11 +150,28 @@ class Call:
         """End the job when the caller is gone."""
 
         def on_gone(departure: Departure) -> None:
-            self._end("caller left", hung_up_early=departure.hung_up_early)
+            if self.transfers.is_dialing:
+                # Whoever is dialed would pick up for nobody.
+                self._later(self._hang_up("caller left"))
+            elif self.transfers.is_referring:
+                self._later(self._see_off(departure))
+            else:
+                self._end("caller left", hung_up_early=departure.hung_up_early)
 
         self.presence.watch(caller, on_gone)
 
+    async def _see_off(self, departure: Departure) -> None:
+        """End the job; a caller who has been put through may be gone before we hear that it succeeded."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REFER_SECONDS):
+                await self.transfers.settled()
+        self._end("caller left", hung_up_early=departure.hung_up_early)
+
     def _on_close(self, event: CloseEvent) -> None:
+        if self.transfers.is_connected:
+            # The caller has somebody else to talk to.
+            self._end("transferred")
+            return
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
             self.reporter.note_failure()
