@@ -14,6 +14,7 @@ from livekit import api
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.line import Dispatch, Seat
+from e2e.caller.report import EndReason
 from e2e.providers import Control, Providers, start_providers
 from e2e.sip_gateway.client import SipGateway, start_sip_gateway
 from e2e.sip_gateway.dialer import CALLER_NUMBER, Dialer, rent_trunk
@@ -283,6 +284,7 @@ async def test_a_caller_in_a_browser_presses_keys_and_talks_to_a_colleague(
         await caller.press("5")
         await eventually(lambda: bool(gateway.invites()) and gateway.invites()[0].outcome == "answered", "is dialed")
         await caller.hold(30)
+        assert caller.report().end_reason is EndReason.AGENT_LEFT, "and the room is still there"
         assert [call.state for call in gateway.calls()] == ["active"]
 
 

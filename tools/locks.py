@@ -12,7 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
 # The developers' lock holds everything; the others take its versions, so that tests run what images ship.
-EXTRAS = {"dev": ("--all-extras",), "operator": ("--extra", "operator"), "worker": ("--extra", "worker"), "base": ()}
+EXTRAS = {
+    "dev": ("--all-extras",),
+    "operator": ("--extra", "operator"),
+    "worker": ("--extra", "worker", "--extra", "mcp"),
+    "base": (),
+}
 
 
 def compile_lock(uv: str, name: str, target: Path) -> None:

@@ -19,6 +19,7 @@ from voicefleet_worker.call import Call
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import McpServers
 
 ADA = "ada"
 
@@ -86,7 +87,9 @@ def call_of(job: Job, settings: Settings) -> Call:
     session = cast("AgentSession[None]", None)
     ctx = cast("JobContext", job)
     http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
-    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=Reporter("AJ_1", None), http=http)
+    servers = McpServers((), settings.secrets, settings.plan.tool_policy, language="en")
+    reporter = Reporter("AJ_1", None)
+    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=reporter, http=http, servers=servers)
 
 
 def begun(settings: Settings) -> Job:

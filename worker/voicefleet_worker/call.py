@@ -24,6 +24,7 @@ from voicefleet_worker.presence import Departure, Presence
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import McpServers
 from voicefleet_worker.tools.toolbox import Toolbox
 from voicefleet_worker.transfers import Transfers
 
@@ -55,6 +56,7 @@ class Call:
     session: AgentSession[None]
     reporter: Reporter
     http: HttpTools
+    servers: McpServers
     presence: Presence = field(init=False)
     manners: Manners = field(init=False)
     transfers: Transfers = field(init=False)
@@ -90,6 +92,8 @@ class Call:
             # It would tell every participant what is said and let each steer the session.
             session_host=False,
         )
+        # Nobody waits for them to be greeted.
+        self._later(self.servers.equip(agent))
         caller = await self.presence.arrival()
         if caller is None:
             self._end("no caller came")

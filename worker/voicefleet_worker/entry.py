@@ -19,6 +19,7 @@ from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import build_session
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import McpServers
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -61,8 +62,11 @@ async def entrypoint(ctx: JobContext) -> None:
         health = CallHealth(setup.plan.providers, reporter, board)
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
-        _close_in_the_end(ctx, http)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
+        servers = McpServers(setup.plan.tools, setup.secrets, setup.plan.tool_policy, language=setup.plan.language)
+        _close_in_the_end(ctx, http, servers)
+        await Call(
+            ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http, servers=servers
+        ).begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()
@@ -87,8 +91,9 @@ async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
     return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
-def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
+def _close_in_the_end(ctx: JobContext, http: HttpTools, servers: McpServers) -> None:
     async def close(_reason: str) -> None:
+        await servers.aclose()
         await http.aclose()
 
     ctx.add_shutdown_callback(close)

@@ -26,6 +26,7 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings, drop_foreign_environment
+from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -53,7 +54,7 @@ def _buildable(settings: Settings) -> DialoguePlan:
     for provider in plan.providers:
         _or_refuse(check_options(provider), where)
     for tool in plan.tools:
-        _or_refuse(check_tool(tool), "the VoiceAgent")
+        _or_refuse(check_mcp(tool) or check_tool(tool), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 from livekit.agents import ToolError
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from voicefleet_worker.tools.templates import Values
 
@@ -32,7 +33,10 @@ class Arguments:
     def _check(self, given: Values) -> None:
         if len(json.dumps(given)) > _MOST_CHARACTERS:
             raise ToolError("the arguments are too long")
-        error = jsonschema.exceptions.best_match(self._validator.iter_errors(given))
+        try:
+            error = jsonschema.exceptions.best_match(self._validator.iter_errors(given))
+        except Unresolvable as elsewhere:
+            raise ToolError("what this tool takes is not known, so it cannot be used") from elsewhere
         if error is not None:
             where = ".".join(map(str, error.absolute_path)) or "the arguments"
             raise ToolError(f"{where}: {error.message[:_SHOWN_CHARACTERS]}")
