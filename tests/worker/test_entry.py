@@ -20,6 +20,7 @@ from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import McpServers
+from voicefleet_worker.transfers import Transfers
 
 ADA = "ada"
 
@@ -38,6 +39,9 @@ class Room:
 
     def on(self, event: str, handler: Callable[..., None]) -> None:
         self.handlers.setdefault(event, []).append(handler)
+
+    def off(self, event: str, handler: Callable[..., None]) -> None:
+        self.handlers[event].remove(handler)
 
     def join(self) -> Any:
         self.remote_participants[ADA] = SimpleNamespace(identity=ADA, disconnect_reason=None, attributes={})
@@ -83,13 +87,18 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(life, "HANG_UP_SECONDS", 0.02)
 
 
-def call_of(job: Job, settings: Settings) -> Call:
-    session = cast("AgentSession[None]", None)
-    ctx = cast("JobContext", job)
-    http = HttpTools(settings.secrets, settings.plan.tool_policy, {})
-    servers = McpServers((), settings.secrets, settings.plan.tool_policy, language="en")
-    reporter = Reporter("AJ_1", None)
-    return Call(ctx=ctx, plan=settings.plan, values={}, session=session, reporter=reporter, http=http, servers=servers)
+def call_of(
+    job: Job, settings: Settings, *, session: AgentSession[None] | None = None, servers: McpServers | None = None
+) -> Call:
+    return Call(
+        ctx=cast("JobContext", job),
+        plan=settings.plan,
+        values={},
+        session=cast("AgentSession[None]", session),
+        reporter=Reporter("AJ_1", None),
+        http=HttpTools(settings.secrets, settings.plan.tool_policy, {}),
+        servers=servers or McpServers((), settings.secrets, settings.plan.tool_policy, language="en"),
+    )
 
 
 def begun(settings: Settings) -> Job:
@@ -332,3 +341,89 @@ async def test_what_the_dispatch_says_wins_over_what_is_looked_up(
     assert await entry._find_variables(setup, '{"variables": {"name": "Ada"}}') == {"name": "Ada", "tier": "gold"}
     assert await entry._find_variables(setup, "") == {"name": "Grace", "tier": "gold"}
     assert asked == [{"name": "Ada"}, {"name": "there"}]
+
+
+class Talk:
+    """A session that notes what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.input = SimpleNamespace(set_audio_enabled=lambda _on: None)
+
+    def on(self, *_: object) -> None:
+        """Nobody tells anything."""
+
+    def reset_away_timer(self) -> None:
+        """Nobody is away."""
+
+    async def start(self, *_: object, **__: object) -> None:
+        """Be ready at once."""
+
+    def say(self, words: str, **_: object) -> None:
+        self.said.append(words)
+
+
+@dataclass
+class SlowServers:
+    """Servers that never answer when they are asked for their tools."""
+
+    asked: int = 0
+
+    async def equip(self, _: object) -> None:
+        self.asked += 1
+        await asyncio.Event().wait()
+
+
+async def test_nobody_waits_for_servers_of_tools_to_be_greeted(settings: Settings) -> None:
+    job = Job(settings)
+    caller = job.room.join()
+
+    async def arrive() -> Any:
+        return caller
+
+    cast("Any", job).wait_for_participant = arrive
+    talk, servers = Talk(), SlowServers()
+    call = call_of(job, settings, session=cast("AgentSession[None]", talk), servers=cast("McpServers", servers))
+    await call.begin()
+    await asyncio.sleep(0)
+
+    assert servers.asked == 1
+    assert [words.endswith("Hello !") for words in talk.said] == [True]
+    for task in call._tasks | call.manners._tasks:
+        task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("under_way", "told"),
+    [
+        ("is_dialing", ["room deleted", "caller left"]),
+        ("is_referring", ["transferred"]),
+        ("", ["caller left"]),
+    ],
+    ids=["the person's phone rings", "the carrier is asked", "nobody is asked for"],
+)
+async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way: str, told: list[str]) -> None:
+    """A phone rings on for nobody; and who has been put through is gone before we are told so."""
+    job = Job(settings)
+    call = call_of(job, settings)
+
+    async def settled() -> None:
+        call._end("transferred")
+
+    states = {name: name == under_way for name in ("is_dialing", "is_referring")}
+    call.transfers = cast("Transfers", SimpleNamespace(**states, settled=settled))
+    call.watch_caller(job.room.join())
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+    await asyncio.sleep(0.05)
+
+    assert job.told == told
+
+
+async def test_a_session_that_fails_while_caller_and_person_talk_cuts_nobody(settings: Settings) -> None:
+    job = Job(settings)
+    call = call_of(job, settings)
+    call.transfers = cast("Transfers", SimpleNamespace(is_connected=True))
+    call._on_close(CloseEvent(reason=CloseReason.ERROR))
+    await asyncio.sleep(0.05)
+
+    assert job.told == ["transferred"]
