@@ -161,6 +161,7 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int, over: DialOut 
         ("spec.telephony.inbound", phone.inbound),
         ("spec.telephony.outbound", phone.outbound),
         ("spec.telephony.transfer", phone.transfer is not None and not can_transfer(phone.transfer, over)),
+        ("spec.telephony.headersToAttributes", phone.headers_to_attributes),
         *((f"spec.telephony.dtmf.actions[{action.digits}].agent", action.agent) for action in phone.dtmf.actions),
         ("spec.recording", spec.recording.enabled),
         ("spec.transcript", _is_chosen(spec.transcript) and spec.transcript.enabled),

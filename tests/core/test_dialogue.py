@@ -117,6 +117,7 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
             {"telephony": {"dtmf": {"actions": [{"digits": "2", "agent": "desk"}]}}},
             "spec.telephony.dtmf.actions[2].agent",
         ),
+        ({"telephony": {"headersToAttributes": {"X-Order": "order"}}}, "spec.telephony.headersToAttributes"),
         ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
         ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
     ],
