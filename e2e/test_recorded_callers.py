@@ -18,6 +18,8 @@ from e2e.providers import Control, Providers, start_providers
 from e2e.recorded.line import Loudspeaker, RecordedCaller
 from e2e.recorded.recording import MY_ORDER, SOMETHING_ELSE, TOOTHACHE, WHEN_OPEN, Recording
 from e2e.test_worker_conversation import write_files
+from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.outcome import CallOutcome
 from voicefleet.records.journal import Said, read_journal
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
@@ -28,6 +30,7 @@ from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.settings import Flags, Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import servers_of
 
 PATIENCE_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(240)
@@ -72,6 +75,12 @@ def journal(tmp_path: Path) -> Path:
 
 
 class NoDeeds:
+    outcome = CallOutcome()
+    caller_number = None
+
+    async def put_through(self, transfer: Transfer) -> str | None:
+        raise AssertionError(f"nobody wants to speak to {transfer.number}")
+
     def end_call(self) -> None:
         raise AssertionError("nobody wants to go")
 
@@ -129,7 +138,9 @@ async def conversation(settings: Settings, journal: Path) -> AsyncIterator[Conve
         health = CallHealth(plan.providers, Reporter("AJ_1", None), notebook, BoardReader())
         voices = Voices(plan.entry, settings.secrets, health)
         session = build_session(plan, voices)
-        team = Team(plan, {"name": "Ada"}, voices, partial(HttpTools, settings.secrets, plan.tool_policy))
+        http = partial(HttpTools, settings.secrets, plan.tool_policy)
+        servers = partial(servers_of, secrets=settings.secrets, policy=plan.tool_policy)
+        team = Team(plan, {"name": "Ada"}, voices, http, servers)
         talk = Conversation(session, RecordedCaller())
         notebook.follow(session)
         session.input.audio, session.output.audio = talk.caller, Loudspeaker()

@@ -15,8 +15,8 @@ LOCKS = ROOT / "locks"
 EXTRAS = {
     "dev": ("--all-extras",),
     "operator": ("--extra", "operator"),
-    "worker": ("--extra", "worker"),
-    "all-providers": ("--extra", "worker", "--extra", "all-providers"),
+    "worker": ("--extra", "worker", "--extra", "mcp"),
+    "all-providers": ("--extra", "worker", "--extra", "mcp", "--extra", "all-providers"),
     "base": (),
 }
 

@@ -14,6 +14,7 @@ from voicefleet.api.references import ConfigMapKeyRef
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Handoff, Lookup, StructuredOutput, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
+from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
@@ -25,9 +26,10 @@ from voicefleet.structured import missing_field
 from voicefleet.voice_plan import RealtimePlan, VoicePlan, ignored_wishes, plan_voice
 
 __all__ = ["DEFAULT_NAMESPACE", "KNOWN_BUILTINS", "AgentPlan", "DialoguePlan", "DialogueProblem", "plan_dialogue"]
+from voicefleet.transferring import DialOut, can_transfer, dial_out
 
 DEFAULT_NAMESPACE = "default"
-KNOWN_BUILTINS = ("BusinessHours", "EndCall", "SendDtmf")
+KNOWN_BUILTINS = ("BusinessHours", "Callback", "CollectFeedback", "EndCall", "OptOut", "SendDtmf", "Transfer")
 """Built-in tools that the worker has."""
 
 
@@ -67,6 +69,9 @@ class DialoguePlan:
     lookup: Lookup | None
     tool_policy: ToolPolicy
     records: RecordPlan
+    telephony: Telephony
+    dial_out: DialOut | None = None
+    """How people are dialed; None if nobody can be."""
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -78,6 +83,11 @@ class DialoguePlan:
     def language(self) -> str:
         """Language in which a call begins."""
         return self.entry.language
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools of all agents, each once."""
+        return tuple({tool.name: tool for agent in self.agents for tool in agent.tools}.values())
 
     @property
     def prompts(self) -> str:
@@ -106,7 +116,8 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     """Decide what a call is made of, or say what stands in the way."""
     spec = agent.spec
     met = agents_met(spec)
-    planned = [_plan_agent(spec, pool, index) for index in met]
+    over = dial_out(spec.telephony, pool)
+    planned = [_plan_agent(spec, pool, index, over) for index in met]
     problem = next((each for each in planned if isinstance(each, DialogueProblem)), None)
     if problem is not None:
         return problem
@@ -123,7 +134,9 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         lookup=spec.variables.lookup,
         tool_policy=spec.tool_policy,
         records=plan_records(agent, pool, namespace=namespace),
-        not_yet=(*_not_yet(spec, met), *_ignored(spec, zip(met, agents, strict=True))),
+        telephony=spec.telephony,
+        dial_out=over,
+        not_yet=(*_not_yet(spec, met, over), *_ignored(spec, zip(met, agents, strict=True))),
     )
 
 
@@ -137,14 +150,16 @@ def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
     return tuple(met)
 
 
-def _plan_agent(spec: VoiceAgentSpec, pool: ProviderPool, index: int) -> AgentPlan | DialogueProblem:
+def _plan_agent(
+    spec: VoiceAgentSpec, pool: ProviderPool, index: int, over: DialOut | None
+) -> AgentPlan | DialogueProblem:
     named, where = spec.agents[index], f"spec.agents[{index}]"
     language = named.language or spec.languages[0]
     at = f"{where}.voice" if named.voice else "spec.voice"
     voice = plan_voice(pool, named.voice or spec.voice, spec.conversation, at=at, language=language)
     if isinstance(voice, DialogueProblem):
         return voice
-    tools = tuple(tool for tool in spec.tools if tool.name in named.tools and _is_known(tool))
+    tools = tuple(tool for tool in spec.tools if tool.name in named.tools and _is_known(tool, over))
     taken = {tool.name for tool in tools} & {tool_name(handoff.agent) for handoff in named.handoffs}
     if taken:
         message = f"{taken.pop()} is the name by which the agent hands over: give the tool another one"
@@ -186,21 +201,22 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
     return tuple(dict.fromkeys(found))
 
 
-def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...]) -> tuple[str, ...]:
+def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -> tuple[str, ...]:
     """Name the fields that somebody chose and that this worker does not act on.
 
     What equals its default was not chosen: the apiserver writes defaults into every object.
     """
-    talk = spec.conversation
+    talk, phone = spec.conversation, spec.telephony
     wishes: tuple[tuple[str, Any], ...] = (
         *((f"spec.agents[{index}].knowledge", spec.agents[index].knowledge) for index in met),
         ("spec.routing", spec.routing),
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.backgroundAudio.hold", talk.background_audio and talk.background_audio.hold),
-        ("spec.telephony.inbound", spec.telephony.inbound),
-        ("spec.telephony.outbound", spec.telephony.outbound),
-        ("spec.telephony.transfer", spec.telephony.transfer),
-        ("spec.telephony.dtmf", _is_chosen(spec.telephony.dtmf)),
+        ("spec.telephony.inbound", phone.inbound),
+        ("spec.telephony.outbound", phone.outbound),
+        ("spec.telephony.transfer", phone.transfer is not None and not can_transfer(phone.transfer, over)),
+        ("spec.telephony.headersToAttributes", phone.headers_to_attributes),
+        *((f"spec.telephony.dtmf.actions[{action.digits}].agent", action.agent) for action in phone.dtmf.actions),
         ("spec.recording", spec.recording.enabled),
         ("spec.transcript.store", spec.transcript.store),
         ("spec.transcript.retentionDays", spec.transcript.retention_days),
@@ -209,12 +225,15 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...]) -> tuple[str, ...]:
         ("spec.billing.store", spec.billing and spec.billing.store),
     )
     used = {name for index in met for name in spec.agents[index].tools}
-    strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool)]
+    strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool, over)]
     return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish))
 
 
-def _is_known(tool: Tool) -> bool:
-    return tool.http is not None or (tool.builtin is not None and tool.builtin.type in KNOWN_BUILTINS)
+def _is_known(tool: Tool, over: DialOut | None) -> bool:
+    if tool.builtin is None:
+        return True
+    transfer = tool.builtin.transfer if tool.builtin.type == "Transfer" else None
+    return tool.builtin.type in KNOWN_BUILTINS and (transfer is None or can_transfer(transfer, over))
 
 
 def _is_chosen(value: ApiModel) -> bool:

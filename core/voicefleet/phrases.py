@@ -83,6 +83,16 @@ _GOODBYE = {
     "pl": "Do widzenia.",
     "pt": "Adeus.",
 }
+_PUT_THROUGH = {
+    "de": "Ich verbinde Sie. Bitte bleiben Sie am Apparat.",
+    "en": "I will put you through. Please hold the line.",
+    "es": "Le paso la llamada. No cuelgue, por favor.",
+    "fr": "Je vous passe la ligne. Ne quittez pas.",
+    "it": "Le passo la linea. Resti in attesa, per favore.",
+    "nl": "Ik verbind u door. Blijft u aan de lijn.",
+    "pl": "Łączę rozmowę. Proszę się nie rozłączać.",
+    "pt": "Vou passar a chamada. Não desligue, por favor.",
+}
 
 
 def disclosure(language: str) -> str:
@@ -123,6 +133,11 @@ def cannot_go_on(language: str) -> str:
 def goodbye(language: str) -> str:
     """Return a goodbye that nobody has to think of."""
     return _in(language, _GOODBYE)
+
+
+def put_through(language: str) -> str:
+    """Return what is said before a caller is put through to a person."""
+    return _in(language, _PUT_THROUGH)
 
 
 def says_one_of(text: str, phrases: Iterable[str]) -> bool:

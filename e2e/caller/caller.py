@@ -19,6 +19,7 @@ AGENT_STATE = "lk.agent.state"
 BACKGROUND = "background_audio"
 _BUSY_STATES = ("thinking", "speaking", "initializing")
 _LOOK_SECONDS = 0.02
+_KEYS = "0123456789*#ABCD"
 _END_BY_CUT = {
     CutKind.AGENT_LEFT: EndReason.AGENT_LEFT,
     CutKind.TRACK_ENDED: EndReason.TRACK_ENDED,
@@ -125,6 +126,11 @@ class Caller:
         began = self._elapsed()
         end_seconds = time.monotonic() if self.over else await self._mouth.say(text)
         return await self._take_turn(text, began, end_seconds, timeout_seconds if answer else 0)
+
+    async def press(self, keys: str) -> None:
+        """Press keys of the phone."""
+        for key in keys:
+            await self._room.local_participant.publish_dtmf(code=_KEYS.index(key), digit=key)
 
     async def hold(self, seconds: float) -> bool:
         """Stay on the line and say nothing; tell whether the call is still there afterwards."""

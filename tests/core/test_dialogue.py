@@ -139,7 +139,11 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"telephony": {"dtmf": {"humanDigit": "9"}}}, "spec.telephony.dtmf"),
+        (
+            {"telephony": {"dtmf": {"actions": [{"digits": "2", "agent": "desk"}]}}},
+            "spec.telephony.dtmf.actions[2].agent",
+        ),
+        ({"telephony": {"headersToAttributes": {"X-Order": "order"}}}, "spec.telephony.headersToAttributes"),
         ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
         ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
     ],

@@ -22,6 +22,7 @@ from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
+from voicefleet_worker.transfers import Transfers
 
 ADA = "ada"
 
@@ -40,6 +41,9 @@ class Room:
 
     def on(self, event: str, handler: Callable[..., None]) -> None:
         self.handlers.setdefault(event, []).append(handler)
+
+    def off(self, event: str, handler: Callable[..., None]) -> None:
+        self.handlers[event].remove(handler)
 
     def join(self) -> Any:
         self.remote_participants[ADA] = SimpleNamespace(identity=ADA, disconnect_reason=None, attributes={})
@@ -87,15 +91,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(life, "HANG_UP_SECONDS", 0.02)
 
 
-def call_of(job: Job, settings: Settings) -> Call:
-    session = cast("AgentSession[None]", None)
+def call_of(job: Job, settings: Settings, *, session: object = None) -> Call:
     ctx = cast("JobContext", job)
     team = cast("Team", None)
     return Call(
         ctx=ctx,
         plan=settings.plan,
         team=team,
-        session=session,
+        session=cast("AgentSession[None]", session),
         reporter=Reporter("AJ_1", None),
         notebook=unread(),
         board=BoardReader(),
@@ -344,3 +347,39 @@ async def test_what_the_dispatch_says_wins_over_what_is_looked_up(
     assert await found({"name": "Ada"}) == {"name": "Ada", "tier": "gold"}
     assert await found({}) == {"name": "Grace", "tier": "gold"}
     assert asked == [{"name": "Ada"}, {"name": "there"}]
+
+
+@pytest.mark.parametrize(
+    ("under_way", "told"),
+    [
+        ("is_dialing", ["room deleted", "caller left"]),
+        ("is_referring", ["transferred"]),
+        ("", ["caller left"]),
+    ],
+    ids=["the person's phone rings", "the carrier is asked", "nobody is asked for"],
+)
+async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way: str, told: list[str]) -> None:
+    """A phone rings on for nobody; and who has been put through is gone before we are told so."""
+    job = Job(settings)
+    call = call_of(job, settings)
+
+    async def settled() -> None:
+        call._end(End.TRANSFERRED)
+
+    states = {name: name == under_way for name in ("is_dialing", "is_referring")}
+    call.transfers = cast("Transfers", SimpleNamespace(**states, settled=settled))
+    call.watch_caller(job.room.join())
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+    await asyncio.sleep(0.05)
+
+    assert job.told == told
+
+
+async def test_a_session_that_fails_while_caller_and_person_talk_cuts_nobody(settings: Settings) -> None:
+    job = Job(settings)
+    call = call_of(job, settings)
+    call.transfers = cast("Transfers", SimpleNamespace(is_connected=True))
+    call._on_close(CloseEvent(reason=CloseReason.ERROR))
+    await asyncio.sleep(0.05)
+
+    assert job.told == ["transferred"]

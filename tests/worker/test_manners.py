@@ -187,3 +187,19 @@ async def test_a_session_that_is_over_keeps_nobody_from_hanging_up(mounted: Moun
     await settle()
 
     assert call.ends == ["caller is silent"]
+
+
+async def test_who_is_on_hold_is_neither_called_back_nor_cut_off(mounted: Mounted) -> None:
+    call = await begun(mounted, away={"maxPrompts": 0}, endPhrases=["bye"])
+    call.manners.hold()
+    call.session.state("away")
+    call.session.words("Bye.")
+    await settle()
+    assert call.session.said == []
+    assert call.ends == []
+
+    call.manners.go_on()
+    await settle()
+
+    assert call.ends == ["caller said so"], "it is done when they are back"
+    assert call.session.resets == 2, "who has waited has not been silent"

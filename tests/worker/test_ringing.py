@@ -4,8 +4,6 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from livekit.agents import AgentSession
-
 from tests.worker.files import AGENT, Mounted
 from tests.worker.test_entry import Job, call_of
 from voicefleet_worker.call import Call
@@ -66,8 +64,7 @@ async def begun(mounted: Mounted, *, is_answered: bool, **turns: str) -> list[st
     settings = await asyncio.to_thread(load_settings, mounted.flags, {})
     job, session = Job(settings), Session()
     job.room.local_participant = SimpleNamespace(register_rpc_method=lambda *_: None)  # type: ignore[attr-defined]
-    call: Call = call_of(job, settings)
-    call.session = cast("AgentSession[None]", session)
+    call: Call = call_of(job, settings, session=session)
     call.presence = cast("Presence", Phone(session, is_answered=is_answered))
     call.team = cast("Team", session)
     await call.begin()

@@ -21,6 +21,7 @@ from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.greeting import opening_words
 from voicefleet_worker.handoffs.team import Team
+from voicefleet_worker.keypad import Keypad
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
@@ -29,12 +30,14 @@ from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.sounds import Files, start_sounds
+from voicefleet_worker.transfers import Transfers
 
 logger = logging.getLogger("voicefleet.call")
 
 # Whoever has waited longer than this for the agent has hung up.
 CONNECT_SECONDS = 30.0
 HANG_UP_SECONDS = 10.0
+_REFER_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 _AGENT_NAME = "lk.agent_name"
 
@@ -61,11 +64,18 @@ class Call:
     board: BoardReader
     sound_files: Files = field(default_factory=dict)
     presence: Presence = field(init=False)
+    manners: Manners = field(init=False)
+    transfers: Transfers = field(init=False)
+    deeds: CallDeeds = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
 
     def __post_init__(self) -> None:
         self.presence = Presence(self.ctx)
+        self.manners = Manners(self.session, self.plan, self.team, self._hang_up)
+        talk = (self.manners, self.presence)
+        self.transfers = Transfers(self.ctx, self.session, self.plan, talk, lambda: self._end(End.TRANSFERRED))
+        self.deeds = CallDeeds(self.ctx, self.manners, self.presence, self.transfers, self.notebook)
 
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
@@ -79,12 +89,11 @@ class Call:
         if self._is_one_too_many():
             self._end(End.ANOTHER_AGENT)
             return
-        manners = Manners(self.session, self.plan, self.team, self._hang_up)
-        self._later(self._leave_with_the_worker(manners))
+        self._later(self._leave_with_the_worker())
         # While a phone rings there is nobody to hear, only the tones and announcements of its network.
         self.session.input.set_audio_enabled(False)
         await self.session.start(
-            self.team.begin(self.session, CallDeeds(manners, self.ctx)),
+            self.team.begin(self.session, self.deeds),
             room=self.ctx.room,
             room_options=room_options(self.plan),
             record=False,
@@ -101,13 +110,14 @@ class Call:
             await self._hang_up(End.NOT_ANSWERED)
         elif not self._is_over:
             self.notebook.answered()
-            await self._talk(caller, manners)
+            await self._talk(caller)
 
-    async def _talk(self, caller: rtc.RemoteParticipant, manners: Manners) -> None:
+    async def _talk(self, caller: rtc.RemoteParticipant) -> None:
         """Begin the conversation with a caller who is there."""
         talk = self.plan.conversation
-        manners.begin()
-        Apologies(self.session, self.team, self._give_up, is_ending=lambda: manners.is_ending).begin()
+        self.manners.begin()
+        Apologies(self.session, self.team, self._give_up, is_ending=lambda: self.manners.is_ending).begin()
+        Keypad(self.session, self.plan, self.deeds).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
             PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
@@ -150,24 +160,41 @@ class Call:
         names = [p.attributes.get(_AGENT_NAME, "") for p in self.ctx.room.remote_participants.values()]
         return self.plan.dispatch_name in names
 
-    async def _leave_with_the_worker(self, manners: Manners) -> None:
+    async def _leave_with_the_worker(self) -> None:
         """Say goodbye when the worker is out of time; to a phone that rings there is nothing to say."""
         while not self.board.leaving:  # noqa: ASYNC110 - it is another process that says so
             await asyncio.sleep(_LOOK_SECONDS)
         if self.presence.answered_seconds is None:
             await self._hang_up(End.WORKER_LEAVES)
         else:
-            manners.leave()
+            self.manners.leave()
 
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""
 
         def on_gone(departure: Departure) -> None:
-            self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
+            if self.transfers.is_dialing:
+                # Whoever is dialed would pick up for nobody.
+                self._later(self._hang_up(End.CALLER_LEFT))
+            elif self.transfers.is_referring:
+                self._later(self._see_off(departure))
+            else:
+                self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
 
         self.presence.watch(caller, on_gone)
 
+    async def _see_off(self, departure: Departure) -> None:
+        """End the job; a caller who has been put through may be gone before we hear that it succeeded."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REFER_SECONDS):
+                await self.transfers.settled()
+        self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
+
     def _on_close(self, event: CloseEvent) -> None:
+        if self.transfers.is_connected:
+            # The caller has somebody else to talk to.
+            self._end(End.TRANSFERRED)
+            return
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
             self.reporter.note_failure()

@@ -26,6 +26,7 @@ from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.sounds import Files
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import servers_of
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -105,7 +106,10 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
     health = CallHealth(setup.plan.providers, listeners.reporter, listeners.notebook, board, leases)
     voices = Voices(setup.plan.entry, setup.secrets, health)
     session = build_session(setup.plan, voices)
-    team = Team(setup.plan, values, voices, functools.partial(HttpTools, setup.secrets, setup.plan.tool_policy))
+    policy = setup.plan.tool_policy
+    http = functools.partial(HttpTools, setup.secrets, policy)
+    servers = functools.partial(servers_of, secrets=setup.secrets, policy=policy)
+    team = Team(setup.plan, values, voices, http, servers)
     _close_in_the_end(listeners.ctx, team)
     call = Call(
         ctx=listeners.ctx,

@@ -44,6 +44,8 @@ class Manners:
         self._hang_up = hang_up
         self._called_back = 0
         self._is_ending = False
+        self._is_free = asyncio.Event()
+        self._is_free.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -58,13 +60,32 @@ class Manners:
         self._later(self._end_when_too_long(duration.max_seconds))
 
     @property
+    def language(self) -> str:
+        """Language of the agent in charge."""
+        return self._in_charge.language
+
+    @property
     def is_ending(self) -> bool:
         """Whether goodbye is being said."""
         return self._is_ending
 
-    def end_call(self) -> None:
+    def end_call(self, instructions: str = _AGENT_IS_DONE) -> None:
         """Say goodbye and hang up, because the agent wants to."""
-        self._later(self._end_after_this())
+        self._later(self._end_after_this(instructions))
+
+    def hold(self) -> None:
+        """Call nobody back and end nothing for now: the caller is being put through to somebody else."""
+        self._is_free.clear()
+
+    def go_on(self) -> None:
+        """Keep them again; a caller who has waited has not been silent."""
+        self._is_free.set()
+        self._called_back = 0
+        self._session.reset_away_timer()
+
+    def hear(self) -> None:
+        """Take note that the caller is there, though they may say nothing."""
+        self._called_back = 0
 
     def leave(self) -> None:
         """Say goodbye and hang up, because the worker has to go."""
@@ -74,14 +95,14 @@ class Manners:
         if event.new_state == "away":
             self._later(self._call_back())
         elif event.new_state == "speaking":
-            self._called_back = 0
+            self.hear()
 
     def _on_words(self, event: UserInputTranscribedEvent) -> None:
         if event.is_final and says_one_of(event.transcript, self._plan.conversation.end_phrases):
             self._later(self._end(instructions=_CALLER_IS_DONE, reason=End.CALLER_SAID_SO))
 
     async def _call_back(self) -> None:
-        if self._is_ending:
+        if self._is_ending or not self._is_free.is_set():
             return
         away, language = self._plan.conversation.away, self._in_charge.language
         if self._called_back >= away.max_prompts:
@@ -94,17 +115,18 @@ class Manners:
             # Else whoever has been called back once would be away for ever.
             self._session.reset_away_timer()
 
-    async def _end_after_this(self) -> None:
+    async def _end_after_this(self, instructions: str) -> None:
         """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more."""
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 speech = self._session.current_speech
                 if speech is not None:
                     await speech
-        await self._end(instructions=_AGENT_IS_DONE, reason=End.AGENT_ENDED)
+        await self._end(instructions=instructions, reason=End.AGENT_ENDED)
 
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
+        await self._is_free.wait()
         if self._is_ending:
             return
         with contextlib.suppress(RuntimeError):
@@ -116,7 +138,8 @@ class Manners:
         await self._end(words=words, instructions=_TIME_IS_OVER, reason=End.TOO_LONG)
 
     async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
-        """Say goodbye, once and to its end, and hang up."""
+        """Say goodbye, once and to its end, and hang up; nobody is cut off while they are put through."""
+        await self._is_free.wait()
         if self._is_ending:
             return
         self._is_ending = True

@@ -15,6 +15,7 @@ CALLER_WAIT_SECONDS = 180.0
 RETURN_SECONDS = 10.0
 _EARLY_SECONDS = 10.0
 _CALL_STATUS = "sip.callStatus"
+_NUMBER = "sip.phoneNumber"
 _ANSWERED = ("active", "")
 _NEWS_OF_CALLERS: tuple[
     Literal["participant_attributes_changed", "participant_disconnected", "participant_connected"], ...
@@ -43,10 +44,28 @@ class Presence:
     """That of the caller of one call."""
 
     ctx: JobContext
+    identity: str = ""
+    """The caller's, once there is one."""
     answered_seconds: float | None = None
     """When the caller picked up, or came to a line that does not ring."""
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Future[None]] = field(default_factory=set)
+
+    @property
+    def caller(self) -> rtc.RemoteParticipant | None:
+        """The caller as they are now; who was lost and came back is somebody new to the SDK."""
+        return self.ctx.room.remote_participants.get(self.identity)
+
+    @property
+    def number(self) -> str | None:
+        """Number of the caller's phone, as far as it is known."""
+        caller = self.caller
+        return caller.attributes.get(_NUMBER) or None if caller is not None else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended."""
+        return self._over.is_set()
 
     async def arrival(self) -> rtc.RemoteParticipant | None:
         """Wait for the caller; None if nobody comes."""
@@ -61,6 +80,7 @@ class Presence:
 
     def watch(self, caller: rtc.RemoteParticipant, on_gone: OnGone) -> None:
         """Tell when the caller is gone, whatever LiveKit gives as the reason; who was lost may come back."""
+        self.identity = caller.identity
 
         def on_left(participant: rtc.RemoteParticipant) -> None:
             if participant.identity != caller.identity:

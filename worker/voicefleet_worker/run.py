@@ -33,6 +33,7 @@ from voicefleet_worker.server import Exchange, Offers, build_server, take_stock,
 from voicefleet_worker.settings import Settings, settle_environment
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.sounds import fetch_sounds
+from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
@@ -60,8 +61,8 @@ def _buildable(settings: Settings) -> DialoguePlan:
     )
     for provider in plan.providers:
         or_refuse(check_options(provider), where)
-    for tool in (tool for agent in plan.agents for tool in agent.tools):
-        or_refuse(check_tool(tool), "the VoiceAgent")
+    for tool in plan.tools:
+        or_refuse(check_mcp(tool) or check_tool(tool), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan

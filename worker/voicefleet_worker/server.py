@@ -23,6 +23,7 @@ from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
 from voicefleet_worker.sounds import Files
+from voicefleet_worker.tools.mcp import modules_for
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -75,7 +76,10 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         job_memory_limit_mb=settings.job_memory_limit_mebibytes,
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
-        preload_modules=[_DEAF_FORK_SERVER, entry.__name__, *module_names(settings.plan), *_FIRST_USED_IN_CALLS],
+        preload_modules=[
+            *(_DEAF_FORK_SERVER, entry.__name__, *module_names(settings.plan)),
+            *(*modules_for(settings.plan.tools), *_FIRST_USED_IN_CALLS),
+        ],
         # The SDK insists on a health server of its own; ours is the control port.
         host="127.0.0.1",
         port=0,

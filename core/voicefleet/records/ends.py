@@ -9,6 +9,8 @@ class Disposition(StrEnum):
     CALLER_HUNG_UP = "CallerHungUp"
     AGENT_HUNG_UP = "AgentHungUp"
     """The agent or the caller said that it was over, and the agent said goodbye."""
+    TRANSFERRED = "Transferred"
+    """The caller was put through to a person."""
     CALLER_SILENT = "CallerSilent"
     TOO_LONG = "TooLong"
     ROOM_CLOSED = "RoomClosed"
@@ -51,6 +53,7 @@ class End(StrEnum):
     ANOTHER_AGENT = "another agent is here"
     NO_CALLER = "no caller came"
     NOT_ANSWERED = "not answered"
+    TRANSFERRED = "transferred"
     VARIABLES_MISSING = "variables missing"
     SECRET_MISSING = "secret missing"
     CANNOT_BEGIN = "call cannot begin"
@@ -79,6 +82,7 @@ _DISPOSITIONS = {
     End.ANOTHER_AGENT: Disposition.NOT_NEEDED,
     End.NO_CALLER: Disposition.NOBODY_CAME,
     End.NOT_ANSWERED: Disposition.NO_ANSWER,
+    End.TRANSFERRED: Disposition.TRANSFERRED,
     End.VARIABLES_MISSING: Disposition.REFUSED,
     End.SECRET_MISSING: Disposition.FAILED,
     End.CANNOT_BEGIN: Disposition.FAILED,

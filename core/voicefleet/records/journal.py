@@ -98,6 +98,32 @@ class ProviderFailed(WireModel):
     problem: str
 
 
+class RecordedRating(WireModel):
+    """How the caller found the call, from 1 to the scale's end."""
+
+    value: int
+    scale: int
+
+
+class RecordedCallback(WireModel):
+    """When and where the caller wants to be called back."""
+
+    number: str
+    at: str | None = None
+    """Without a zone it is the caller's own time; absent is as soon as possible."""
+    from_number: str | None = None
+
+
+class Brought(WireModel):
+    """What the call has brought besides words so far; the last of these counts."""
+
+    kind: Literal["brought"] = "brought"
+    feedback: RecordedRating | None = None
+    opted_out: bool = False
+    """The caller does not want to be called again."""
+    callback: RecordedCallback | None = None
+
+
 class Ended(WireModel):
     """The call is over; only the first of these counts."""
 
@@ -107,7 +133,7 @@ class Ended(WireModel):
     problem: str = ""
 
 
-Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Ended
+Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Brought | Ended
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

@@ -12,6 +12,7 @@ from voicefleet.records.journal import (
     Answered,
     Began,
     Billed,
+    Brought,
     Ended,
     Entry,
     ProviderFailed,
@@ -65,6 +66,7 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
     ended_at = max(end.at, answered or began.at, began.at)
     tools = [entry for entry in entries if isinstance(entry, ToolUsed)]
     turns = tuple(_turns(entries, began.at))
+    brought = next((entry for entry in reversed(entries) if isinstance(entry, Brought)), Brought())
     usage = tuple(_usage(entries, around.providers))
     return CallRecord(
         id=verdict.id,
@@ -89,6 +91,9 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
         currency=around.currency,
         account=next((entry.account for entry in entries if isinstance(entry, Billed)), ""),
         tags=dict(around.tags),
+        feedback=brought.feedback,
+        opted_out=brought.opted_out,
+        callback=brought.callback,
         transcript=tuple(_transcript(entries, began.at, around)) if around.keeps_transcript else None,
     )
 

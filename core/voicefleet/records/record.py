@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from voicefleet.records.ends import Disposition
-from voicefleet.records.journal import Stages
+from voicefleet.records.journal import RecordedCallback, RecordedRating, Stages
 from voicefleet.records.usage import Usage
 from voicefleet.wire import WireModel
 
@@ -86,5 +86,9 @@ class CallRecord(WireModel):
     currency: str = ""
     account: str = ""
     tags: Mapping[str, str] = {}
+    feedback: RecordedRating | None = None
+    opted_out: bool = False
+    """The caller does not want to be called again."""
+    callback: RecordedCallback | None = None
     transcript: tuple[TranscriptLine, ...] | None = None
     """Absent where it is not kept."""

@@ -9,11 +9,14 @@ from livekit.agents import Agent, AgentSession, llm
 from livekit.agents.voice.run_result import RunResult
 
 from tests.worker.failover.scripted import chunk, play
+from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
 from voicefleet.dialogue import KNOWN_BUILTINS
+from voicefleet.outcome import CallbackWish, CallOutcome, Rating
 from voicefleet.phrases import one_moment
+from voicefleet_worker.tools.builtins import BUILTINS
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
-from voicefleet_worker.tools.toolbox import _PARAMETERS, Toolbox, check_tool
+from voicefleet_worker.tools.toolbox import Toolbox, check_tool
 
 PARAMETERS = {
     "type": "object",
@@ -34,12 +37,19 @@ class Deeds:
     """What was done to the call."""
 
     done: list[str] = field(default_factory=list)
+    outcome: CallOutcome = field(default_factory=CallOutcome)
+    caller_number: str | None = "+4930123456"
+    failure: str | None = None
 
     def end_call(self) -> None:
         self.done.append("end")
 
     async def send_dtmf(self, digits: str) -> None:
         self.done.append(digits)
+
+    async def put_through(self, transfer: Transfer) -> str | None:
+        self.done.append(transfer.number)
+        return self.failure
 
 
 class Http:
@@ -201,6 +211,81 @@ async def test_opening_hours_are_told() -> None:
     assert '"open": ' in output
 
 
+def builtin_table(*arguments: str, **builtin: Any) -> Table:
+    calls = [("it", each) for each in arguments]
+    return table(*calls, name="it", http=None, parameters=None, builtin=builtin)
+
+
+async def test_a_caller_who_was_put_through_hears_no_more_of_the_agent() -> None:
+    at = builtin_table("{}", type="Transfer", transfer={"number": "+4930100"})
+    result = await at.ask()
+
+    assert at.deeds.done == ["+4930100"]
+    assert not [event for event in result.events if event.type == "message"]
+
+
+@pytest.mark.parametrize(
+    ("on_error", "said"), [(None, "Nobody picked up. Go on."), ("Say sorry.", "Say sorry.")],
+    ids=["our words", "the spec's words"],
+)  # fmt: skip
+async def test_a_transfer_that_failed_is_told_to_the_model(on_error: str | None, said: str) -> None:
+    transfer = {"type": "Transfer", "transfer": {"number": "+4930100"}}
+    at = table(("it", "{}"), name="it", http=None, parameters=None, builtin=transfer, onError=on_error)
+    at.deeds.failure = "Nobody picked up. Go on."
+
+    assert outputs(await at.ask()) == [(said, False)]
+
+
+FEEDBACK = {"question": "How was this call?", "scale": 5}
+
+
+async def test_a_rating_is_asked_for_and_kept() -> None:
+    at = builtin_table("{}", '{"rating": 4}', type="CollectFeedback", feedback=FEEDBACK)
+    asked, noted = outputs(await at.ask())
+
+    assert "How was this call?" in asked[0]
+    assert not noted[1]
+    assert at.deeds.outcome == CallOutcome(feedback=Rating(4, 5))
+
+
+@pytest.mark.parametrize("rating", ["0", "6", "2.5", '"four"', "true"])
+async def test_a_rating_that_is_none_is_not_kept(rating: str) -> None:
+    at = builtin_table(f'{{"rating": {rating}}}', type="CollectFeedback", feedback=FEEDBACK)
+    ((_, is_error),) = outputs(await at.ask())
+
+    assert is_error
+    assert at.deeds.outcome == CallOutcome()
+
+
+async def test_who_wants_no_more_calls_is_noted_and_told() -> None:
+    at = builtin_table("{}", type="OptOut")
+    ((output, _),) = outputs(await at.ask())
+
+    assert "Confirm" in output
+    assert at.deeds.outcome == CallOutcome(opted_out=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [("{}", "+4930123456"), ('{"number": "+49 30 998877"}', "+4930998877")],
+    ids=["the caller's own", "another one"],
+)
+async def test_who_wants_to_be_called_back_is_noted(arguments: str, number: str) -> None:
+    at = builtin_table(arguments, type="Callback", number="+4930199")
+    await at.ask()
+
+    assert at.deeds.outcome == CallOutcome(callback=CallbackWish(number, None, "+4930199"))
+
+
+async def test_a_callback_that_cannot_be_is_told_with_its_reason() -> None:
+    at = builtin_table('{"when": "2020-01-01T10:00"}', type="Callback")
+    ((output, is_error),) = outputs(await at.ask())
+
+    assert is_error
+    assert "that is past" in output
+    assert at.deeds.outcome == CallOutcome()
+
+
 async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200, "phrases": ["Let me see."]})
@@ -229,7 +314,7 @@ def test_a_schema_that_is_none_is_found_out_before_a_call() -> None:
 
 
 def test_what_the_plan_takes_for_known_is_what_there_is() -> None:
-    assert sorted(_PARAMETERS) == sorted(KNOWN_BUILTINS)
+    assert sorted(BUILTINS) == sorted(KNOWN_BUILTINS)
 
 
 def test_no_schema_is_fetched_from_elsewhere() -> None:

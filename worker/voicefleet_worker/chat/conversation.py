@@ -11,8 +11,10 @@ from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from voicefleet.api.voiceagent.records import Transcript
+from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.call_variables import Missing, resolve_variables
 from voicefleet.dialogue import DialoguePlan
+from voicefleet.outcome import CallOutcome
 from voicefleet.phrases import says_one_of
 from voicefleet.records.ends import End
 from voicefleet.voice_plan import PipelinePlan
@@ -34,6 +36,7 @@ from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import Models, Voices
 from voicefleet_worker.tools.http import HttpTools
+from voicefleet_worker.tools.mcp import servers_of
 
 _YOU = "you"
 _NOBODY = "nobody could answer; say it again to try once more"
@@ -49,7 +52,9 @@ async def converse(material: Material, keyboard: Keyboard, screen: Screen) -> bo
     # Else the SDK looks for the HTTP clients of a job.
     async with http_context.open():
         voices = _Voices(plan.entry, material.secrets, CallHealth(plan.providers, *nobody_listens()))
-        team = Team(plan, values, voices, partial(HttpTools, material.secrets, plan.tool_policy))
+        http = partial(HttpTools, material.secrets, plan.tool_policy)
+        servers = partial(servers_of, secrets=material.secrets, policy=plan.tool_policy)
+        team = Team(plan, values, voices, http, servers)
         try:
             return await _Chat(material, team, keyboard, screen).run(build_session(plan, voices))
         finally:
@@ -88,6 +93,8 @@ class _Deeds:
     manners: Manners
     screen: Screen
     is_ending: bool = False
+    outcome: CallOutcome = field(default_factory=CallOutcome)
+    caller_number: str | None = None
 
     def end_call(self) -> None:
         """Say goodbye and end it."""
@@ -97,6 +104,12 @@ class _Deeds:
     async def send_dtmf(self, digits: str) -> None:
         """Show what would be pressed."""
         self.screen.aside(f"keys pressed: {digits}")
+
+    async def put_through(self, transfer: Transfer) -> str | None:
+        """Show to whom the caller would be put through, and end it as a call would end."""
+        self.screen.aside(f"put through to {transfer.number}")
+        self.end_call()
+        return None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.secret_files import SecretFiles, check_keys_of
 from voicefleet_worker.settings import as_wished
 from voicefleet_worker.spec_files import load_agent, load_pool
+from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
 _WITHOUT_POOL = "OPENAI_API_KEY"
@@ -77,8 +78,8 @@ def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
     plan = plan.with_voices(lambda voice: _who_thinks(voice, where, str(wishes.agent)))
     for provider in (each for agent in plan.agents for each in thinking_of(agent).plans):
         or_refuse(check_options(provider), where)
-    for tool in (tool for agent in plan.agents for tool in agent.tools):
-        or_refuse(check_tool(tool), str(wishes.agent))
+    for tool in plan.tools:
+        or_refuse(check_mcp(tool) or check_tool(tool), str(wishes.agent))
     secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
     for agent_plan in plan.agents:
         check_keys_of(thinking_of(agent_plan), secrets)

@@ -11,7 +11,7 @@ from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.agents import Greeting, Handoff
 from voicefleet.call_variables import fill
-from voicefleet.dialogue import DialoguePlan
+from voicefleet.dialogue import AgentPlan, DialoguePlan
 from voicefleet.handoffs.floor import Event, Floor, Phase, Refusal, ask, step
 from voicefleet.handoffs.offer import PARAMETERS, describe, tool_name
 from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
@@ -23,13 +23,18 @@ from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
 from voicefleet_worker.saying import reply, say
 from voicefleet_worker.session import Voices
+from voicefleet_worker.tools.builtins import Deeds
 from voicefleet_worker.tools.http import HttpTools
-from voicefleet_worker.tools.toolbox import Deeds, Toolbox
+from voicefleet_worker.tools.mcp import McpServers
+from voicefleet_worker.tools.toolbox import Toolbox
 
 logger = logging.getLogger("voicefleet.call")
 
 HttpFor = Callable[[MutableMapping[str, str]], HttpTools]
 """The HTTP tools for whoever sees and sets these variables."""
+
+ServersFor = Callable[[AgentPlan], McpServers]
+"""The servers whose tools an agent may use."""
 
 _FILLER_SECONDS = 1.5
 _TAKE_OVER = "You have just taken over this call from a colleague. Go on from here in one or two short sentences."
@@ -40,12 +45,17 @@ _STAYS = "The caller could not be handed over just now. Say so, and go on yourse
 class Team:
     """Builds the agents of one call, and knows which of them is in charge."""
 
-    def __init__(self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, http_for: HttpFor) -> None:
+    def __init__(
+        self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, http_for: HttpFor, servers_for: ServersFor
+    ) -> None:
         self._plans = {agent.name: agent for agent in plan.agents}
         self._members = tuple(agent.member for agent in plan.agents)
         self._voices = voices
         self._http_for = http_for
         self._http: list[HttpTools] = []
+        self._servers_for = servers_for
+        self._servers: list[McpServers] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._floor = Floor(plan.entry.name)
         store = Store(self._members, take_in(self._members, values))
         self._stint = Stint(plan.entry, store, sight_of(self._members, plan.entry.name))
@@ -76,7 +86,10 @@ class Team:
 
     async def aclose(self) -> None:
         """Close the connections of all tools."""
-        await asyncio.gather(*(http.aclose() for http in self._http))
+        for task in self._tasks:
+            task.cancel()
+        closing = [*(servers.aclose() for servers in self._servers), *(http.aclose() for http in self._http)]
+        await asyncio.gather(*closing)
 
     def _build(self, stint: Stint, chat_ctx: llm.ChatContext | None) -> Agent:
         plan = stint.plan
@@ -161,10 +174,24 @@ class Team:
 
     def _enter(self, stint: Stint) -> None:
         """Put an agent in charge and let it speak; the one that takes the call waits to be told."""
-        if self._move(Event.ENTER, stint.plan.name):
+        self._equip(stint)
+        if stint is not self._stint:
+            if not self._move(Event.ENTER, stint.plan.name):
+                # It was given up a moment too early: whoever the SDK lets speak is in charge, or nobody would be.
+                self._floor = Floor(stint.plan.name)
             logger.info("handed over", extra={"from_agent": self._stint.plan.name, "to_agent": stint.plan.name})
             self._stint = stint
             self._take_up()
+
+    def _equip(self, stint: Stint) -> None:
+        """Have the tools of servers looked for, for which nobody waits."""
+        if stint.agent is None:
+            return
+        servers = self._servers_for(stint.plan)
+        self._servers.append(servers)
+        task = asyncio.create_task(servers.equip(stint.agent))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _take_up(self) -> None:
         plan = self._stint.plan

@@ -10,13 +10,17 @@ from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics,
 from livekit.protocol.agent import Job
 
 from voicefleet.api.voiceagent.records import Transcript
+from voicefleet.outcome import CallOutcome
 from voicefleet.records.journal import (
     Answered,
     Began,
     Billed,
+    Brought,
     Ended,
     ProviderFailed,
     ProviderUsed,
+    RecordedCallback,
+    RecordedRating,
     Said,
     Stages,
     ToolUsed,
@@ -58,6 +62,16 @@ class Notebook:
     def answered(self) -> None:
         """Note that the caller is there."""
         self._journal.write(Answered(at=self._clock()))
+
+    def brought(self, outcome: CallOutcome) -> None:
+        """Note what the call has brought besides words."""
+        rating, wish = outcome.feedback, outcome.callback
+        feedback = None if rating is None else RecordedRating(value=rating.value, scale=rating.scale)
+        callback = None
+        if wish is not None:
+            at = None if wish.when is None else wish.when.isoformat()
+            callback = RecordedCallback(number=wish.number, at=at, from_number=wish.from_number)
+        self._journal.write(Brought(feedback=feedback, opted_out=outcome.opted_out, callback=callback))
 
     def ended(self, reason: str, problem: str = "") -> None:
         """Note that the call is over; whoever notes it first is right."""

@@ -4,14 +4,15 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
 
-from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
+from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.tools.auth import prove
 from voicefleet_worker.tools.templates import HttpRequest, Values, build_request, check_host, take_from_answer
 
 logger = logging.getLogger("voicefleet.call")
@@ -76,7 +77,7 @@ class HttpTools:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _ask(self, http: HttpTool, request: HttpRequest) -> _Answer:
-        headers = {**dict(request.headers), **await self._proof(http.auth)}
+        headers = {**dict(request.headers), **await prove(http.auth, self._secrets)}
         session = self._session = self._session or _new_session()
         async with session.request(
             request.method,
@@ -90,18 +91,6 @@ class HttpTools:
             allow_redirects=False,
         ) as answer:
             return _Answer(_no_redirect(answer.status), await _read(answer, http.max_response_bytes))
-
-    async def _proof(self, auth: Auth | None) -> Mapping[str, str]:
-        if auth is None:
-            return {}
-        if auth.bearer is not None:
-            return {"Authorization": f"Bearer {await asyncio.to_thread(self._secrets.read, auth.bearer)}"}
-        if auth.basic is not None:
-            user, _, password = (await asyncio.to_thread(self._secrets.read, auth.basic)).partition(":")
-            return {"Authorization": aiohttp.encode_basic_auth(user, password)}
-        if auth.header is not None:
-            return {auth.header.name: await asyncio.to_thread(self._secrets.read, auth.header.secret)}
-        return {}
 
     async def _trust(self, http: HttpTool) -> ssl.SSLContext | bool:
         if http.ca_certificate is None:

@@ -1,0 +1,138 @@
+"""Keys that a caller presses, and what the agent does about them."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from livekit import rtc
+from livekit.agents import AgentSession
+
+from tests.worker.files import AGENT, Mounted
+from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.phrases import put_through
+from voicefleet_worker.deeds import CallDeeds
+from voicefleet_worker.keypad import Keypad
+from voicefleet_worker.settings import load_settings
+
+ADA = "ada"
+
+
+class Phone:
+    """A caller with a phone, and an agent that notes what it does."""
+
+    def __init__(self, mounted: Mounted, **telephony: Any) -> None:
+        telephony = {"dtmf": {"interDigitTimeoutMilliseconds": 100, **telephony.pop("dtmf", {})}, **telephony}
+        mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "telephony": telephony}})
+        self.done: list[str] = []
+        self.told: str | None = None
+        self.is_rude = False
+        self.handlers: dict[str, Any] = {}
+        self.transfers = SimpleNamespace(is_under_way=False)
+        deeds = SimpleNamespace(
+            presence=SimpleNamespace(identity=ADA),
+            transfers=self.transfers,
+            manners=SimpleNamespace(hear=lambda: None),
+            put_through=self._put_through,
+            end_call=lambda: self.done.append("end"),
+        )
+        plan = load_settings(mounted.flags, {}).plan
+        keypad = Keypad(cast("AgentSession[None]", self), plan, cast("CallDeeds", deeds))
+        keypad.begin(cast("rtc.Room", SimpleNamespace(on=self.handlers.__setitem__)))
+
+    def press(self, keys: str, by: str = ADA) -> None:
+        for key in keys:
+            who = SimpleNamespace(identity=by) if by else None
+            self.handlers["sip_dtmf_received"](SimpleNamespace(digit=key, participant=who))
+
+    def interrupt(self) -> None:
+        if self.is_rude:
+            raise RuntimeError("may not be interrupted")
+        self.done.append("silent")
+
+    def generate_reply(self, *, user_input: str = "", instructions: str = "") -> None:
+        self.done.append(user_input or f"<{instructions}>")
+
+    async def _put_through(self, transfer: Transfer) -> str | None:
+        self.done.append(f"to {transfer.number}")
+        return self.told
+
+
+async def phone(mounted: Mounted, **telephony: Any) -> Phone:
+    return await asyncio.to_thread(Phone, mounted, **telephony)
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.15)
+
+
+async def test_a_key_interrupts_and_is_read_after_a_pause(mounted: Mounted) -> None:
+    at = await phone(mounted)
+    at.press("42")
+    assert at.done == ["silent", "silent"]
+    await settled()
+
+    assert at.done[2:] == ["The caller pressed 4 2."]
+
+
+async def test_the_key_for_a_person_puts_the_caller_through(mounted: Mounted) -> None:
+    at = await phone(mounted, transfer={"number": "+4930100"})
+    at.told = "Say that nobody picked up."
+    at.press("0")
+    await settled()
+
+    assert at.done == ["silent", "to +4930100", "<Say that nobody picked up.>"]
+
+
+@pytest.mark.parametrize("transfer", [None, {"number": "+4930100", "mode": "Warm"}], ids=["nobody", "no trunk"])
+async def test_where_nobody_can_be_reached_the_agent_is_told_of_the_wish(mounted: Mounted, transfer: Any) -> None:
+    at = await phone(mounted, **({"transfer": transfer} if transfer else {}))
+    at.press("0")
+    await settled()
+
+    assert at.done == ["silent", "The caller pressed 0 and wants to speak to a person."]
+
+
+async def test_keys_do_what_the_spec_says(mounted: Mounted) -> None:
+    actions = [{"digits": "1", "transferTo": "+4930111"}, {"digits": "9", "endCall": True}]
+    at = await phone(mounted, dtmf={"actions": actions})
+    at.press("1")
+    await settled()
+    at.press("9")
+
+    assert at.done == ["silent", "to +4930111", "silent", "end"]
+
+
+async def test_what_may_not_be_interrupted_goes_on_and_the_key_counts(mounted: Mounted) -> None:
+    at = await phone(mounted)
+    at.is_rude = True
+    at.press("7")
+    await settled()
+
+    assert at.done == ["The caller pressed 7."]
+
+
+@pytest.mark.parametrize("by", ["person", ""], ids=["somebody else", "a server"])
+async def test_keys_of_others_are_not_the_callers(mounted: Mounted, by: str) -> None:
+    at = await phone(mounted)
+    at.press("7", by)
+    await settled()
+
+    assert at.done == []
+
+
+async def test_keys_while_a_caller_is_put_through_are_for_nobody(mounted: Mounted) -> None:
+    at = await phone(mounted)
+    at.transfers.is_under_way = True
+    at.press("0")
+    await settled()
+
+    assert at.done == []
+
+
+async def test_who_does_not_want_keys_hears_none(mounted: Mounted) -> None:
+    assert (await phone(mounted, dtmf={"enabled": False})).handlers == {}
+
+
+def test_who_is_put_through_is_told_so_in_the_agents_language() -> None:
+    assert put_through("de-DE") != put_through("en")

@@ -1,0 +1,89 @@
+"""Keys that the caller presses: they interrupt the agent, and do what the spec or the agent makes of them.
+
+Which ones were pressed stands in no log: they may be the digits of a card.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from livekit import rtc
+from livekit.agents import AgentSession
+
+from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.dialogue import DialoguePlan
+from voicefleet.keypad import NOTHING, Meaning, WantsAction, in_words, menu_of, press, settle
+from voicefleet.transferring import can_transfer, transfer_by_keys
+from voicefleet_worker.deeds import DTMF_KEYS, CallDeeds
+
+
+class Keypad:
+    """That of the caller of one call."""
+
+    def __init__(
+        self,
+        session: AgentSession[None],
+        plan: DialoguePlan,
+        deeds: CallDeeds,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._deeds = deeds
+        self._clock = clock
+        self._menu = menu_of(plan.telephony.dtmf)
+        self._pressed = NOTHING
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    def begin(self, room: rtc.Room) -> None:
+        """Listen from now on, if the spec wants it."""
+        if self._plan.telephony.dtmf.enabled:
+            room.on("sip_dtmf_received", self._on_key)
+
+    def _on_key(self, event: rtc.SipDTMF) -> None:
+        who = event.participant.identity if event.participant is not None else None
+        if who != self._deeds.presence.identity or event.digit not in DTMF_KEYS or self._deeds.transfers.is_under_way:
+            return
+        self._deeds.manners.hear()
+        # What the spec does not let anybody interrupt is said to its end, and the key counts all the same.
+        with contextlib.suppress(RuntimeError):
+            self._session.interrupt()
+        self._pressed, complete = press(self._menu, self._pressed, event.digit, self._clock())
+        self._act(complete)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._menu.pause_seconds, self._settle)
+
+    def _settle(self) -> None:
+        """Act on what is complete because no other key came; a timer may be early by a little."""
+        now_seconds = max(self._clock(), self._pressed.complete_at_seconds)
+        self._pressed, complete = settle(self._menu, self._pressed, now_seconds)
+        self._act(complete)
+
+    def _act(self, meanings: Iterable[Meaning]) -> None:
+        for meaning in meanings:
+            transfer = transfer_by_keys(meaning, self._plan.telephony)
+            if transfer is not None and can_transfer(transfer, self._plan.dial_out):
+                self._later(self._put_through(transfer))
+            elif isinstance(meaning, WantsAction) and meaning.action.end_call:
+                self._deeds.end_call()
+            else:
+                self._tell(meaning)
+
+    def _tell(self, meaning: Meaning) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._session.generate_reply(user_input=in_words(meaning))
+
+    async def _put_through(self, transfer: Transfer) -> None:
+        told = await self._deeds.put_through(transfer)
+        if told is not None:
+            with contextlib.suppress(RuntimeError):
+                self._session.generate_reply(instructions=told)
+
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,51 @@
+"""Whether a model's arguments are what a tool takes; its schema is the spec's own, or comes from a service."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+from livekit.agents import ToolError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from voicefleet_worker.tools.templates import Values
+
+_SHOWN_CHARACTERS = 200
+_MOST_CHARACTERS = 8_000
+# Nothing is fetched in the middle of a call, wherever a schema may point to.
+_NOWHERE: Registry[bool | Mapping[str, Any]] = Registry()
+
+
+class Arguments:
+    """What one tool takes."""
+
+    def __init__(self, schema: Mapping[str, object]) -> None:
+        self.schema = schema
+        self._validator = jsonschema.Draft202012Validator(schema, registry=_NOWHERE)
+
+    async def check(self, given: Values) -> None:
+        """Tell the model what is wrong with its arguments, if anything is."""
+        # A pattern may take long over a text that somebody chose for that.
+        await asyncio.to_thread(self._check, given)
+
+    def _check(self, given: Values) -> None:
+        if len(json.dumps(given)) > _MOST_CHARACTERS:
+            raise ToolError("the arguments are too long")
+        try:
+            error = jsonschema.exceptions.best_match(self._validator.iter_errors(given))
+        except Unresolvable as elsewhere:
+            raise ToolError("what this tool takes is not known, so it cannot be used") from elsewhere
+        if error is not None:
+            where = ".".join(map(str, error.absolute_path)) or "the arguments"
+            raise ToolError(f"{where}: {error.message[:_SHOWN_CHARACTERS]}")
+
+
+def fault_in(schema: Mapping[str, object]) -> str | None:
+    """Say why this is no JSON schema."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        return str(error.message)
+    return None
