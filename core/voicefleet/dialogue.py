@@ -12,8 +12,10 @@ from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Lookup, NamedAgent, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
+from voicefleet.api.voiceagent.records import Recording
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, Pipeline, SpeechToText, TextToSpeech, VoiceActivity
+from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
 from voicefleet.names import agent_dispatch_name
 from voicefleet.providers.lineup import Lineup, Nobody, ProviderPlan, line_up
 
@@ -52,6 +54,7 @@ class DialoguePlan:
     lookup: Lookup | None
     tools: tuple[Tool, ...]
     tool_policy: ToolPolicy
+    recording: Recording
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -82,6 +85,9 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     if entry.instructions is None:
         field = f"spec.agents[{index}].instructionsFrom"
         return DialogueProblem("agent", field, "this worker reads instructions from the spec only")
+    taken = next((tool.name for tool in agent.spec.tools if tool.name in RECORDING_TOOLS), None)
+    if taken is not None and agent.spec.recording.enabled:
+        return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
     pipeline = voice.pipeline or Pipeline()
     language = entry.language or agent.spec.languages[0]
     lineups = _line_up(pool, pipeline, language=language)
@@ -106,6 +112,7 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         lookup=agent.spec.variables.lookup,
         tools=tuple(tool for tool in agent.spec.tools if tool.name in entry.tools and _is_known(tool)),
         tool_policy=agent.spec.tool_policy,
+        recording=agent.spec.recording,
         not_yet=_not_yet(agent.spec, entry, index),
     )
 
@@ -154,7 +161,7 @@ def _not_yet(spec: VoiceAgentSpec, entry: NamedAgent, index: int) -> tuple[str, 
         ("spec.telephony.outbound", spec.telephony.outbound),
         ("spec.telephony.transfer", spec.telephony.transfer),
         ("spec.telephony.dtmf", _is_chosen(spec.telephony.dtmf)),
-        ("spec.recording", spec.recording.enabled),
+        ("spec.recording.retentionDays", spec.recording.enabled and spec.recording.retention_days),
         ("spec.transcript", _is_chosen(spec.transcript) and spec.transcript.enabled),
         ("spec.analysis", spec.analysis),
         ("spec.dataProtection", _is_chosen(spec.data_protection)),

@@ -20,6 +20,7 @@ from voicefleet_worker.deeds import CallDeeds
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
+from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
 from voicefleet_worker.tools.http import HttpTools
@@ -52,6 +53,7 @@ class Call:
     session: AgentSession[None]
     reporter: Reporter
     http: HttpTools
+    recording: CallRecording = field(default_factory=CallRecording)
     presence: Presence = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
@@ -72,7 +74,8 @@ class Call:
             return
         manners = Manners(self.session, self.plan, self.values, self._hang_up)
         toolbox = Toolbox(self.plan.tools, self.http, CallDeeds(manners, self.ctx), language=self.plan.language)
-        agent = Agent(instructions=fill(self.plan.instructions, self.values), tools=toolbox.tools())
+        instructions = self.recording.instruct(fill(self.plan.instructions, self.values))
+        agent = Agent(instructions=instructions, tools=[*toolbox.tools(), *self.recording.tools()])
         await self.session.start(
             agent,
             room=self.ctx.room,
@@ -81,6 +84,7 @@ class Call:
             # It would tell every participant what is said and let each steer the session.
             session_host=False,
         )
+        self.recording.listen(self.session)
         caller = await self.presence.arrival()
         if caller is None:
             self._end("no caller came")
@@ -91,6 +95,7 @@ class Call:
             await self._hang_up("not answered")
         elif not self._is_over:
             manners.begin()
+            self.recording.begin(self.session, self.values)
             self._greet()
 
     async def _connect(self) -> None:

@@ -13,8 +13,10 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.lookup import look_up
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.recording.call_recording import CallRecording, prepare_recording
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import build_session
@@ -36,6 +38,8 @@ class CallSetup:
     """Where the worker hears what becomes of its calls."""
     board: Path | None = None
     """Where calls read how the providers are."""
+    files: CallFiles | None = None
+    """Where calls leave what is to be kept of them."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -61,8 +65,10 @@ async def entrypoint(ctx: JobContext) -> None:
         health = CallHealth(setup.plan.providers, reporter, board)
         session = build_session(setup.plan, setup.secrets, health)
         http = HttpTools(setup.secrets, setup.plan.tool_policy, values)
-        _close_in_the_end(ctx, http)
-        await Call(ctx=ctx, plan=setup.plan, values=values, session=session, reporter=reporter, http=http).begin()
+        recording = await asyncio.to_thread(prepare_recording, setup.plan, ctx.job.id, setup.files)
+        _close_in_the_end(ctx, http, recording)
+        call = Call(ctx, setup.plan, values, session, reporter, http, recording)
+        await call.begin()
     except BadInputError as error:
         logger.error("call cannot begin", extra={"problem": str(error)})  # noqa: TRY400 - no bug, no traceback
         reporter.note_failure()
@@ -87,8 +93,9 @@ async def _find_variables(setup: CallSetup, metadata: str) -> dict[str, str]:
     return {**await look_up(lookup, setup.secrets, defaults | given), **given}
 
 
-def _close_in_the_end(ctx: JobContext, http: HttpTools) -> None:
+def _close_in_the_end(ctx: JobContext, http: HttpTools, recording: CallRecording) -> None:
     async def close(_reason: str) -> None:
+        await recording.close()
         await http.aclose()
 
     ctx.add_shutdown_callback(close)

@@ -29,6 +29,8 @@ environment, winning over the files:
   STT_MODEL, LLM_MODEL, TTS_MODEL, TTS_VOICE_ID      models and voice of the providers that calls begin with
   PLATFORM_API_URL                                   where a call's variables are looked up
   WORKER_NUM_IDLE_PROCESSES                          processes that wait for calls
+  WORKER_FILES_DIRECTORY                             where recordings lie until they are kept
+  WORKER_LONGEST_UPLOAD_PAUSE_SECONDS                between tries to keep one (default: 60)
 
 signals:
   SIGTERM, SIGINT   take no new calls, let the live ones finish, exit 0

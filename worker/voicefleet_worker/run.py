@@ -19,6 +19,8 @@ from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Orders, drain, drain_limit_seconds
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.keeping.service import keep_files
+from voicefleet_worker.keeping.settings import make_directories
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
@@ -40,6 +42,8 @@ def run(settings: Settings) -> int:
     drop_foreign_environment()
     set_up_logging(settings.log_level)
     settings = replace(settings, plan=_buildable(settings))
+    if settings.plan.recording.enabled:
+        make_directories(settings.keeping.files)
     # Nobody else may enter it, so only this worker's own processes can report.
     with tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True) as directory:
         return asyncio.run(_run(settings, Path(directory)))
@@ -80,7 +84,8 @@ async def _run(settings: Settings, directory: Path) -> int:
         runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
         _say_hello(settings, port)
         try:
-            return await _serve(settings, Parts(server, desk, box, board), orders)
+            async with keep_files(settings, desk, metrics, orders):
+                return await _serve(settings, Parts(server, desk, box, board), orders)
         finally:
             await callers.finish()
             await runner.cleanup()

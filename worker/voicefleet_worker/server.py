@@ -51,7 +51,8 @@ class Exchange:
 
 def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
     """Build the server of this worker."""
-    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board)
+    files = settings.keeping.files if settings.plan.recording.enabled else None
+    setup = entry.CallSetup(settings.plan, settings.secrets, exchange.reports, exchange.board, files)
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,

@@ -10,6 +10,7 @@ from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION
 from voicefleet.providers.lineup import with_wishes
+from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.spec_files import load_agent, load_pool
@@ -66,6 +67,7 @@ class Settings:
     idle_processes: int
     drain_grace_seconds: int
     job_memory_limit_mebibytes: int
+    keeping: KeepingSettings
 
 
 def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
@@ -105,6 +107,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         ),
         drain_grace_seconds=worker.drain_grace_seconds,
         job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
+        keeping=load_keeping(worker, environment),
     )
 
 
