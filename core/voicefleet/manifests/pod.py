@@ -6,6 +6,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.worker import PodTemplate, Worker
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import select_agent
+from voicefleet.manifests.keeping import claims_of_worker
 from voicefleet.manifests.secrets import SecretKeys, secrets_of_worker
 from voicefleet.names import (
     ANNOTATION_DO_NOT_DISRUPT,
@@ -18,6 +19,7 @@ from voicefleet.names import (
     LABEL_REVISION,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    STORES_DIRECTORY,
     WRITABLE_DIRECTORY,
     control_secret_name,
     service_account_name,
@@ -28,6 +30,7 @@ SPEC_VOLUME = "spec"
 # The user of the image; any number but 0 would do, and volumes belong to it.
 USER_ID = 65532
 SECRET_VOLUME_PREFIX = "secret-"
+_STORE_VOLUME_PREFIX = "store-"
 _DEFAULT_SPREAD = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
@@ -54,6 +57,7 @@ def busy_annotations(*, busy: bool) -> dict[str, str | None]:
 def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) -> Manifest:
     """Return the spec of a worker's pod, but for the volume of its revision's files."""
     worker, name, secrets = agent.spec.worker, agent.metadata.name, secrets_of_worker(agent, pool)
+    claims = claims_of_worker(agent)
     spec = {
         "serviceAccountName": service_account_name(name),
         "automountServiceAccountToken": False,
@@ -68,14 +72,14 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "imagePullSecrets": [{"name": ref.name} for ref in worker.image_pull_secrets],
-        "containers": [_container(worker, secrets, default_image)],
-        "volumes": _volumes(name, secrets, worker),
+        "containers": [_container(worker, secrets, claims, default_image)],
+        "volumes": [*_volumes(name, secrets, worker), *_claim_volumes(claims)],
     }
     spec |= _placement(worker.pod_template, select_agent(agent.metadata))
     return {key: value for key, value in spec.items() if value not in ([], None)}
 
 
-def _container(worker: Worker, secrets: SecretKeys, default_image: str) -> Manifest:
+def _container(worker: Worker, secrets: SecretKeys, claims: tuple[str, ...], default_image: str) -> Manifest:
     size = worker.resources
     resources = {"cpu": str(size.cpu), "memory": str(size.memory), "ephemeral-storage": str(size.ephemeral_storage)}
     container = {
@@ -90,7 +94,7 @@ def _container(worker: Worker, secrets: SecretKeys, default_image: str) -> Manif
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": _mounts(secrets),
+        "volumeMounts": [*_mounts(secrets), *_claim_mounts(claims)],
         # Two minutes to come up; then a process that is stuck for a minute is started anew.
         "startupProbe": _probe("/livez", period_seconds=2, failures=60),
         "livenessProbe": _probe("/livez", period_seconds=10, failures=6),
@@ -143,6 +147,20 @@ def _mounts(secrets: SecretKeys) -> list[Manifest]:
         *({"name": name, "mountPath": path, "readOnly": True} for name, path in read_only),
         {"name": "writable", "mountPath": WRITABLE_DIRECTORY},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+    ]
+
+
+def _claim_volumes(claims: tuple[str, ...]) -> list[Manifest]:
+    return [
+        {"name": f"{_STORE_VOLUME_PREFIX}{index}", "persistentVolumeClaim": {"claimName": claim}}
+        for index, claim in enumerate(claims)
+    ]
+
+
+def _claim_mounts(claims: tuple[str, ...]) -> list[Manifest]:
+    return [
+        {"name": f"{_STORE_VOLUME_PREFIX}{index}", "mountPath": f"{STORES_DIRECTORY}/{claim}"}
+        for index, claim in enumerate(claims)
     ]
 
 

@@ -22,7 +22,8 @@ _UPLOAD_SECONDS = 900.0
 # Of a file no more than two such pieces are in memory.
 _PIECE_BYTES = 5 * 1024 * 1024
 _PIECES_AT_ONCE = 2
-_STATUS = re.compile(r"\b[45]\d\d\b(?= [A-Z])")
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _S3_KEYS = {
     "aws_access_key_id": "access_key_id",
     "aws_secret_access_key": "secret_access_key",
@@ -106,7 +107,8 @@ class BucketStore:
         except BadInputError as error:
             raise NotKeptError(str(error)) from None
         except OSError as error:
-            raise NotKeptError(error.strerror or type(error).__name__) from None
+            # A bucket that is not there is one of these as well.
+            raise NotKeptError(error.strerror or _in_words(error)) from None
         if kept["size"] != size or kept["e_tag"] != put["e_tag"]:
             raise NotKeptError("the store holds something else under this name")
 
@@ -159,6 +161,8 @@ def _s3_keys(credentials: str) -> dict[str, str]:
 
 
 def _in_words(error: Exception) -> str:
-    """Say what the store said: its messages hold addresses and identities, its statuses do not."""
-    status = _STATUS.search(str(error))
-    return f"{type(error).__name__}: status {status[0]}" if status else type(error).__name__
+    """Say what the store said: its messages hold addresses and identities, its statuses and codes do not."""
+    status, code = _STATUS.search(str(error)), _CODE.search(str(error))
+    if status is None:
+        return "the store is out of reach"
+    return f"the store answered with status {status[1]}" + (f", {code[1]}" if code is not None else "")
