@@ -164,6 +164,10 @@ async def test_a_caller_who_never_agreed_is_not_recorded() -> None:
     assert not call.is_recorded
 
 
+async def test_a_call_to_which_nobody_came_has_no_recording() -> None:
+    assert await desk(requireConsent=True).recording.close() == Kept(Outcome.NOT_BEGUN)
+
+
 async def test_a_recording_is_paused_by_the_model() -> None:
     call = desk()
     assert "Nothing is recorded" in await call.use("pause_recording")

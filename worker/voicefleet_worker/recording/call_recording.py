@@ -33,13 +33,22 @@ class Outcome(StrEnum):
     OFF = "Off"
     NOT_SAMPLED = "NotSampled"
     NO_ROOM = "NoRoom"
-    NO_CONSENT = "NoConsent"
-    """The caller did not agree, or was gone before."""
+    NOT_BEGUN = "NotBegun"
+    """The call was over before anybody had spoken."""
     NOT_ANNOUNCED = "NotAnnounced"
     """What has to be said before was never heard to its end."""
+    NO_CONSENT = "NoConsent"
+    """The caller did not agree, or was gone before."""
     RECORDED = "Recorded"
     INCOMPLETE = "Incomplete"
     """It was begun and broke off; the file holds what was said until then."""
+
+
+_LACKING = {
+    _SOUND: Outcome.NOT_BEGUN,
+    _ANNOUNCEMENT: Outcome.NOT_ANNOUNCED,
+    _CONSENT: Outcome.NO_CONSENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class CallRecording:
     async def _end(self) -> Kept:
         recorder = self._recorder
         if recorder is None:
-            return Kept(Outcome.NOT_ANNOUNCED if _ANNOUNCEMENT in self._awaited else Outcome.NO_CONSENT)
+            return Kept(next(outcome for lacking, outcome in _LACKING.items() if lacking in self._awaited))
         ended = await asyncio.to_thread(recorder.close)
         return Kept(Outcome.RECORDED if ended.complete else Outcome.INCOMPLETE, self._name)
 

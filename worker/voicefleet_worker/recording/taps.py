@@ -44,7 +44,8 @@ class _SpeakingTap(io.AudioOutput):
             sample_rate=sink.sample_rate,
             capabilities=io.AudioOutputCapabilities(pause=True),
         )
-        self._sink = sink
+        # Not the one that was handed in: the SDK puts something of its own between that and us.
+        self._sink = self.next_in_chain or sink
         self._recorder = recorder
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
