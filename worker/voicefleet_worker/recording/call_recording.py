@@ -122,7 +122,8 @@ class CallRecording:
     async def _end(self) -> Kept:
         recorder = self._recorder
         if recorder is None:
-            return Kept(next(outcome for lacking, outcome in _LACKING.items() if lacking in self._awaited))
+            lacking = (outcome for condition, outcome in _LACKING.items() if condition in self._awaited)
+            return Kept(next(lacking, Outcome.NOT_BEGUN))
         ended = await asyncio.to_thread(recorder.close)
         return Kept(Outcome.RECORDED if ended.complete else Outcome.INCOMPLETE, self._name)
 
