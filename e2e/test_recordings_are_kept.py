@@ -25,7 +25,7 @@ from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, wr
 pytestmark = pytest.mark.timeout(300)
 
 _WINDOW_SECONDS = 0.1
-_LOUD = 0.01
+_LOUD = 0.02
 # Calls are taken up and files sent within seconds, where nothing else runs.
 _PATIENCE_SECONDS = 60.0
 
@@ -72,6 +72,9 @@ def start_worker(
     arguments = write_files(folder, bench, providers, name)
     agent = json.loads((folder / "agent.json").read_text())
     agent["spec"]["recording"] = {"enabled": True, **recording}
+    if "announce" in recording:
+        # Said in one breath, so that a caller knows when the agent has finished.
+        del agent["spec"]["agents"][0]["greeting"]
     (folder / "agent.json").write_text(json.dumps(agent))
     (folder / "secrets" / "bucket").mkdir()
     (folder / "secrets" / "bucket" / "credentials").write_text(CREDENTIALS)
@@ -111,8 +114,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 async def next_object(bucket: Bucket, known: set[str]) -> tuple[str, Path]:
     """Wait for the one file that was not there before."""
     await until(lambda: bool(set(bucket.objects()) - known), "no file came into the bucket")
-    (name,) = set(bucket.objects()) - known
-    return name, bucket.objects()[name]
+    objects = bucket.objects()
+    (name,) = set(objects) - known
+    return name, objects[name]
 
 
 @dataclass
@@ -146,7 +150,7 @@ class Sound:
 def play(path: Path) -> Sound:
     with av.open(str(path)) as file:
         stream = file.streams.audio[0]
-        assert (stream.codec_context.name, stream.layout.name) == ("libopus", "stereo") or stream.channels == 2
+        assert stream.codec_context.layout.name == "stereo"
         sound = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1)
     window = round(48_000 * _WINDOW_SECONDS)
     windows = sound[:, : sound.shape[1] // window * window].reshape(2, -1, window)
@@ -222,14 +226,17 @@ async def test_a_call_whose_process_is_killed_leaves_what_was_said_until_then(
 
     assert sound.seconds > greeting.heard_seconds
     assert sound.agent_seconds > 0.7 * greeting.heard_seconds
+    # LiveKit may have sent another agent after the caller, whose call is recorded as well.
+    await until(lambda: not recorded.waiting(), "the file is still on the worker's disk")
 
 
 def writer_of(path: Path) -> int:
     """Find the process that has a file open."""
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+    for process in Path("/proc").glob("[0-9]*"):
+        # Processes come and go meanwhile.
         with suppress(OSError):
-            if descriptor.readlink() == path:
-                return int(descriptor.parts[2])
+            if path in [descriptor.readlink() for descriptor in (process / "fd").iterdir()]:
+                return int(process.name)
     raise AssertionError(f"nobody writes {path}")
 
 
@@ -244,8 +251,8 @@ async def test_nothing_is_recorded_before_consent_nor_while_it_is_paused(
 ) -> None:
     Control(providers.control_url).set_rules([
         {"match": "open", "tool_call": {"name": "consent_to_recording", "arguments": {}}},
-        {"match": "toothache", "tool_call": {"name": "pause_recording", "arguments": {}}},
-        {"match": "goodbye", "tool_call": {"name": "resume_recording", "arguments": {}}},
+        {"match": "(?i)tooth", "tool_call": {"name": "pause_recording", "arguments": {}}},
+        {"match": "(?i)goodbye", "tool_call": {"name": "resume_recording", "arguments": {}}},
     ])  # fmt: skip
     await ready(asking.worker)
     known = set(bucket.objects())
@@ -260,11 +267,14 @@ async def test_nothing_is_recorded_before_consent_nor_while_it_is_paused(
     sound = play(path)
     print(sound)
 
-    assert opening.agent_text.startswith("May we record this call?")
-    # The caller's "When are you open?" came before the consent, and "Goodbye." in the pause.
+    assert opening.agent_text == "May we record this call?"
+    spoke, answers = np.flatnonzero(sound.caller), np.flatnonzero(sound.agent)
+    # The caller's first words came before the consent, and the last ones in the pause.
+    assert answers[0] < spoke[0]
+    assert 0.5 < sound.caller_seconds < 2.5
     said_seconds = consent.heard_seconds + resume.heard_seconds
-    assert said_seconds + 0.5 > sound.agent_seconds > 0.6 * said_seconds
+    assert 0.6 * said_seconds < sound.agent_seconds < said_seconds + 0.5
+    # A pause is silence and no gap: the answer that was said in it is as long in the file.
+    paused_seconds = (answers[answers > spoke[-1]][0] - spoke[-1]) * _WINDOW_SECONDS
     assert pause.heard_seconds > 0.5
-    assert sound.caller_seconds < 2.5
-    # A pause is silence, not a gap: the file is as long as what it spans.
-    assert sound.seconds > sound.agent_seconds + pause.heard_seconds + sound.caller_seconds
+    assert paused_seconds > pause.heard_seconds + 1
