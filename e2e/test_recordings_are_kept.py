@@ -251,7 +251,7 @@ async def test_nothing_is_recorded_before_consent_nor_while_it_is_paused(
 ) -> None:
     Control(providers.control_url).set_rules([
         {"match": "open", "tool_call": {"name": "consent_to_recording", "arguments": {}}},
-        {"match": "(?i)tooth", "tool_call": {"name": "pause_recording", "arguments": {}}},
+        {"match": "(?i)still there", "tool_call": {"name": "pause_recording", "arguments": {}}},
         {"match": "(?i)goodbye", "tool_call": {"name": "resume_recording", "arguments": {}}},
     ])  # fmt: skip
     await ready(asking.worker)
@@ -260,7 +260,7 @@ async def test_nothing_is_recorded_before_consent_nor_while_it_is_paused(
         opening = await caller.listen()
         assert asking.waiting() == []
         consent = await caller.say("When are you open?", timeout_seconds=40)
-        pause = await caller.say("I have a toothache.", timeout_seconds=40)
+        pause = await caller.say("Are you still there?", timeout_seconds=40)
         resume = await caller.say("Goodbye.", timeout_seconds=40)
     print(caller.report().as_text())
     _, path = await next_object(bucket, known)
