@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 # Two voices, and room for what a line adds to them: 22 MB an hour.
 _BITS_PER_SECOND = 48_000
-# A page a second, given to the kernel at once: so much is lost at most when a process is killed.
-_CONTAINER = {"page_duration": "1000000", "flush_packets": "1"}
+# Two pages a second, given to the kernel at once: less is lost with a process that is killed.
+_CONTAINER = {"page_duration": "500000", "flush_packets": "1"}
 
 
 class OggFile:

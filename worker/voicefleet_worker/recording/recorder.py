@@ -18,7 +18,7 @@ logger = logging.getLogger("voicefleet.call")
 
 RATE = 24_000
 """Of both channels, and of the sound that comes from LiveKit: what is recorded is what was heard."""
-_WRITE_SECONDS = 1.0
+_WRITE_SECONDS = 0.5
 # What happened is known so much later: sound arrives in pieces, and not always in time.
 _SETTLED_SECONDS = 1.2
 # A disk that takes nothing for so long is as good as gone; what waits for it by then is 12 MB.
