@@ -23,7 +23,7 @@ from voicefleet.outcome import CallOutcome
 from voicefleet.records.journal import Said, read_journal
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
-from voicefleet_worker.handoffs.team import Team
+from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
@@ -140,7 +140,7 @@ async def conversation(settings: Settings, journal: Path) -> AsyncIterator[Conve
         session = build_session(plan, voices)
         http = partial(HttpTools, settings.secrets, plan.tool_policy)
         servers = partial(servers_of, secrets=settings.secrets, policy=plan.tool_policy)
-        team = Team(plan, {"name": "Ada"}, voices, http, servers)
+        team = Team(plan, {"name": "Ada"}, voices, Means(http, servers))
         talk = Conversation(session, RecordedCaller())
         notebook.follow(session)
         session.input.audio, session.output.audio = talk.caller, Loudspeaker()

@@ -14,10 +14,12 @@ from voicefleet.api.references import ConfigMapKeyRef
 from voicefleet.api.voiceagent import VoiceAgent, VoiceAgentSpec
 from voicefleet.api.voiceagent.agents import Greeting, Handoff, Lookup, StructuredOutput, Variable
 from voicefleet.api.voiceagent.conversation import Conversation
+from voicefleet.api.voiceagent.records import Recording
 from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
+from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
 from voicefleet.names import agent_dispatch_name
 from voicefleet.problem import DialogueProblem
 from voicefleet.providers.lineup import ProviderPlan
@@ -69,6 +71,7 @@ class DialoguePlan:
     lookup: Lookup | None
     tool_policy: ToolPolicy
     records: RecordPlan
+    recording: Recording
     telephony: Telephony
     dial_out: DialOut | None = None
     """How people are dialed; None if nobody can be."""
@@ -121,8 +124,8 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
     problem = next((each for each in planned if isinstance(each, DialogueProblem)), None)
     if problem is not None:
         return problem
-    if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
-        return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
+    if problem := _clash(spec, pool):
+        return problem
     namespace = agent.metadata.namespace or DEFAULT_NAMESPACE
     agents = tuple(each for each in planned if isinstance(each, AgentPlan))
     return DialoguePlan(
@@ -134,10 +137,21 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         lookup=spec.variables.lookup,
         tool_policy=spec.tool_policy,
         records=plan_records(agent, pool, namespace=namespace),
+        recording=spec.recording,
         telephony=spec.telephony,
         dial_out=over,
         not_yet=(*_not_yet(spec, met, over), *_ignored(spec, zip(met, agents, strict=True))),
     )
+
+
+def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
+    """Say which two wishes cannot both be fulfilled."""
+    if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
+        return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
+    taken = next((tool.name for tool in spec.tools if tool.name in RECORDING_TOOLS), None)
+    if taken is not None and spec.recording.enabled:
+        return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
+    return None
 
 
 def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
@@ -217,7 +231,7 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
         ("spec.telephony.transfer", phone.transfer is not None and not can_transfer(phone.transfer, over)),
         ("spec.telephony.headersToAttributes", phone.headers_to_attributes),
         *((f"spec.telephony.dtmf.actions[{action.digits}].agent", action.agent) for action in phone.dtmf.actions),
-        ("spec.recording", spec.recording.enabled),
+        ("spec.recording.retentionDays", spec.recording.enabled and spec.recording.retention_days),
         ("spec.transcript.store", spec.transcript.store),
         ("spec.transcript.retentionDays", spec.transcript.retention_days),
         ("spec.analysis", spec.analysis),

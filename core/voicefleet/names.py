@@ -39,6 +39,10 @@ TEXTS_DIRECTORY = "/etc/voicefleet/texts"
 CONTROL_TOKEN_DIRECTORY = "/etc/voicefleet/control"
 CONTROL_TOKEN_KEY = "token"
 WRITABLE_DIRECTORY = "/var/run/voicefleet"
+# Files of calls on their way to where they are kept: on a volume of the pod, so that they outlive its container.
+FILES_DIRECTORY = f"{WRITABLE_DIRECTORY}/files"
+# The claims in which an agent's files are kept, each by its name.
+STORES_DIRECTORY = "/var/lib/voicefleet/stores"
 # The worker tells its revision in its state; the downward API fills it from the pod's label.
 ENV_REVISION = "VOICEFLEET_REVISION"
 # And by this the operator knows that it speaks to the pod that it means.

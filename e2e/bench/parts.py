@@ -14,6 +14,7 @@ KUBERNETES = "1.35.4"
 LIVEKIT = "1.11.0"
 KWOK = "0.8.0"
 HELM = "4.3.1"
+VERSITYGW = "1.8.0"
 
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
 # Without these a server built outside its own repository says it is v0.0.0, and clients believe it.
@@ -100,6 +101,7 @@ PARTS: tuple[Part, ...] = (
     Part("kwok", "sigs.k8s.io/kwok/cmd/kwok", pinned=KWOK),
     _kubernetes("kubelet"),
     Part("helm", "helm.sh/helm/v4/cmd/helm", pinned=HELM),
+    Part("versitygw", "github.com/versity/versitygw/cmd/versitygw", pinned=VERSITYGW),
     Part("probe", ".", module=PARTS_DIRECTORY / "probe"),
     Part("sip-gateway", ".", module=REPOSITORY / "e2e" / "sip_gateway"),
 )

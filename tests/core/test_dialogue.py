@@ -116,16 +116,25 @@ def test_what_cannot_be_honoured_is_refused_by_field(
     assert problem.field == field
 
 
+def test_a_tool_cannot_take_the_name_of_one_of_the_recordings_own() -> None:
+    tool = {"name": "pause_recording", "description": "x", "http": {"url": "https://x.example.com"}}
+
+    assert isinstance(plan_dialogue(agent(tools=[tool]), pool(*THREE)), DialoguePlan)
+    problem = plan_dialogue(agent(tools=[tool], recording={"enabled": True}), pool(*THREE))
+    assert isinstance(problem, DialogueProblem)
+    assert problem.field == "spec.tools[pause_recording]"
+
+
 def test_what_is_not_acted_on_yet_is_named() -> None:
     spec = {
         "conversation": {"backgroundAudio": {"ambient": {"clip": "OfficeAmbience"}, "hold": {"clip": "HoldMusic"}}},
-        "recording": {"enabled": True, "store": {"objectStore": {"bucket": "calls"}}},
+        "recording": {"enabled": True, "store": {"objectStore": {"bucket": "calls"}}, "retentionDays": 30},
     }
 
     assert planned(agent(), pool(*THREE)).not_yet == ()
     assert planned(agent(**spec), pool(*THREE)).not_yet == (
         "spec.conversation.backgroundAudio.hold",
-        "spec.recording",
+        "spec.recording.retentionDays",
     )
 
 

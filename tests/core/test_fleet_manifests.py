@@ -10,6 +10,7 @@ import yaml
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.fleet.render import Rendered, render_agent
 from voicefleet.manifests.children import build_busy_guard, build_control_secret, control_token
+from voicefleet.manifests.pod import build_pod_spec
 from voicefleet.manifests.revision import Revision, build_config_map, build_pod, read_revision, render_revision
 from voicefleet.manifests.secrets import secrets_of_worker
 
@@ -202,3 +203,24 @@ def test_instructions_in_a_config_map_are_mounted_and_a_pod_waits_for_them() -> 
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(yaml.safe_dump(draw(), sort_keys=False))
+
+
+def test_a_claim_for_recordings_is_mounted_where_the_worker_looks_for_it() -> None:
+    kept = {"enabled": True, "store": {"claimName": "recordings"}}
+    spec = build_pod_spec(agent(recording=kept), pool(), "image")
+
+    assert {"name": "store-0", "persistentVolumeClaim": {"claimName": "recordings"}} in spec["volumes"]
+    (container,) = spec["containers"]
+    assert {"name": "store-0", "mountPath": "/var/lib/voicefleet/stores/recordings"} in container["volumeMounts"]
+
+
+def test_no_claim_is_mounted_for_recordings_that_nobody_makes() -> None:
+    kept = {"enabled": False, "store": {"claimName": "recordings"}}
+
+    assert build_pod_spec(agent(recording=kept), pool(), "image") == build_pod_spec(agent(), pool(), "image")
+
+
+def test_the_credentials_of_a_store_are_mounted() -> None:
+    kept = {"objectStore": {"bucket": "calls", "credentials": {"name": "bucket", "key": "credentials"}}}
+
+    assert secrets_of_worker(agent(recording={"enabled": True, "store": kept}), pool())["bucket"] == ("credentials",)

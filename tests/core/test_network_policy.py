@@ -121,3 +121,23 @@ def test_names_are_looked_up_whatever_the_mode(egress: dict[str, object]) -> Non
 
 def test_unmanaged_is_no_policy() -> None:
     assert build_network_policy(agent(mode="Unmanaged"), operator_namespace="voicefleet-system") is None
+
+
+@pytest.mark.parametrize(
+    ("store", "reached"),
+    [
+        pytest.param({"provider": "S3"}, {"169.254.170.23/32", "fd00:ec2::23/128"}, id="a pod that is somebody at AWS"),
+        pytest.param({"provider": "GCS"}, {METADATA, "169.254.169.252/32"}, id="a pod that is somebody at Google"),
+        pytest.param({"provider": "GCS", "credentials": {"name": "s", "key": "k"}}, set(), id="a store with a key"),
+    ],
+)
+def test_the_identity_of_a_pod_is_handed_out_where_a_store_needs_it(store: dict[str, Any], reached: set[str]) -> None:
+    kept = {"enabled": True, "store": {"objectStore": {"bucket": "calls", **store}}}
+    one = agent(mode="Restricted", cidrs=["192.0.2.0/24"])
+    recording = one.spec.recording.model_validate(kept)
+    recorded = one.model_copy(update={"spec": one.spec.model_copy(update={"recording": recording})})
+    built = build_network_policy(recorded, operator_namespace="voicefleet-system")
+
+    assert built is not None
+    _, rule = built["spec"]["egress"]
+    assert {peer["ipBlock"]["cidr"] for peer in rule["to"]} == {"192.0.2.0/24", *reached}

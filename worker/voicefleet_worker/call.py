@@ -26,6 +26,7 @@ from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Departure, Presence
 from voicefleet_worker.push_to_talk import PushToTalk
+from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import room_options
@@ -63,6 +64,7 @@ class Call:
     notebook: Notebook
     board: BoardReader
     sound_files: Files = field(default_factory=dict)
+    recording: CallRecording = field(default_factory=CallRecording)
     presence: Presence = field(init=False)
     manners: Manners = field(init=False)
     transfers: Transfers = field(init=False)
@@ -100,6 +102,7 @@ class Call:
             # It would tell every participant what is said and let each steer the session.
             session_host=False,
         )
+        self.recording.listen(self.session)
         caller = await self.presence.arrival()
         if caller is None:
             self._end(End.NO_CALLER)
@@ -123,6 +126,7 @@ class Call:
             PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
         else:
             self.session.input.set_audio_enabled(True)
+        self.recording.begin(self.session, self.team.values)
         self.team.greet(opening_words(self.plan, self.team))
         await self._play_sounds()
 

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from voicefleet_worker.call import Call, hang_up
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import TakenLeases
-from voicefleet_worker.handoffs.team import Team
+from voicefleet_worker.handoffs.team import Means, Team
+from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.problems import BadInputError
+from voicefleet_worker.recording.call_recording import CallRecording, prepare_recording
 from voicefleet_worker.records.journal import Journal, journal_path
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
@@ -46,6 +49,8 @@ class CallSetup:
     leases: Path | None = None
     """Where calls take what a quota or a probe asks for."""
     sounds: Files = field(default_factory=dict)
+    files: CallFiles | None = None
+    """Where calls leave what is to be kept of them."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
@@ -59,10 +64,10 @@ async def entrypoint(ctx: JobContext) -> None:
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
     reporter = Reporter(ctx.job.id, setup.reports)
     notebook = _open_notebook(setup, ctx)
-    _say_farewell_in_the_end(ctx, reporter, notebook)
+    listeners = _Listeners(ctx, reporter, notebook)
+    _say_farewell_in_the_end(listeners)
     given = read_call_variables(ctx.job.metadata)
     values = resolve_variables(setup.plan.variables, await find_variables(setup.plan, setup.secrets, given))
-    listeners = _Listeners(ctx, reporter, notebook)
     if isinstance(values, Missing):
         logger.error("call lacks variables", extra={"variables": list(values.names)})
         await listeners.give_up(End.VARIABLES_MISSING, ", ".join(values.names))
@@ -88,6 +93,8 @@ class _Listeners:
     ctx: JobContext
     reporter: Reporter
     notebook: Notebook
+    last_acts: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What has to be done when the call is over, before the record is closed."""
 
     async def give_up(self, end: End, problem: str) -> None:
         """End a call that never began."""
@@ -109,8 +116,9 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
     policy = setup.plan.tool_policy
     http = functools.partial(HttpTools, setup.secrets, policy)
     servers = functools.partial(servers_of, secrets=setup.secrets, policy=policy)
-    team = Team(setup.plan, values, voices, http, servers)
-    _close_in_the_end(listeners.ctx, team)
+    recording = await asyncio.to_thread(prepare_recording, setup.plan, listeners.ctx.job.id, setup.files)
+    team = Team(setup.plan, values, voices, Means(http, servers, recording))
+    listeners.last_acts.extend([functools.partial(_end_recording, recording, listeners.notebook), team.aclose])
     call = Call(
         ctx=listeners.ctx,
         plan=setup.plan,
@@ -120,15 +128,14 @@ async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners)
         notebook=listeners.notebook,
         board=board,
         sound_files=setup.sounds,
+        recording=recording,
     )
     await call.begin()
 
 
-def _close_in_the_end(ctx: JobContext, team: Team) -> None:
-    async def close(_reason: str) -> None:
-        await team.aclose()
-
-    ctx.add_shutdown_callback(close)
+async def _end_recording(recording: CallRecording, notebook: Notebook) -> None:
+    kept = await recording.close()
+    notebook.recorded(kept.outcome.value, kept.name)
 
 
 def _open_notebook(setup: CallSetup, ctx: JobContext) -> Notebook:
@@ -138,12 +145,18 @@ def _open_notebook(setup: CallSetup, ctx: JobContext) -> Notebook:
     return notebook
 
 
-def _say_farewell_in_the_end(ctx: JobContext, reporter: Reporter, notebook: Notebook) -> None:
+def _say_farewell_in_the_end(listeners: _Listeners) -> None:
     async def say_farewell(reason: str) -> None:
         if reason == End.CRASHED:
-            reporter.note_failure()
-        notebook.ended(reason)
-        await notebook.aclose()
-        await reporter.say_farewell()
+            listeners.reporter.note_failure()
+        listeners.notebook.ended(reason)
+        for act in listeners.last_acts:
+            try:
+                await act()
+            except Exception:
+                # Whatever cannot be closed keeps nobody from hearing how the call ended.
+                logger.exception("a call could not be cleaned up")
+        await listeners.notebook.aclose()
+        await listeners.reporter.say_farewell()
 
-    ctx.add_shutdown_callback(say_farewell)
+    listeners.ctx.add_shutdown_callback(say_farewell)

@@ -32,6 +32,8 @@ environment, winning over the files:
   REALTIME_MODEL                                     the same for the one that does it all
   PLATFORM_API_URL                                   where a call's variables are looked up
   WORKER_NUM_IDLE_PROCESSES                          processes that wait for calls
+  WORKER_FILES_DIRECTORY                             where recordings lie until they are kept
+  WORKER_LONGEST_UPLOAD_PAUSE_SECONDS                between tries to keep one (default: 60)
 
 signals:
   SIGTERM, SIGINT   take no new calls, let the live ones finish, exit 0

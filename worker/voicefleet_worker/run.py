@@ -21,6 +21,8 @@ from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders, drain
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases
+from voicefleet_worker.keeping.service import keep_files
+from voicefleet_worker.keeping.settings import make_directories
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import or_refuse
@@ -48,6 +50,8 @@ def run(settings: Settings) -> int:
     settle_environment(settings)
     set_up_logging(settings.log_level)
     settings = replace(settings, plan=_buildable(settings))
+    if settings.plan.recording.enabled:
+        make_directories(settings.keeping.files)
     # Nobody else may enter it, so only this worker's own processes can report.
     with tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True) as directory:
         return asyncio.run(_run(settings, Path(directory)))
@@ -95,7 +99,10 @@ async def _run(settings: Settings, directory: Path) -> int:
             redis = settings.redis
             connect = None if redis is None else functools.partial(redis.connect, identity.instance)
             try:
-                async with sharing(connect, board, leases, desk.share_health):
+                async with (
+                    sharing(connect, board, leases, desk.share_health),
+                    keep_files(settings, desk, metrics, orders),
+                ):
                     return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
             finally:
                 await callers.finish()

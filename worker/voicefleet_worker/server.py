@@ -64,6 +64,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         journals=exchange.journals,
         leases=exchange.leases,
         sounds=exchange.sounds,
+        files=settings.keeping.files if settings.plan.recording.enabled else None,
     )
     server = _Server(
         ws_url=settings.livekit.url,

@@ -11,6 +11,7 @@ from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY, health_key
 from voicefleet.providers.lineup import Lineup, with_wishes
+from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
@@ -77,6 +78,7 @@ class Settings:
     job_memory_limit_mebibytes: int
     trace_content: bool
     """Whether spans may hold what is said."""
+    keeping: KeepingSettings
 
 
 def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
@@ -119,6 +121,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         drain_grace_seconds=worker.drain_grace_seconds,
         job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
         trace_content=agent.spec.data_protection.trace_content,
+        keeping=load_keeping(worker, environment),
     )
 
 

@@ -7,6 +7,7 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.worker import Egress
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_metadata, select_agent
+from voicefleet.manifests.keeping import identity_addresses
 from voicefleet.names import CONTROL_PORT, DOMAIN
 
 # The pods of the chart's Deployment carry it.
@@ -42,7 +43,7 @@ def build_network_policy(agent: VoiceAgent, *, operator_namespace: str) -> Manif
             "podSelector": {"matchLabels": select_agent(agent.metadata)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": _callers(operator_namespace), "ports": [{"protocol": "TCP", "port": CONTROL_PORT}]}],
-            "egress": [_dns(), {"to": _peers(egress)}],
+            "egress": [_dns(), {"to": [*_peers(egress), *map(_range, identity_addresses(agent))]}],
         },
     }
 

@@ -6,6 +6,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.worker import PodTemplate, Worker
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import select_agent
+from voicefleet.manifests.keeping import claims_of_worker
 from voicefleet.manifests.secrets import SecretKeys, secrets_of_worker
 from voicefleet.manifests.texts import TextKeys, texts_of_worker
 from voicefleet.names import (
@@ -19,6 +20,7 @@ from voicefleet.names import (
     LABEL_REVISION,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    STORES_DIRECTORY,
     TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
     control_secret_name,
@@ -31,6 +33,7 @@ SPEC_VOLUME = "spec"
 USER_ID = 65532
 SECRET_VOLUME_PREFIX = "secret-"
 TEXT_VOLUME_PREFIX = "text-"
+_STORE_VOLUME_PREFIX = "store-"
 _DEFAULT_SPREAD = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
@@ -58,6 +61,8 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
     """Return the spec of a worker's pod, but for the volume of its revision's files."""
     worker, name, secrets = agent.spec.worker, agent.metadata.name, secrets_of_worker(agent, pool)
     texts = texts_of_worker(agent)
+    claims = claims_of_worker(agent)
+    mounts = [*_mounts(secrets, texts), *_claim_mounts(claims)]
     spec = {
         "serviceAccountName": service_account_name(name),
         "automountServiceAccountToken": False,
@@ -72,14 +77,14 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "imagePullSecrets": [{"name": ref.name} for ref in worker.image_pull_secrets],
-        "containers": [_container(worker, secrets, texts, default_image)],
-        "volumes": [*_volumes(name, secrets, worker), *_text_volumes(texts)],
+        "containers": [_container(worker, mounts, default_image)],
+        "volumes": [*_volumes(name, secrets, worker), *_text_volumes(texts), *_claim_volumes(claims)],
     }
     spec |= _placement(worker.pod_template, select_agent(agent.metadata))
     return {key: value for key, value in spec.items() if value not in ([], None)}
 
 
-def _container(worker: Worker, secrets: SecretKeys, texts: TextKeys, default_image: str) -> Manifest:
+def _container(worker: Worker, mounts: list[Manifest], default_image: str) -> Manifest:
     size = worker.resources
     resources = {"cpu": str(size.cpu), "memory": str(size.memory), "ephemeral-storage": str(size.ephemeral_storage)}
     container = {
@@ -94,7 +99,7 @@ def _container(worker: Worker, secrets: SecretKeys, texts: TextKeys, default_ima
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": _mounts(secrets, texts),
+        "volumeMounts": mounts,
         # Two minutes to come up; then a process that is stuck for a minute is started anew.
         "startupProbe": _probe("/livez", period_seconds=2, failures=60),
         "livenessProbe": _probe("/livez", period_seconds=10, failures=6),
@@ -159,6 +164,20 @@ def _mounts(secrets: SecretKeys, texts: TextKeys) -> list[Manifest]:
         *({"name": name, "mountPath": path, "readOnly": True} for name, path in read_only),
         {"name": "writable", "mountPath": WRITABLE_DIRECTORY},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+    ]
+
+
+def _claim_volumes(claims: tuple[str, ...]) -> list[Manifest]:
+    return [
+        {"name": f"{_STORE_VOLUME_PREFIX}{index}", "persistentVolumeClaim": {"claimName": claim}}
+        for index, claim in enumerate(claims)
+    ]
+
+
+def _claim_mounts(claims: tuple[str, ...]) -> list[Manifest]:
+    return [
+        {"name": f"{_STORE_VOLUME_PREFIX}{index}", "mountPath": f"{STORES_DIRECTORY}/{claim}"}
+        for index, claim in enumerate(claims)
     ]
 
 

@@ -124,6 +124,15 @@ class Brought(WireModel):
     callback: RecordedCallback | None = None
 
 
+class Recorded(WireModel):
+    """What became of the call's recording."""
+
+    kind: Literal["recorded"] = "recorded"
+    outcome: str
+    file: str = ""
+    """Name under which it is kept; empty without one."""
+
+
 class Ended(WireModel):
     """The call is over; only the first of these counts."""
 
@@ -133,7 +142,7 @@ class Ended(WireModel):
     problem: str = ""
 
 
-Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Brought | Ended
+Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Brought | Recorded | Ended
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

@@ -17,6 +17,7 @@ from voicefleet.records.journal import (
     Entry,
     ProviderFailed,
     ProviderUsed,
+    Recorded,
     Said,
     Stages,
     ToolUsed,
@@ -67,6 +68,7 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
     tools = [entry for entry in entries if isinstance(entry, ToolUsed)]
     turns = tuple(_turns(entries, began.at))
     brought = next((entry for entry in reversed(entries) if isinstance(entry, Brought)), Brought())
+    recorded = next((entry for entry in entries if isinstance(entry, Recorded)), Recorded(outcome=""))
     usage = tuple(_usage(entries, around.providers))
     return CallRecord(
         id=verdict.id,
@@ -91,6 +93,8 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
         currency=around.currency,
         account=next((entry.account for entry in entries if isinstance(entry, Billed)), ""),
         tags=dict(around.tags),
+        recording=recorded.outcome,
+        recording_file=recorded.file,
         feedback=brought.feedback,
         opted_out=brought.opted_out,
         callback=brought.callback,

@@ -86,6 +86,10 @@ class CallRecord(WireModel):
     currency: str = ""
     account: str = ""
     tags: Mapping[str, str] = {}
+    recording: str = ""
+    """What became of the recording: Off, Recorded, NoConsent and so on; empty where the process died before it told."""
+    recording_file: str = ""
+    """Name under which the recording is kept."""
     feedback: RecordedRating | None = None
     opted_out: bool = False
     """The caller does not want to be called again."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,7 +21,7 @@ from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.handoffs import summary
 from voicefleet_worker.handoffs import team as under_test
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
-from voicefleet_worker.handoffs.team import Team
+from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.session import Voices
 from voicefleet_worker.tools.builtins import Deeds
@@ -149,7 +149,7 @@ async def table(*steps: Step | list[tuple[str, str]], **handoff: Any) -> Table:
     plan = planned(agent(**spec(**handoff)), pool(*THREE))
     model = Model(steps)
     voices = SimpleNamespace(of=lambda _: SimpleNamespace(llm=model), other_than_entrys=lambda _: None)
-    team = Team(plan, VALUES, cast("Voices", voices), cast("Callable[..., HttpTools]", Http), no_servers)
+    team = Team(plan, VALUES, cast("Voices", voices), Means(cast("Callable[..., HttpTools]", Http), no_servers))
     session: AgentSession[None] = AgentSession(
         llm=model, vad=None, turn_handling={"turn_detection": None}, max_tool_steps=3
     )
@@ -351,7 +351,7 @@ async def test_nobody_waits_for_servers_of_tools() -> None:
 
     at = await table("Good morning.")
     team = at.team
-    team._servers_for = lambda _: cast("McpServers", Slow())
+    team._means = replace(team._means, servers_for=lambda _: cast("McpServers", Slow()))
     team._enter(team._stint)
     await asyncio.sleep(0)
 

@@ -26,7 +26,7 @@ from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.switch import ONCE, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.greeting import opening_words
-from voicefleet_worker.handoffs.team import Team
+from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.problems import BadInputError
@@ -54,7 +54,7 @@ async def converse(material: Material, keyboard: Keyboard, screen: Screen) -> bo
         voices = _Voices(plan.entry, material.secrets, CallHealth(plan.providers, *nobody_listens()))
         http = partial(HttpTools, material.secrets, plan.tool_policy)
         servers = partial(servers_of, secrets=material.secrets, policy=plan.tool_policy)
-        team = Team(plan, values, voices, http, servers)
+        team = Team(plan, values, voices, Means(http, servers))
         try:
             return await _Chat(material, team, keyboard, screen).run(build_session(plan, voices))
         finally:

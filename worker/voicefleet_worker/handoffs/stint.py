@@ -31,6 +31,8 @@ class Stint(MutableMapping[str, str]):
     sight: Sight
     given: Mapping[str, Marks] = field(default_factory=dict)
     """By id, what may be read from what it was given of the conversation before."""
+    instruct: Callable[[str], str] = str
+    """Adds to its instructions what every agent of the call has to know."""
     agent: Agent | None = None
     _seen: tuple[Mapping[str, Held], dict[str, str]] | None = None
 
@@ -96,5 +98,5 @@ class Speaker(Agent):
 
 def _instructions(stint: Stint) -> str:
     """Return what the agent is told, and how it is to answer if that is not in plain words."""
-    told, structured = fill(stint.plan.instructions, stint), stint.plan.structured_output
+    told, structured = stint.instruct(fill(stint.plan.instructions, stint)), stint.plan.structured_output
     return told if structured is None else f"{told}\n\n{ask_for(structured)}"

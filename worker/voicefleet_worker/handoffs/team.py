@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
 from livekit.agents.llm import ToolFlag
@@ -21,6 +21,7 @@ from voicefleet_worker.handoffs.conversation import as_transcript, read_conversa
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
+from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.saying import reply, say
 from voicefleet_worker.session import Voices
 from voicefleet_worker.tools.builtins import Deeds
@@ -42,23 +43,32 @@ _BEFORE = "You have taken over this call from a colleague, who leaves you this n
 _STAYS = "The caller could not be handed over just now. Say so, and go on yourself."
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What agents of a call have besides words."""
+
+    http_for: HttpFor
+    servers_for: ServersFor
+    recording: CallRecording = field(default_factory=CallRecording)
+    """What all of them have to know about it, and may do about it."""
+
+
 class Team:
     """Builds the agents of one call, and knows which of them is in charge."""
 
-    def __init__(
-        self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, http_for: HttpFor, servers_for: ServersFor
-    ) -> None:
+    def __init__(self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, means: Means) -> None:
         self._plans = {agent.name: agent for agent in plan.agents}
         self._members = tuple(agent.member for agent in plan.agents)
         self._voices = voices
-        self._http_for = http_for
+        self._means = means
         self._http: list[HttpTools] = []
-        self._servers_for = servers_for
         self._servers: list[McpServers] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._floor = Floor(plan.entry.name)
         store = Store(self._members, take_in(self._members, values))
-        self._stint = Stint(plan.entry, store, sight_of(self._members, plan.entry.name))
+        self._stint = Stint(
+            plan.entry, store, sight_of(self._members, plan.entry.name), instruct=means.recording.instruct
+        )
         self._met = {plan.entry.name}
         self._session: AgentSession[None]
         self._deeds: Deeds
@@ -93,14 +103,14 @@ class Team:
 
     def _build(self, stint: Stint, chat_ctx: llm.ChatContext | None) -> Agent:
         plan = stint.plan
-        http = self._http_for(stint)
+        http = self._means.http_for(stint)
         self._http.append(http)
         toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
         handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
         kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
         stint.agent = speaker = kind(
             stint,
-            [*toolbox.tools(), *handoffs],
+            [*toolbox.tools(), *self._means.recording.tools(), *handoffs],
             self._voices.other_than_entrys(plan),
             lambda: self._enter(stint),
             chat_ctx=chat_ctx,
@@ -156,7 +166,7 @@ class Team:
         else:
             marks, context = passed.marks, take_items(items, passed.said)
             given = {item.id: item.marks for item in passed.said}
-        following = Stint(plan, stint.store, replace(sight, heard=marks), given)
+        following = Stint(plan, stint.store, replace(sight, heard=marks), given, self._means.recording.instruct)
         return self._build(following, context)
 
     async def _note(
@@ -187,7 +197,7 @@ class Team:
         """Have the tools of servers looked for, for which nobody waits."""
         if stint.agent is None:
             return
-        servers = self._servers_for(stint.plan)
+        servers = self._means.servers_for(stint.plan)
         self._servers.append(servers)
         task = asyncio.create_task(servers.equip(stint.agent))
         self._tasks.add(task)

@@ -56,6 +56,7 @@ class Clerk:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _all_sent: asyncio.Event = field(default_factory=asyncio.Event)
     _outbox: Outbox = field(init=False)
+    _made: int = 0
     pending: int = 0
     """Records that nobody has taken yet."""
 
@@ -93,6 +94,7 @@ class Clerk:
                 record = await asyncio.to_thread(self._make_record, verdict)
                 self.count(record)
                 self.pending += 1
+                self._made += 1
                 self._all_sent.clear()
                 self._news.set()
             except Exception:
@@ -113,10 +115,13 @@ class Clerk:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             self._news.clear()
+            made = self._made
             batch = await asyncio.to_thread(self._outbox.oldest, _BATCH)
             if not batch:
-                self.pending = 0
-                self._all_sent.set()
+                if made == self._made:
+                    # None was made while we looked.
+                    self.pending = 0
+                    self._all_sent.set()
                 await self._news.wait()
                 continue
             try:
@@ -128,4 +133,4 @@ class Clerk:
             else:
                 pause_seconds = _FIRST_PAUSE_SECONDS
                 await asyncio.to_thread(self._outbox.remove, [path for path, _ in batch])
-                self.pending = await asyncio.to_thread(len, self._outbox)
+                self.pending -= len(batch)

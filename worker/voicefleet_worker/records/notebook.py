@@ -19,6 +19,7 @@ from voicefleet.records.journal import (
     Ended,
     ProviderFailed,
     ProviderUsed,
+    Recorded,
     RecordedCallback,
     RecordedRating,
     Said,
@@ -72,6 +73,10 @@ class Notebook:
             at = None if wish.when is None else wish.when.isoformat()
             callback = RecordedCallback(number=wish.number, at=at, from_number=wish.from_number)
         self._journal.write(Brought(feedback=feedback, opted_out=outcome.opted_out, callback=callback))
+
+    def recorded(self, outcome: str, file: str) -> None:
+        """Note what became of the recording."""
+        self._journal.write(Recorded(outcome=outcome, file=file))
 
     def ended(self, reason: str, problem: str = "") -> None:
         """Note that the call is over; whoever notes it first is right."""

@@ -1,0 +1,79 @@
+"""A bucket on a server that speaks S3 and checks every signature: it can be taken away and brought back."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.bench.build import find_binary
+
+NAME = "calls"
+ACCESS_KEY = "e2e-access-key"
+SECRET_KEY = "e2e-secret-key"
+CREDENTIALS = f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass
+class Bucket:
+    """Objects are files below a folder, which outlives the server."""
+
+    folder: Path
+    port: int
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def objects(self) -> dict[str, Path]:
+        """Return what the bucket holds, by name; what is half there has no name yet."""
+        root = self.folder / NAME
+        paths = (path for path in root.rglob("*") if path.is_file())
+        return {name: path for path in paths if not (name := str(path.relative_to(root))).startswith(".")}
+
+    def start(self) -> None:
+        command = [
+            str(find_binary("versitygw")), "--quiet", "--access", ACCESS_KEY, "--secret", SECRET_KEY,
+            "--port", f"127.0.0.1:{self.port}", "posix", str(self.folder),
+        ]  # fmt: skip
+        with (self.folder.parent / "bucket.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder.parent)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder.parent / "bucket.log").read_text())
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_STOP_SECONDS)
+        self._process = None
+
+
+@contextmanager
+def running_bucket(folder: Path) -> Iterator[Bucket]:
+    """Run the server until the end of the block."""
+    root = folder / "buckets"
+    (root / NAME).mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    bucket = Bucket(root, port)
+    bucket.start()
+    try:
+        yield bucket
+    finally:
+        bucket.stop()

@@ -1,0 +1,1 @@
+"""Files of calls on their way from a worker's disk to where they are kept."""
