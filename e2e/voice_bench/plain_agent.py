@@ -15,9 +15,9 @@ GREETING = os.environ.get("PLAIN_AGENT_GREETING", "Hello.")
 URLS = json.loads(os.environ.get("PLAIN_AGENT_URLS", "{}"))
 LANGUAGE = "en-US"
 
-# What a VoiceAgent's spec says by default, in the SDK's own words.
+# What the bench's VoiceAgent says, in the SDK's own words.
 TURN_HANDLING: TurnHandlingOptions = {
-    "endpointing": {"min_delay": 0.3, "max_delay": 2.5},
+    "endpointing": {"min_delay": 0.3, "max_delay": 0.3},
     "interruption": {
         "enabled": True,
         "mode": "vad",

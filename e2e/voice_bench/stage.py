@@ -15,7 +15,6 @@ from e2e.caller import Line
 from e2e.providers import Control, Providers, start_providers
 from e2e.voice_bench.usage import descend, read_processes
 
-# Words after which the turn model expects no more: the end of a turn is then decided, and not waited out.
 SENTENCE = "That is all, thank you."
 ANSWER = "You are welcome."
 _CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")

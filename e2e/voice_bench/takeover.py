@@ -18,8 +18,6 @@ _SILENT = {"who thinks": ("openai", "chat"), "who speaks": ("cartesia", "tts")}
 # Open for as long as nobody asks, so that each turn begins with the first one.
 _BREAKER = {"failures": 1, "failureFraction": 0, "openSeconds": 1, "maxOpenSeconds": 1}
 _REST_SECONDS = 1.5
-# An answer that is begun before the turn is over would hide a part of the wait.
-_CONVERSATION = {"turnTaking": {"preemptiveGeneration": False}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,9 @@ async def measure_failover(stage: Stage, *, rounds: int) -> Outcome:
         attempt={"timeoutMilliseconds": TIMEOUT_MS},
         breaker=_BREAKER,
     )
-    with run_ours(
-        stage.folder, stage.livekit, pool, agent_manifest("standing-by", conversation=_CONVERSATION)
-    ) as worker:
+    # An answer that is begun before the turn is over would hide a part of the wait.
+    agent = agent_manifest("standing-by", preemptive=False)
+    with run_ours(stage.folder, stage.livekit, pool, agent) as worker:
         async with calls(stage.line, worker, 1) as (caller,):
             found = {who: await _silence(stage, caller, who, rounds) for who in _SILENT}
     figures = [figure for who, (well, silent) in found.items() for figure in _figures(who, well, silent)]

@@ -97,7 +97,9 @@ def run_ours(folder: Path, livekit: Livekit, pool: Manifest, agent: Manifest) ->
         yield _settled(Worker(name, f"{NAMESPACE}.{name}", process.pid))
 
 
-def agent_manifest(name: str, *, conversation: Mapping[str, object] | None = None, slots: int = 12) -> Manifest:
+def agent_manifest(
+    name: str, *, conversation: Mapping[str, object] | None = None, preemptive: bool = True, slots: int = 12
+) -> Manifest:
     """Describe an agent that differs from the defaults only where the measurement would suffer from them."""
     return {
         "apiVersion": "voicefleet.dev/v1alpha1",
@@ -113,6 +115,8 @@ def agent_manifest(name: str, *, conversation: Mapping[str, object] | None = Non
                 "identification": {"discloseAi": False},
                 # Callers of some measurements hold the line and say nothing.
                 "away": {"afterSeconds": 600},
+                # Whether the turn model expects more words after an artificial voice's is chance, and two seconds.
+                "turnTaking": {"maxDelayMilliseconds": 300, "preemptiveGeneration": preemptive},
                 **(conversation or {}),
             },
             "worker": {"sessionsPerWorker": slots, "idleProcesses": _IDLE_PROCESSES},
