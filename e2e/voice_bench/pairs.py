@@ -20,9 +20,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
     The machine's speed changes between pairs and not within one: [1, 4] against [1, 2] is 1.5, and not 5 to 3.
     """
-    return median_or_nothing(
-        [mine / other if other > 0 else math.inf for mine, other in zip(ours, theirs, strict=True)]
-    )
+    pairs = zip(ours, theirs, strict=True)
+    return median_or_nothing([mine / other if other > 0 else math.inf for mine, other in pairs])
 
 
 def added(ours: Sequence[float], theirs: Sequence[float], share: float) -> float:
