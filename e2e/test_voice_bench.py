@@ -23,6 +23,7 @@ TINY = Sizes(
     calls_each=1,
     cpu_rounds=1,
     cpu_seconds=10.0,
+    latency_calls=1,
     latency_rounds=2,
     memory_rounds=1,
     failover_rounds=1,

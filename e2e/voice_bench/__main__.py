@@ -41,14 +41,23 @@ class Sizes:
     calls_each: int = 2
     cpu_rounds: int = 4
     cpu_seconds: float = 30.0
-    latency_rounds: int = 60
+    latency_calls: int = 10
+    latency_rounds: int = 6
     memory_rounds: int = 2
     failover_rounds: int = 6
     soak_seconds: float = 600.0
     soak_calls: int | None = None
 
 
-QUICK = Sizes(cpu_rounds=2, cpu_seconds=18.0, latency_rounds=10, memory_rounds=1, failover_rounds=2, soak_seconds=60.0)
+QUICK = Sizes(
+    cpu_rounds=2,
+    cpu_seconds=18.0,
+    latency_calls=3,
+    latency_rounds=4,
+    memory_rounds=1,
+    failover_rounds=2,
+    soak_seconds=60.0,
+)
 
 
 @dataclass(slots=True)
@@ -94,7 +103,7 @@ async def _measure(stage: Stage, found: Found, name: str, sizes: Sizes, sides: S
                 stage, sides, calls_each=sizes.calls_each, rounds=sizes.cpu_rounds, seconds=sizes.cpu_seconds
             )
         case "latency", Sides():
-            return await measure_latency(stage, sides, rounds=sizes.latency_rounds)
+            return await measure_latency(stage, sides, calls_each=sizes.latency_calls, rounds=sizes.latency_rounds)
         case "memory", Sides():
             return await measure_memory(stage, sides, calls_each=sizes.calls_each + 1, rounds=sizes.memory_rounds)
         case "failover", _:
