@@ -90,5 +90,5 @@ def _figures(who: str, well: list[_Wait], silent: list[_Wait]) -> list[Figure]:
         Figure(f"{who} is silent: later than that, p50", median_or_nothing(later), "ms", LIMIT_MS),
         Figure(f"{who} is silent: later than that, worst", max(later), "ms", LIMIT_MS),
         Figure(f"{who} is silent: from request, p50", median_or_nothing(from_request), "ms", LIMIT_MS),
-        Figure(f"{who} is silent: from request, worst", max(from_request), "ms"),
+        Figure(f"{who} is silent: from request, worst", max(from_request), "ms", LIMIT_MS),
     ]
