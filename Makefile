@@ -11,10 +11,10 @@ UV := .tools/bin/uv
 UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider
 
-.PHONY: help setup check lint types layers unit test verify gen charts e2e proof demo bench bench-scale fmt clean lock
+.PHONY: help setup check lint types layers unit test verify gen charts e2e proof demo bench bench-scale bench-worker fmt clean lock
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything that the other targets need, and build the bench's binaries
 	@$(PYTHON) -m e2e.bench build
@@ -68,6 +68,9 @@ bench: setup ## a control plane to play with; `python -m e2e.bench --help` knows
 
 bench-scale: setup ## how fast the operator is with 10,000 pods; some ten minutes, `python -m e2e.scale --help` knows more
 	@$(PYTHON) -m e2e.scale --output build/bench-scale.json
+
+bench-worker: setup ## what a call costs beside a plain livekit-agents agent; some 25 minutes of two quiet cores
+	@$(PYTHON) -m e2e.voice_bench --output build/bench-worker.json --plot docs/worker-bench.svg
 
 fmt: $(STAMP) ## format and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . || true

@@ -166,6 +166,7 @@ class Caller:
             heard_seconds=round(heard.loud_seconds, 2),
             agent_text=self._notepad.agent_text,
             understood=self._notepad.own_text,
+            first_sound_at=None if first is None else time.time() - time.monotonic() + first,
         )
         self._turns.append(turn)
         self._mark()

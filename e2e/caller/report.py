@@ -48,6 +48,8 @@ class Turn:
     agent_text: str
     understood: str
     """What the agent's side wrote down of what was said."""
+    first_sound_at: float | None = None
+    """When the agent was first heard, by the clock on the wall, which others go by as well."""
 
 
 @dataclass(frozen=True, slots=True)
