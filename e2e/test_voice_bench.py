@@ -17,6 +17,7 @@ from e2e.voice_bench.workers import agent_manifest, pool_manifest
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent
 from voicefleet.dialogue import DialoguePlan, plan_dialogue
+from voicefleet.voice_plan import PipelinePlan
 from voicefleet_worker.session import turn_handling
 
 TINY = Sizes(
@@ -117,6 +118,7 @@ def test_the_peer_takes_turns_as_our_agent_does_by_default() -> None:
 
     assert ours == plain_agent.TURN_HANDLING
     assert detector.model == "turn-detector-v1-mini"
-    assert (plan.vad.activation_threshold, plan.vad.min_speech_milliseconds) == (0.5, 50)
-    assert plan.vad.min_silence_milliseconds == 250
+    assert isinstance(plan.entry.voice, PipelinePlan)
+    vad = plan.entry.voice.vad
+    assert (vad.activation_threshold, vad.min_speech_milliseconds, vad.min_silence_milliseconds) == (0.5, 50, 250)
     assert plan.language == plain_agent.LANGUAGE

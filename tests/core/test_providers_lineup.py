@@ -9,7 +9,7 @@ from voicefleet.providers.lineup import Lineup, Nobody, line_up, read_option
 
 
 def hearing(*others: dict[str, Any], **choice: Any) -> Lineup:
-    return planned(agent(voice={"pipeline": {"stt": choice}}), pool(*THREE, *others)).stt
+    return planned(agent(voice={"pipeline": {"stt": choice}}), pool(*THREE, *others)).entry.voice.lineups[0]
 
 
 def test_the_lowest_priority_begins_and_the_disabled_never_do() -> None:
@@ -38,7 +38,7 @@ def test_the_agents_model_and_voice_are_meant_for_whom_it_had_in_mind() -> None:
     twin = provider("twin", "Tts", "cartesia", voice="pool-voice")
     other = provider("other", "Tts", "openai", voice="ash", model="tts-1")
 
-    lineup = planned(agent(voice=voice), pool(*THREE, twin, other)).tts
+    lineup = planned(agent(voice=voice), pool(*THREE, twin, other)).entry.voice.lineups[2]
 
     used = {plan.name: (plan.model, plan.voice, plan.timeout_seconds) for plan in lineup.plans}
     assert used == {
@@ -47,7 +47,7 @@ def test_the_agents_model_and_voice_are_meant_for_whom_it_had_in_mind() -> None:
         # It would not know that voice.
         "other": ("tts-1", "ash", 0.7),
     }
-    assert planned(agent(), pool(*THREE)).tts.first.voice == "pool-voice"
+    assert planned(agent(), pool(*THREE)).entry.voice.lineups[2].first.voice == "pool-voice"
 
 
 def test_who_does_not_speak_the_language_is_nobody() -> None:

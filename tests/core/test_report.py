@@ -206,11 +206,13 @@ def test_what_the_cluster_refuses_is_told_while_workers_go_on() -> None:
 
 
 def test_a_field_that_does_nothing_yet_is_named() -> None:
-    wishes = agent(recording={"enabled": True, "retentionDays": 9}, billing={"redis": {}})
+    wishes = agent(recording={"enabled": True, "retentionDays": 9}, billing={"store": {"claimName": "bills"}})
 
     status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
 
-    assert "this version does not act on spec.recording.retentionDays, spec.billing" in status.conditions[0].message
+    assert (
+        "this version does not act on spec.recording.retentionDays, spec.billing.store" in status.conditions[0].message
+    )
 
 
 def test_defaults_that_the_server_wrote_are_no_wishes() -> None:

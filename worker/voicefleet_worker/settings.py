@@ -85,12 +85,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     """Read every file that the worker needs and refuse at once what would fail in the first call."""
     agent = load_agent(flags.spec)
     pool = load_pool(flags.pool)
-    plan = plan_dialogue(agent, pool)
-    if isinstance(plan, DialoguePlan):
-        plan = as_wished(plan, environment)
-    if isinstance(plan, DialogueProblem):
-        path = flags.spec if plan.source == "agent" else flags.pool
-        raise BadInputError(str(path), plan.message, plan.field)
+    plan = as_wished(_plan(agent, pool, flags), environment)
     secrets = SecretFiles(flags.secrets)
     check_keys(plan, secrets)
     read_secret(flags.control_token_file)
@@ -123,6 +118,14 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         trace_content=agent.spec.data_protection.trace_content,
         keeping=load_keeping(worker, environment),
     )
+
+
+def _plan(agent: VoiceAgent, pool: ProviderPool, flags: Flags) -> DialoguePlan:
+    plan = plan_dialogue(agent, pool)
+    if isinstance(plan, DialogueProblem):
+        path = flags.spec if plan.source == "agent" else flags.pool
+        raise BadInputError(str(path), plan.message, plan.field)
+    return plan
 
 
 def as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePlan:

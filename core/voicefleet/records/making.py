@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from voicefleet.api.providerpool.providers import PriceBook
 from voicefleet.records.ends import Disposition, End
@@ -67,8 +68,6 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
     ended_at = max(end.at, answered or began.at, began.at)
     tools = [entry for entry in entries if isinstance(entry, ToolUsed)]
     turns = tuple(_turns(entries, began.at))
-    brought = next((entry for entry in reversed(entries) if isinstance(entry, Brought)), Brought())
-    recorded = next((entry for entry in entries if isinstance(entry, Recorded)), Recorded(outcome=""))
     usage = tuple(_usage(entries, around.providers))
     return CallRecord(
         id=verdict.id,
@@ -93,13 +92,22 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
         currency=around.currency,
         account=next((entry.account for entry in entries if isinstance(entry, Billed)), ""),
         tags=dict(around.tags),
-        recording=recorded.outcome,
-        recording_file=recorded.file,
-        feedback=brought.feedback,
-        opted_out=brought.opted_out,
-        callback=brought.callback,
+        **_brought(entries),
         transcript=tuple(_transcript(entries, began.at, around)) if around.keeps_transcript else None,
     )
+
+
+def _brought(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return what a call has left behind besides words."""
+    brought = next((entry for entry in reversed(entries) if isinstance(entry, Brought)), Brought())
+    recorded = next((entry for entry in entries if isinstance(entry, Recorded)), Recorded(outcome=""))
+    return {
+        "recording": recorded.outcome,
+        "recording_file": recorded.file,
+        "feedback": brought.feedback,
+        "opted_out": brought.opted_out,
+        "callback": brought.callback,
+    }
 
 
 def _disposition(reason: str) -> Disposition:

@@ -85,5 +85,6 @@ def test_who_is_throttled_waits_as_long_as_it_is_told(cause: BaseException, seco
     outcome = overheard.finding(error).outcome(5.0)
 
     assert outcome is not None
-    slack = 120 if seconds and seconds > 100 else 0.1
+    # The date is that of when the tests were collected.
+    slack = 600 if seconds and seconds > 100 else 0.1
     assert outcome.rest_seconds == (None if seconds is None else pytest.approx(seconds, abs=slack))
