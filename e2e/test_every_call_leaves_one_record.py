@@ -4,9 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,12 +11,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-import redis
 
 from e2e.bench import Bench
-from e2e.bench.packages import require_program
 from e2e.caller import Caller, Dispatch, Line
 from e2e.providers import Control, Providers, start_providers
+from e2e.redis_server import RedisServer, run_redis
 from e2e.test_worker_conversation import Worker, exit_status, ready, run_worker, seat_for, write_files
 
 pytestmark = pytest.mark.timeout(240)
@@ -51,15 +47,17 @@ def line(bench: Bench) -> Line:
 
 @contextmanager
 def recording_worker(
-    bench: Bench, providers: Providers, folder: Path, name: str, *, redis_url: str | None = None
+    bench: Bench, providers: Providers, folder: Path, name: str, *, redis: RedisServer | None = None
 ) -> Iterator[Worker]:
     """Run a worker whose pool has prices, and whose folder outlives its process."""
     arguments = write_files(folder, bench, providers, name)
     pool, agent = (json.loads((folder / file).read_text()) for file in ("pool.json", "agent.json"))
     for provider in pool["spec"]["providers"]:
         provider["price"] = PRICES[provider["name"]]
-    if redis_url:
-        pool["spec"]["redis"] = {"url": redis_url}
+    if redis:
+        pool["spec"]["redis"] = {"url": redis.url, "password": {"name": "redis", "key": "password"}}
+        (folder / "secrets" / "redis").mkdir(parents=True)
+        (folder / "secrets" / "redis" / "password").write_text(redis.password)
     agent["spec"]["worker"]["drainGraceSeconds"] = GRACE_SECONDS
     (folder / "pool.json").write_text(json.dumps(pool))
     (folder / "agent.json").write_text(json.dumps(agent))
@@ -183,63 +181,36 @@ async def test_a_worker_that_must_go_says_goodbye_and_the_record_says_why(
 async def test_records_wait_for_a_redis_that_is_away_and_come_once_and_in_order(
     bench: Bench, providers: Providers, tmp_path: Path, line: Line
 ) -> None:
-    store = RedisServer(tmp_path / "redis")
-    with recording_worker(bench, providers, tmp_path, "streamed", redis_url=store.url) as worker:
-        await ready(worker)
-        rooms = [await _short_call(worker, line)]
-        await asyncio.sleep(3)
-        assert "voicefleet_worker_records_waiting 1.0" in await _metrics(worker)
-        with store.running():
-            await eventually(store.records, 1)
+    (tmp_path / "redis").mkdir()
+    with run_redis(tmp_path / "redis") as redis:
+        redis.kill()
+        with recording_worker(bench, providers, tmp_path, "streamed", redis=redis) as worker:
+            await ready(worker)
+            rooms = [await _short_call(worker, line)]
+            await asyncio.sleep(3)
+            assert "voicefleet_worker_records_waiting 1.0" in await _metrics(worker)
+            redis.start()
+            records = await eventually(in_redis(redis), 1)
             rooms.append(await _short_call(worker, line))
-            await eventually(store.records, 2)
-        rooms.append(await _short_call(worker, line))
-        with store.running():
-            records = await eventually(store.records, 3)
+            records = await eventually(in_redis(redis), 2)
+            redis.kill()
+            rooms.append(await _short_call(worker, line))
+            # It comes back without what it had.
+            redis.start()
+            records += await eventually(in_redis(redis), 1)
 
     assert [record["room"] for record in records] == rooms
 
 
-class RedisServer:
-    """A Redis that keeps what it has, and can be away."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        command = [str(require_program("redis-server")), "--port", str(self.port), "--dir", str(self._folder)]
-        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            self._await()
-            try:
-                yield
-            finally:
-                process.terminate()
-
-    def records(self) -> list[dict[str, Any]]:
-        with redis.Redis.from_url(self.url, decode_responses=True) as client:
+def in_redis(server: RedisServer) -> Callable[[], list[dict[str, Any]]]:
+    def read() -> list[dict[str, Any]]:
+        with server.client() as client:
             entries: Any = client.xrange("voicefleet:records")
         for _, fields in entries:
             assert fields["id"] == json.loads(fields["record"])["id"]
         return [json.loads(fields["record"]) for _, fields in entries]
 
-    def _await(self) -> None:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                with redis.Redis.from_url(self.url) as client:
-                    client.ping()
-            except redis.ConnectionError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("redis-server does not answer")
+    return read
 
 
 async def _short_call(worker: Worker, line: Line) -> str:
