@@ -57,7 +57,7 @@ charts: setup ## lint the chart, and compare the rendered manifest
 e2e: setup ## the promises, on a real control plane
 	@$(PYTEST) e2e -m "not proof" --durations=15
 
-proof: setup ## promise 1 with twenty live calls, in every order; minutes of two quiet cores
+proof: setup ## what takes minutes of two quiet cores, such as promise 1 with twenty live calls, in every order
 	@$(PYTEST) e2e -m proof -s
 
 demo: setup ## the one command that runs the main job: a fleet, a call, and what to try next

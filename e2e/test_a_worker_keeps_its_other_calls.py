@@ -82,6 +82,7 @@ async def test_fifty_offers_at_once_fill_twelve_slots_and_no_more(worker: Worker
     assert len({record["id"] for record in records}) == len(records) == SLOTS
 
 
+@pytest.mark.proof
 async def test_a_call_whose_process_freezes_is_given_up_and_the_other_goes_on(
     worker: Worker, line: Line, tmp_path: Path
 ) -> None:

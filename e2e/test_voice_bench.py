@@ -52,6 +52,7 @@ def figures(document: dict[str, Any], measurement: str) -> dict[str, float]:
     return {figure["name"]: figure["value"] for figure in outcome["figures"]}
 
 
+@pytest.mark.proof
 def test_every_measurement_is_made_and_every_limit_is_one_of_the_contract(document: dict[str, Any]) -> None:
     limits = {
         (outcome["measurement"], figure["unit"], figure["at_most"])
@@ -72,6 +73,7 @@ def test_every_measurement_is_made_and_every_limit_is_one_of_the_contract(docume
     }
 
 
+@pytest.mark.proof
 def test_all_four_workers_hold_calls_and_answer(document: dict[str, Any]) -> None:
     cpu = figures(document, "cpu")
 
@@ -81,12 +83,14 @@ def test_all_four_workers_hold_calls_and_answer(document: dict[str, Any]) -> Non
         assert cpu[f"{name}: per call"] > cpu[f"{name}: no call"] > 0
 
 
+@pytest.mark.proof
 def test_an_extra_call_takes_memory(document: dict[str, Any]) -> None:
     memory = figures(document, "memory")
 
     assert all(5 < memory[f"{name}: per extra call"] < memory[f"{name}: no call"] for name in ("ours", "plain"))
 
 
+@pytest.mark.proof
 def test_who_is_silent_costs_no_less_than_the_time_out(document: dict[str, Any]) -> None:
     failover = figures(document, "failover")
 
@@ -94,6 +98,7 @@ def test_who_is_silent_costs_no_less_than_the_time_out(document: dict[str, Any])
         assert failover[f"{who} is silent: from request, p50"] > 0
 
 
+@pytest.mark.proof
 def test_the_soak_is_one_series_of_calls_that_are_not_dropped(document: dict[str, Any]) -> None:
     soak = figures(document, "soak")
 

@@ -166,6 +166,7 @@ async def test_a_breaker_that_one_worker_opens_is_open_at_the_other(start: Start
     assert states.seen[-1].shares_health is True
 
 
+@pytest.mark.proof
 async def test_a_quota_of_one_is_one_for_both_workers(start: Start) -> None:
     fleet = start({"deepgram": {"quota": {"concurrent": 1}}})
     await shared(fleet)
@@ -206,6 +207,7 @@ async def test_one_call_of_the_whole_fleet_probes(start: Start) -> None:
     assert rounds[-1] == before + 1
 
 
+@pytest.mark.proof
 async def test_redis_that_dies_in_the_middle_of_a_call_is_seen_and_costs_it_nothing(
     start: Start, redis: RedisServer
 ) -> None:

@@ -12,7 +12,8 @@ from e2e.providers import Providers, start_providers
 from e2e.test_worker_conversation import Worker, run_worker, write_files
 from e2e.test_worker_tools import answer, call
 
-pytestmark = pytest.mark.timeout(240)
+# The same over both transports without a call is in test_mcp_tools.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.proof]
 
 
 @pytest.fixture(scope="module")
