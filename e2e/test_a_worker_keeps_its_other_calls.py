@@ -126,6 +126,8 @@ async def test_a_rotated_key_is_the_next_calls_key_and_cuts_nobody(
     await ready(worker)
     async with Caller(line, seat=seat_for(worker)) as before:
         await before.listen()
+        # A client is made when it is first needed, with the key of that moment.
+        await before.say("When are you open?")
         # As the kubelet does it: a new file in the place of the old one.
         fresh = file.with_name("fresh")
         fresh.write_text("rotated")

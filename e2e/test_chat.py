@@ -189,10 +189,14 @@ def test_at_a_terminal_ctrl_d_ends_it(terminal: Terminal) -> None:
     terminal.read_until("you>")
     terminal.press(f"{QUESTION}\n")
     terminal.read_until("Friday.")
+    # What is pressed before a line is asked for belongs to no line.
+    answered = terminal.shown
+    terminal.shown = ""
+    terminal.read_until("you>")
     terminal.press("\x04")
 
     assert terminal.end() == 0
-    assert "\x1b[1m" in terminal.shown
+    assert "\x1b[1m" in answered
 
 
 def test_at_a_terminal_ctrl_c_ends_it_in_the_middle_of_a_line(terminal: Terminal) -> None:

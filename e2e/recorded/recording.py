@@ -1,4 +1,4 @@
-"""What recorded callers say, and how it sounded, as Opus."""
+"""What recorded callers say, and how it sounded, without loss."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Recording:
 
     @property
     def path(self) -> Path:
-        return FOLDER / f"{self.name}.ogg"
+        return FOLDER / f"{self.name}.flac"
 
 
 WHEN_OPEN = Recording("when_open", "When are you open?")
@@ -59,9 +59,8 @@ def _frame(samples: "np.ndarray[tuple[int], np.dtype[np.int16]]") -> rtc.AudioFr
 
 
 def _write(path: Path, samples: "np.ndarray[tuple[int], np.dtype[np.int16]]") -> None:
-    with av.open(str(path), "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=RATE_HZ, layout="mono")
-        stream.bit_rate = 24_000
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=RATE_HZ, layout="mono")
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = RATE_HZ
         for packet in [*stream.encode(frame), *stream.encode(None)]:

@@ -142,10 +142,11 @@ class _Chat:
         await self._hear_out(self.team.greet(opening_words(self.material.plan, self.team)))
         while (line := await self.keyboard.line(self.screen.label(_YOU))) is not None:
             words = line.strip()
+            if not words:
+                continue
             if not self.keyboard.is_terminal:
                 self.screen.said(_YOU, words)
-            if words:
-                await self._answer(session, words)
+            await self._answer(session, words)
 
     async def _answer(self, session: AgentSession[None], words: str) -> None:
         # As if it had been heard: some words end a call.
