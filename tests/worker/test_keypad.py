@@ -23,7 +23,8 @@ class Phone:
 
     def __init__(self, mounted: Mounted, **telephony: Any) -> None:
         telephony = {"dtmf": {"interDigitTimeoutMilliseconds": 100, **telephony.pop("dtmf", {})}, **telephony}
-        mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "telephony": telephony}})
+        talk = telephony.pop("conversation", {})
+        mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "telephony": telephony, "conversation": talk}})
         self.done: list[str] = []
         self.told: str | None = None
         self.is_rude = False
@@ -73,6 +74,15 @@ async def test_a_key_interrupts_and_is_read_after_a_pause(mounted: Mounted) -> N
     await settled()
 
     assert at.done[2:] == ["The caller pressed 4 2."]
+
+
+async def test_the_key_that_ends_a_turn_of_push_to_talk_means_nothing_else(mounted: Mounted) -> None:
+    talk = {"turnTaking": {"detection": "PushToTalk"}, "pushToTalk": {"commitDigit": "#"}}
+    at = await phone(mounted, conversation=talk)
+    at.press("#4")
+    await settled()
+
+    assert at.done == ["silent", "The caller pressed 4."]
 
 
 async def test_the_key_for_a_person_puts_the_caller_through(mounted: Mounted) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from livekit import rtc
 from livekit.agents import AgentSession
 
+from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.keypad import NOTHING, Meaning, WantsAction, in_words, menu_of, press, settle
@@ -34,6 +35,7 @@ class Keypad:
         self._deeds = deeds
         self._clock = clock
         self._menu = menu_of(plan.telephony.dtmf)
+        self._ends_turns = _key_that_ends_turns(plan.conversation)
         self._pressed = NOTHING
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Future[None]] = set()
@@ -46,6 +48,8 @@ class Keypad:
     def _on_key(self, event: rtc.SipDTMF) -> None:
         who = event.participant.identity if event.participant is not None else None
         if who != self._deeds.presence.identity or event.digit not in DTMF_KEYS or self._deeds.transfers.is_under_way:
+            return
+        if event.digit == self._ends_turns:
             return
         self._deeds.manners.hear()
         # What the spec does not let anybody interrupt is said to its end, and the key counts all the same.
@@ -87,3 +91,9 @@ class Keypad:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _key_that_ends_turns(conversation: Conversation) -> str:
+    """Return the key that means nothing but that the caller has finished."""
+    wishes = conversation.push_to_talk if conversation.turn_taking.detection == "PushToTalk" else None
+    return wishes.commit_digit if wishes is not None else ""
