@@ -26,8 +26,8 @@ class RecordedCaller(AudioInput):
         self._frames.extend(frames_of(recording))
 
     async def __anext__(self) -> rtc.AudioFrame:
-        # Behind is behind: a machine that was busy hears the sentence later, and not faster.
-        self._next_seconds = max(self._next_seconds, time.monotonic() - _FRAME_SECONDS) + _FRAME_SECONDS
+        # What was held up comes all at once, as from a network: a gap would be silence to whoever hears.
+        self._next_seconds += _FRAME_SECONDS
         await asyncio.sleep(max(0.0, self._next_seconds - time.monotonic()))
         return self._frames.popleft() if self._frames else self._silence
 

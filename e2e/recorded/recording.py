@@ -10,7 +10,8 @@ from livekit import rtc
 from e2e.providers.espeak import Voice
 
 FOLDER = Path(__file__).parent
-RATE_HZ = 48_000
+# As a room hands it on.
+RATE_HZ = 24_000
 _FRAME_SAMPLES = RATE_HZ // 50
 
 
