@@ -151,8 +151,9 @@ async def conversation(settings: Settings, journal: Path) -> AsyncIterator[Conve
             await session.aclose()
             # A job's process takes them with it.
             models = voices.of(plan.entry)
-            for model in filter(None, (models.llm, models.stt, models.tts)):
-                await model.aclose()
+            for model in (models.llm, models.stt, models.tts):
+                if model is not None:
+                    await model.aclose()
             await team.aclose()
             await notebook.aclose()
 
