@@ -94,6 +94,15 @@ async def ask(caller: Caller) -> Turn:
     return await caller.say(QUESTION, timeout_seconds=40)
 
 
+async def ask_until_the_first_answers(caller: Caller, control: Control, what: str) -> Turn:
+    """Ask until whoever comes first is asked: another test may have had it throttled for a while."""
+    for _ in range(10):
+        turn = await ask(caller)
+        if asked(control, what, "main"):
+            return turn
+    raise AssertionError("the first is left alone for ever")
+
+
 @pytest.mark.parametrize("what", ["chat", "speech"])
 async def test_every_way_to_fail_costs_no_more_than_time(
     worker: Worker, control: Control, line: Line, what: str
@@ -103,7 +112,7 @@ async def test_every_way_to_fail_costs_no_more_than_time(
     turns: dict[str, Turn] = {}
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
         await caller.listen()
-        well = await ask(caller)
+        well = await ask_until_the_first_answers(caller, control, what)
         # A line that stays open would not notice most of what follows; that one is lost between turns is one more way.
         control.drop(provider=provider, service=service, instance="main")
         turns["line lost"] = await ask(caller)
@@ -175,7 +184,14 @@ async def test_what_one_call_has_found_out_the_next_one_knows(worker: Worker, co
     assert turn.agent_text == ANSWER
 
 
-def test_the_log_says_which_provider_failed_and_how(worker: Worker) -> None:
+async def test_the_log_says_which_provider_failed_and_how(worker: Worker, control: Control, line: Line) -> None:
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen()
+        await ask_until_the_first_answers(caller, control, "chat")
+        control.break_service("openai", "chat", "unauthorized")
+        await ask(caller)
+        control.mend()
     records = [record for record in worker.records() if record["message"] == "provider failed"]
     said = {(record["provider"], record["problem"]) for record in records}
     print(sorted(said))
