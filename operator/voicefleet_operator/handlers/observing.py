@@ -6,7 +6,6 @@ from typing import cast
 
 from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, PodRef, Trouble, Worker
 from voicefleet.fleet.callers import can_watch
@@ -18,6 +17,7 @@ from voicefleet.manifests.revision import Revision, read_revision
 from voicefleet.names import config_map_name
 from voicefleet.rollout.history import find_revision
 from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_status
+from voicefleet_operator.handlers.remembering import memory_of
 from voicefleet_operator.kube import Body
 from voicefleet_operator.memory import AgentMemory
 from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
@@ -37,29 +37,9 @@ class Seen:
     """Some pod waits for something that only events tell."""
 
 
-def memory_of(ports: Ports, key: Key, body: Body) -> AgentMemory:
-    """Return what is remembered of an agent; a new one of the same name begins with nothing."""
-    uid = body["metadata"]["uid"]
-    memory = ports.memories.get(key)
-    if memory is None or memory.uid != uid:
-        memory = ports.memories[key] = AgentMemory(uid)
-    return memory
-
-
-def parse_agent(memory: AgentMemory, body: Body) -> VoiceAgent | Refused:
-    """Return an agent as its model; its spec is read once for each generation, its metadata always."""
-    version = body["metadata"].get("generation")
-    if version is None or memory.parsed.version != version:
-        memory.parsed.version, memory.parsed.value = version, parse_resource(VoiceAgent, body)
-    agent = memory.parsed.value
-    if not isinstance(agent, VoiceAgent):
-        return cast("Refused", agent)
-    return agent.model_copy(update={"metadata": ObjectMeta.model_validate(body["metadata"])})
-
-
 async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -> Seen:
     """Gather all that a decision about the agent depends on."""
-    memory = memory_of(ports, key, body)
+    memory = memory_of(ports.memories, AgentMemory, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
     fleet, waits = await observe_fleet(ports, key)
     before = parse_status(VoiceAgentStatus, body)

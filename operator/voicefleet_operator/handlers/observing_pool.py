@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import cast
 
 from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool
-from voicefleet.api.metadata import ObjectMeta
 from voicefleet.manifests.secrets import refs_in
 from voicefleet.names import Reason
 from voicefleet.providers.fleet_view import ProviderView, view_pool
@@ -16,7 +14,6 @@ from voicefleet.providers.probing import Probed, probe_rules
 from voicefleet.providers.users import PoolSeen, User
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.observing import pods_of
-from voicefleet_operator.handlers.parsing import Refused, parse_resource
 from voicefleet_operator.kube import Body
 from voicefleet_operator.memory import PoolMemory
 from voicefleet_operator.ports import Ports
@@ -26,26 +23,6 @@ _LOOK_SECONDS = 2.0
 # To walk the words of ten thousand workers takes some tenths of a second of one core.
 _LOOK_SECONDS_EACH = 0.001
 _NOTED_AT_ONCE = 100
-
-
-def pool_memory_of(ports: Ports, key: Key, body: Body) -> PoolMemory:
-    """Return what is remembered of a pool; a new one of the same name begins with nothing."""
-    uid = body["metadata"]["uid"]
-    memory = ports.pools.get(key)
-    if memory is None or memory.uid != uid:
-        memory = ports.pools[key] = PoolMemory(uid)
-    return memory
-
-
-def parse_pool(memory: PoolMemory, body: Body) -> ProviderPool | Refused:
-    """Return a pool as its model; its spec is read once for each generation, its metadata always."""
-    version = body["metadata"].get("generation")
-    if version is None or memory.parsed.version != version:
-        memory.parsed.version, memory.parsed.value = version, parse_resource(ProviderPool, body)
-    pool = memory.parsed.value
-    if not isinstance(pool, ProviderPool):
-        return cast("Refused", pool)
-    return pool.model_copy(update={"metadata": ObjectMeta.model_validate(body["metadata"])})
 
 
 async def observe_pool(ports: Ports, key: Key, memory: PoolMemory, pool: ProviderPool) -> PoolSeen:

@@ -7,10 +7,12 @@ from voicefleet.api.providerpool import ProviderPoolStatus
 from voicefleet.providers.users import User, plan_pool_finalizers
 from voicefleet.report.events import notes_of_pool
 from voicefleet.report.pool import report_invalid_pool, report_pool, with_old_figures
-from voicefleet_operator.handlers.observing_pool import next_look, observe_pool, parse_pool, pool_memory_of
+from voicefleet_operator.handlers.observing_pool import next_look, observe_pool
 from voicefleet_operator.handlers.parsing import Refused, parse_status
+from voicefleet_operator.handlers.remembering import memory_of, parse_once
 from voicefleet_operator.handlers.reporting import write_if_changed
 from voicefleet_operator.kube import PROVIDER_POOLS, Body
+from voicefleet_operator.memory import PoolMemory
 from voicefleet_operator.ports import GONE, Ports
 from voicefleet_operator.workqueue import Key
 
@@ -24,14 +26,15 @@ async def reconcile_provider_pool(key: Key, ports: Ports) -> timedelta | None:
     if body is None:
         _forget(ports, key)
         return GONE
-    pool = parse_pool(pool_memory_of(ports, key, body), body)
+    memory = memory_of(ports.pools, PoolMemory, key, body)
+    pool = parse_once(ProviderPool, memory, body)
     if isinstance(pool, Refused):
         return await _reconcile_invalid(ports, key, body, pool)
-    return await _reconcile(ports, key, body, pool)
+    return await _reconcile(ports, key, memory, body, pool)
 
 
-async def _reconcile(ports: Ports, key: Key, body: Body, pool: ProviderPool) -> timedelta | None:
-    memory, now = pool_memory_of(ports, key, body), ports.now()
+async def _reconcile(ports: Ports, key: Key, memory: PoolMemory, body: Body, pool: ProviderPool) -> timedelta | None:
+    now = ports.now()
     too_early = next_look(memory, now)
     seen = await observe_pool(ports, key, memory, pool)
     if await _hold_or_let_go(ports, body, seen.users):

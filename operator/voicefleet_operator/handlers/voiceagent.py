@@ -15,14 +15,9 @@ from voicefleet.report.agent import report_agent, report_invalid_agent
 from voicefleet.report.events import notes_of
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.acting import apply_steps, run_fleet_plan
-from voicefleet_operator.handlers.observing import (
-    follow_workers,
-    memory_of,
-    observe_agent,
-    observe_fleet,
-    parse_agent,
-)
+from voicefleet_operator.handlers.observing import follow_workers, observe_agent, observe_fleet
 from voicefleet_operator.handlers.parsing import Refused, parse_status
+from voicefleet_operator.handlers.remembering import memory_of, parse_once
 from voicefleet_operator.handlers.reporting import write_if_changed
 from voicefleet_operator.kube import VOICE_AGENTS, Body
 from voicefleet_operator.memory import AgentMemory
@@ -39,7 +34,7 @@ async def reconcile_voice_agent(key: Key, ports: Ports) -> timedelta | None:
     if body is None:
         _forget(ports, key)
         return GONE
-    agent = parse_agent(memory_of(ports, key, body), body)
+    agent = parse_once(VoiceAgent, memory_of(ports.memories, AgentMemory, key, body), body)
     if isinstance(agent, Refused):
         return await _reconcile_invalid(ports, key, body, agent)
     return await _reconcile(ports, key, body, agent)
@@ -51,7 +46,7 @@ async def look_at_voice_agent(key: Key, ports: Ports) -> None:
     if body is None:
         _forget(ports, key)
         return
-    agent = parse_agent(memory_of(ports, key, body), body)
+    agent = parse_once(VoiceAgent, memory_of(ports.memories, AgentMemory, key, body), body)
     if isinstance(agent, Refused):
         follow_workers(ports, key)
     else:
@@ -59,7 +54,7 @@ async def look_at_voice_agent(key: Key, ports: Ports) -> None:
 
 
 async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> timedelta | None:
-    memory = memory_of(ports, key, body)
+    memory = memory_of(ports.memories, AgentMemory, key, body)
     seen = await observe_agent(ports, key, agent, body)
     now, before = ports.now(), seen.core.before
     steps = plan_agent(seen.core, now=now)
