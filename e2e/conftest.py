@@ -12,6 +12,7 @@ from e2e.bench import Bench, BenchError, BenchOptions
 from e2e.bench.diagnosis import describe_namespace, describe_parts
 from e2e.bench.needs import list_absent
 from e2e.bench.waiting import wait_for
+from e2e.caller import Line
 from e2e.kinds import install_crds
 from e2e.providers import Control, Providers, start_providers
 from e2e.providers.wire import HearingMode
@@ -63,6 +64,12 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     request.node.stash[_NAMESPACE] = (bench, name)
     yield name
     bench.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found", check=False)
+
+
+@pytest.fixture
+def line(bench: Bench) -> Line:
+    """The way callers come to the bench's LiveKit."""
+    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 @pytest.fixture(scope="module")

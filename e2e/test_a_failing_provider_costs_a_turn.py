@@ -14,8 +14,8 @@ import pytest
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason, Turn
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, pool_manifest, ready, run_worker, seat_for, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, pool_manifest, ready, run_worker, seat_for, write_files
 
 SECOND = "second"
 QUESTION = "When are you open?"
@@ -38,12 +38,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "dead_mid_stream": {"after_chunks": 2},
 }
 pytestmark = pytest.mark.timeout(400)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
 
 
 @pytest.fixture
@@ -75,11 +69,6 @@ def pool_of_pairs(livekit_url: str, providers: Providers) -> dict[str, Any]:
     # Back to the first as soon as it is well: that is whom the next way to fail is meant for.
     spec["routing"] = {"sticky": False}
     return pool
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 def asked(control: Control, what: str, instance: str) -> int:

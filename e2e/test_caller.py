@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
-import pytest
 from livekit import api, rtc
 
-from e2e.bench import Bench
 from e2e.caller import Caller, Cut, Dispatch, Line
 from e2e.caller.caller import AGENT_STATE
 from e2e.caller.line import Seat
@@ -22,11 +20,6 @@ RATE_HZ = 48_000
 FRAME_SAMPLES = RATE_HZ // 50
 TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME_SAMPLES) / RATE_HZ)).astype("<i2").tobytes()
 QUIET = bytes(FRAME_SAMPLES * 2)
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 class Beeper:

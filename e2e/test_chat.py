@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import agent_manifest, pool_manifest
+from e2e.providers import Control, Providers
+from e2e.providers.wire import HearingMode
+from e2e.working import agent_manifest, pool_manifest
 
 COMMAND = str(Path(sys.executable).with_name("voicefleet"))
 QUESTION, ANSWER = "When are you open?", "We are open from nine to five, Monday to Friday."
@@ -41,16 +42,8 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers(hearing="script") as running:
-        yield running
-
-
-@pytest.fixture
-def control(providers: Providers) -> Control:
-    control = Control(providers.control_url)
-    control.reset()
-    return control
+def hearing() -> HearingMode:
+    return "script"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,21 @@ import pytest
 
 from e2e.bench import Bench
 from e2e.caller import Caller, Dispatch, Line
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Providers
 from e2e.redis_server import RedisServer, run_redis
-from e2e.test_worker_conversation import Worker, exit_status, ready, run_worker, seat_for, write_files
+from e2e.working import (
+    Worker,
+    eventually,
+    exit_status,
+    holders,
+    on_disk,
+    ready,
+    run_worker,
+    seat_for,
+    write_files,
+)
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("control")]
 
 PRICES = {
     "deepgram": {"perAudioMinute": 0.6},
@@ -26,23 +36,6 @@ PRICES = {
     "cartesia": {"perMillionCharacters": 30},
 }
 GRACE_SECONDS = 30
-TIDY_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_behaved_providers(providers: Providers) -> None:
-    Control(providers.control_url).reset()
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 @contextmanager
@@ -63,23 +56,6 @@ def recording_worker(
     (folder / "agent.json").write_text(json.dumps(agent))
     with run_worker(folder, [*arguments, "--data", str(folder / "data")], name) as running:
         yield running
-
-
-async def eventually(read: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]]:
-    """Return what is read once it is so many, and wait a little for one too many."""
-    async with asyncio.timeout(TIDY_SECONDS):
-        while len(await asyncio.to_thread(read)) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    await asyncio.sleep(1)
-    return await asyncio.to_thread(read)
-
-
-def on_disk(folder: Path) -> Callable[[], list[dict[str, Any]]]:
-    def read() -> list[dict[str, Any]]:
-        files = sorted((folder / "data" / "records").glob("calls-*.jsonl"))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-    return read
 
 
 async def test_a_call_that_went_well_is_told_as_it_was(
@@ -217,17 +193,6 @@ async def _short_call(worker: Worker, line: Line) -> str:
     async with Caller(line, seat=seat_for(worker)) as caller:
         await caller.listen()
     return caller.seat.room
-
-
-def holders(folder: Path, room: str = "") -> list[int]:
-    """Return the processes that have the journal of a call open, or of any call."""
-    ours = {str(path) for path in (folder / "data" / "journals").iterdir() if room in path.read_text()}
-    found = []
-    for process in Path("/proc").iterdir():
-        with suppress(OSError):
-            if process.name.isdecimal() and any(str(fd.readlink()) in ours for fd in (process / "fd").iterdir()):
-                found.append(int(process.name))
-    return found
 
 
 async def _metrics(worker: Worker) -> str:

@@ -12,7 +12,8 @@ from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import openai
 
 from e2e.mcp_server import TOKEN, running_mcp_server
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
+from e2e.providers.wire import HearingMode
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.mcp import McpServers
@@ -21,9 +22,8 @@ ALLOWED = ["track_parcel", "cancel_parcel", "search_archive"]
 
 
 @pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers(hearing="script") as running:
-        yield running
+def hearing() -> HearingMode:
+    return "script"
 
 
 @pytest.fixture(scope="module", params=["StreamableHttp", "Sse"])

@@ -22,7 +22,7 @@ from e2e.caller.line import Line
 from e2e.calls import HeldCall
 from e2e.providers import Providers
 from e2e.providers.wire import HearingMode
-from e2e.test_worker_conversation import (
+from e2e.working import (
     TOKEN,
     States,
     Worker,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,37 +14,27 @@ from livekit.agents.utils import http_context
 from livekit.agents.voice.run_result import ChatMessageEvent, RunResult
 
 from e2e.bench import Bench
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.recorded.line import Loudspeaker, RecordedCaller
 from e2e.recorded.recording import MY_ORDER, SOMETHING_ELSE, TOOTHACHE, WHEN_OPEN, Recording
-from e2e.test_worker_conversation import write_files
+from e2e.working import write_files
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.outcome import CallOutcome
 from voicefleet.records.journal import Said, read_journal
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.flags import Flags
 from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import Voices, build_session
-from voicefleet_worker.settings import Flags, Settings, load_settings
+from voicefleet_worker.settings import Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
 
 PATIENCE_SECONDS = 60.0
-pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_behaved_providers(providers: Providers) -> None:
-    Control(providers.control_url).reset()
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("control")]
 
 
 @pytest.fixture

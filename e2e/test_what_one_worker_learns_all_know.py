@@ -17,7 +17,7 @@ from e2e.caller import Caller, Line
 from e2e.providers import Control, Providers
 from e2e.providers.wire import HearingMode
 from e2e.redis_server import RedisServer, run_redis
-from e2e.test_worker_conversation import (
+from e2e.working import (
     States,
     Worker,
     pool_manifest,

@@ -10,19 +10,13 @@ import yaml
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.operating import ROOT
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, ready, run_worker, seat_for, write_files
 
 SAMPLE = ROOT / "manifests" / "samples" / "voiceagent-team.yaml"
 ACCOUNT = "RX 77 1234"
 SUMMARY = "The caller wants to pay an invoice."
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +29,6 @@ def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPath
     (folder / "agent.json").write_text(json.dumps(agent))
     with run_worker(folder, arguments, "team") as running:
         yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 def hands_over(match: str, to: str) -> dict[str, Any]:

@@ -8,19 +8,13 @@ import pytest
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, ready, run_worker, seat_for, write_files
 
 pytestmark = pytest.mark.timeout(240)
 
 # A room that is deleted tells the one or the other first.
 HUNG_UP_ON = (EndReason.ROOM_DELETED, EndReason.AGENT_LEFT)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +26,6 @@ def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPath
     (folder / "agent.json").write_text(json.dumps(agent))
     with run_worker(folder, arguments, "manners") as running:
         yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 def ends(worker: Worker) -> list[str]:

@@ -8,18 +8,12 @@ import pytest
 from e2e.bench import Bench
 from e2e.caller import Line
 from e2e.mcp_server import TOKEN, running_mcp_server
-from e2e.providers import Providers, start_providers
-from e2e.test_worker_conversation import Worker, run_worker, write_files
+from e2e.providers import Providers
 from e2e.test_worker_tools import answer, call
+from e2e.working import Worker, run_worker, write_files
 
 # The same over both transports without a call is in test_mcp_tools.
 pytestmark = [pytest.mark.timeout(240), pytest.mark.proof]
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
 
 
 @pytest.fixture(scope="module", params=["StreamableHttp", "Sse"])
@@ -48,11 +42,6 @@ def worker(
         (folder / "secrets" / "mcp" / "token").write_text(TOKEN)
         with run_worker(folder, arguments, "mcp") as running:
             yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 async def test_the_answer_of_a_servers_tool_is_spoken(worker: Worker, providers: Providers, line: Line) -> None:

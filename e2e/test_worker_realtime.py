@@ -12,9 +12,9 @@ import pytest
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
-from e2e.test_worker_conversation import Worker, pool_manifest, ready, run_worker, seat_for, watched, write_files
+from e2e.working import Worker, pool_manifest, ready, run_worker, seat_for, watched, write_files
 
 SECOND = "second"
 GREETING = "Hello there, this is Riverside Dental. How can I help you?"
@@ -31,23 +31,12 @@ HOURS = {"type": "BusinessHours", "businessHours": {"timeZone": "Europe/Berlin",
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def control(providers: Providers) -> Control:
     control = Control(providers.control_url)
     control.reset()
     control.set_rules([WORD_FOR_WORD, GOES_ON, TELLS, LOOKS_UP, TOLD])
     return control
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 def pool(livekit_url: str, providers: Providers) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from livekit import api, rtc
 from e2e.bench import Bench
 from e2e.caller import Caller, Dispatch, Line
 from e2e.caller.report import EndReason, Turn
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, watched, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, ready, run_worker, seat_for, watched, write_files
 
 QUESTION, ANSWER = "When are you open?", "We are open from nine to five, Monday to Friday."
 STORY = "Once upon a time there was a dentist who lived by the river. " * 3
@@ -30,19 +30,6 @@ HUNG_UP_ON = (EndReason.ROOM_DELETED, EndReason.AGENT_LEFT)
 BREAKER = {"failures": 1, "failureFraction": 0, "openSeconds": 1, "maxOpenSeconds": 1}
 CLIPS = Path(str(livekit.agents.resources.__path__[0]))
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture
-def control(providers: Providers) -> Control:
-    control = Control(providers.control_url)
-    control.reset()
-    return control
 
 
 @contextmanager
@@ -92,11 +79,6 @@ def phone_worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.Te
     conversation = {"turnTaking": {"detection": "PushToTalk"}, "pushToTalk": {"commitDigit": "#"}}
     with worker_with(bench, providers, tmp_path_factory.mktemp("phone-key"), conversation) as running:
         yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 async def loudness(track: rtc.Track, *, seconds: float) -> float:

@@ -14,19 +14,13 @@ import yaml
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.operating import ROOT
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, ready, run_worker, seat_for, write_files
 
 SAMPLES = ROOT / "manifests" / "samples"
 TOKEN = "backend-token"
 QUESTION = "When are you open?"
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
 
 
 @contextmanager
@@ -57,11 +51,6 @@ def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPath
         (folder / "secrets" / "backend" / "token").write_text(TOKEN)
         with run_worker(folder, arguments, "tools") as running:
             yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 async def answer(worker: Worker, providers: Providers, line: Line, *calls: dict[str, Any], **variables: str) -> str:
