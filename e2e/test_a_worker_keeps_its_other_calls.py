@@ -13,12 +13,14 @@ from livekit import api
 
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.providers.ledger import fingerprint
-from e2e.test_every_call_leaves_one_record import eventually, holders, on_disk
-from e2e.test_worker_conversation import (
+from e2e.working import (
     Worker,
+    eventually,
     exit_status,
+    holders,
+    on_disk,
     ready,
     run_worker,
     seat_for,
@@ -30,23 +32,10 @@ SLOTS = 12
 OFFERS = 50
 # The SDK gives a process up that has not answered for a minute.
 FROZEN_SECONDS = 100.0
-pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_behaved_providers(providers: Providers) -> None:
-    Control(providers.control_url).reset()
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
+# Two or three times what a call needs; it is looked at every five seconds.
+MEMORY_LIMIT = 600
+MEMORY_SECONDS = 60.0
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("control")]
 
 
 @pytest.fixture
@@ -54,7 +43,7 @@ def worker(bench: Bench, providers: Providers, tmp_path: Path, request: pytest.F
     name = "keeps-" + request.node.name.replace("_", "-")[-30:].strip("-")
     arguments = write_files(tmp_path, bench, providers, name)
     agent = json.loads((tmp_path / "agent.json").read_text())
-    agent["spec"]["worker"]["sessionsPerWorker"] = SLOTS
+    agent["spec"]["worker"] |= {"sessionsPerWorker": SLOTS, "jobMemoryLimitMebibytes": MEMORY_LIMIT}
     (tmp_path / "agent.json").write_text(json.dumps(agent))
     with run_worker(tmp_path, [*arguments, "--data", str(tmp_path / "data")], name) as running:
         yield running
@@ -101,6 +90,31 @@ async def test_a_call_whose_process_freezes_is_given_up_and_the_other_goes_on(
     assert lives_on.report().cuts == ()
     assert [(record["disposition"], record["room"]) for record in records] == [
         ("Crashed", freezes.seat.room),
+        ("CallerHungUp", lives_on.seat.room),
+    ]
+
+
+async def test_a_call_that_takes_ever_more_memory_is_ended_and_the_other_goes_on(
+    worker: Worker, control: Control, line: Line, tmp_path: Path
+) -> None:
+    await ready(worker)
+    async with watched(worker) as states, Caller(line, seat=seat_for(worker)) as lives_on:
+        await lives_on.listen()
+        async with Caller(line, seat=seat_for(worker)) as grows:
+            await grows.listen()
+            control.break_service("cartesia", "tts", "endless")
+            asking = asyncio.create_task(grows.say("When are you open?"))
+            await states.wait_for_sessions(1, timeout_seconds=MEMORY_SECONDS)
+            control.mend()
+            asking.cancel()
+        turn = await lives_on.say("When are you open?")
+    records = await eventually(on_disk(tmp_path), 2)
+
+    assert any("exceeded memory limit" in record["message"] for record in worker.records())
+    assert turn.heard_seconds > 0.8
+    assert lives_on.report().cuts == ()
+    assert [(record["disposition"], record["room"]) for record in records] == [
+        ("Crashed", grows.seat.room),
         ("CallerHungUp", lives_on.seat.room),
     ]
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import numpy as np
+
 from e2e.providers.audio import encode
 from e2e.providers.espeak import Spoken
 from e2e.providers.exchange import Exchange
@@ -11,6 +13,8 @@ from e2e.providers.wire import chunks
 _CHUNK_SECONDS = 0.1
 # A provider sends speech well ahead of the listener, but not all at once: interruptions need a middle.
 _TIMES_REAL_TIME = 20.0
+# A minute of speech in each piece, sent as fast as it is taken.
+_ENDLESS_SECONDS = 60
 
 
 async def prepare_speech(exchange: Exchange, text: str, *, rate_hz: int, speed: float = 1.0) -> Spoken:
@@ -38,6 +42,10 @@ async def pcm_chunks(exchange: Exchange, spoken: Spoken, *, encoding: str) -> As
         exchange.entry.audio_out_bytes += len(data)
         yield data
         await asyncio.sleep(_CHUNK_SECONDS / _TIMES_REAL_TIME)
+    minute = encode(np.zeros(spoken.rate_hz * _ENDLESS_SECONDS, dtype=spoken.samples.dtype), encoding)
+    while exchange.current_fault().mode == "endless":
+        yield minute
+        await asyncio.sleep(0)
 
 
 async def stretch(data: bytes, *, seconds: float) -> AsyncIterator[bytes]:

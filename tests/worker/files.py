@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voicefleet_worker.settings import Flags
+from voicefleet_worker.flags import Flags
 
 AGENT: dict[str, Any] = {
     "apiVersion": "voicefleet.dev/v1alpha1",

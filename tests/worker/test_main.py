@@ -165,8 +165,8 @@ def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:
 
 def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> None:
     """As the first process of a container it would otherwise miss the signal, and take calls until it is killed."""
-    told = "import signal, sys; from voicefleet_worker import main as m; "
-    told += "m.load_settings = lambda *_: signal.raise_signal(signal.SIGTERM); sys.exit(m.main(sys.argv[1:]))"
+    told = "import signal, sys; from voicefleet_worker import main as m, settings; "
+    told += "settings.load_settings = lambda *_: signal.raise_signal(signal.SIGTERM); sys.exit(m.main(sys.argv[1:]))"
 
     done = subprocess.run(
         [sys.executable, "-c", told, *mounted.arguments], capture_output=True, check=False, timeout=30
@@ -216,3 +216,12 @@ def test_an_agent_that_is_told_nothing_does_not_start(mounted: Mounted, text: st
 
     with pytest.raises(BadInputError, match="texts/prompts/desk"):
         load_settings(mounted.flags, {})
+
+
+def test_what_every_calls_process_imports_anew_is_little() -> None:
+    """They are forked from a process that has it all, but begin with what the program began with: this module."""
+    told = "import sys, voicefleet_worker.entry; before = set(sys.modules); "
+    told += "import voicefleet_worker.main; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set(loaded) == {"voicefleet_worker.main", "voicefleet_worker.flags"}

@@ -19,8 +19,8 @@ from voicefleet.names import (
     TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
 )
+from voicefleet_worker.flags import LOG_LEVELS, Flags
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.settings import LOG_LEVELS, Flags, load_settings
 
 PROGRAM = "voicefleet-worker"
 BAD_INPUT = 2
@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The first process of a container does not hear a signal that it has not asked for: told to go while it
     # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Each call's process begins by importing what the program began with, this module, and pays for all that it loads.
+    from voicefleet_worker.settings import load_settings  # noqa: PLC0415
+
     try:
         settings = load_settings(flags, os.environ)
         # Heavy, and not needed to say what is wrong with a file.

@@ -9,15 +9,16 @@ from pathlib import Path
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
-from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, TEXTS_DIRECTORY, WRITABLE_DIRECTORY, health_key
+from voicefleet.job_memory import job_memory_limit_mebibytes
+from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE_DIRECTORY, health_key
 from voicefleet.providers.lineup import Lineup, with_wishes
+from voicefleet_worker.flags import LOG_LEVELS, Flags
 from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 # They would turn the worker into something else than its spec says: another name, another owner, dev mode.
 _SPANS_MAY_HOLD_WORDS = "LIVEKIT_TELEMETRY_ALLOW_PII"
 FOREIGN_ENVIRONMENT = (
@@ -28,21 +29,6 @@ FOREIGN_ENVIRONMENT = (
     "LIVEKIT_REMOTE_EOT_URL",
     "LIVEKIT_WORKER_TOKEN",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """The command line as it was written."""
-
-    spec: Path
-    pool: Path
-    secrets: Path
-    control_token_file: Path
-    control_host: str
-    control_port: int
-    log_level: str | None
-    data: Path | None = None
-    texts: Path = Path(TEXTS_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +100,7 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
             slots=worker.sessions_per_worker,
         ),
         drain_grace_seconds=worker.drain_grace_seconds,
-        job_memory_limit_mebibytes=worker.job_memory_limit_mebibytes or 0,
+        job_memory_limit_mebibytes=job_memory_limit_mebibytes(worker),
         trace_content=agent.spec.data_protection.trace_content,
         keeping=load_keeping(worker, environment),
     )
