@@ -21,13 +21,15 @@ from voicefleet.voice_plan import PipelinePlan
 from voicefleet_worker.session import turn_handling
 
 TINY = Sizes(
-    calls_each=1,
+    cpu_calls=1,
+    memory_calls=2,
     cpu_rounds=1,
     cpu_seconds=10.0,
     latency_calls=1,
     latency_rounds=2,
     memory_rounds=1,
     failover_rounds=1,
+    start_rounds=1,
     soak_seconds=12.0,
     soak_calls=2,
 )
@@ -61,13 +63,21 @@ def test_every_measurement_is_made_and_every_limit_is_one_of_the_contract(docume
         if figure["at_most"] is not None
     }
 
-    assert [each["measurement"] for each in document["outcomes"]] == ["cpu", "latency", "memory", "failover", "soak"]
+    assert [each["measurement"] for each in document["outcomes"]] == [
+        "cpu",
+        "latency",
+        "memory",
+        "failover",
+        "start",
+        "soak",
+    ]
     assert limits >= {
         ("cpu", "x", 1.1),
         ("memory", "x", 1.1),
         ("latency", "ms", 10),
         ("latency", "ms", 25),
         ("failover", "ms", 300),
+        ("start", "s", 5),
         ("soak", "", 0),
         ("soak", "%", 2),
     }

@@ -19,9 +19,10 @@ from e2e.voice_bench.series import Sample
 from e2e.voice_bench.sides import Sides, run_sides
 from e2e.voice_bench.soak import measure_soak
 from e2e.voice_bench.stage import Stage, set_stage
+from e2e.voice_bench.start import measure_start
 from e2e.voice_bench.takeover import measure_failover
 
-MEASUREMENTS = ("cpu", "latency", "memory", "failover", "soak")
+MEASUREMENTS = ("cpu", "latency", "memory", "failover", "start", "soak")
 _SIDE_BY_SIDE = frozenset({"cpu", "latency", "memory"})
 _EPILOG = """\
 measurements:
@@ -29,6 +30,7 @@ measurements:
   latency   wait for an answer, the same sentence to all four, a moment apart
   memory    what an extra call adds (PSS)
   failover  how soon the second provider is heard when the first one says nothing
+  start     how soon a new worker takes calls
   soak      as many calls as the machine holds, for ten minutes
 exit code: 0 when every figure kept its limit, 1 when not, 2 when the run could not be made
 """
@@ -38,13 +40,16 @@ exit code: 0 when every figure kept its limit, 1 when not, 2 when the run could 
 class Sizes:
     """How long a run takes; the default one some 25 minutes of two quiet cores."""
 
-    calls_each: int = 2
-    cpu_rounds: int = 4
+    # More at the same time, with as many callers, and two cores are full: then the callers' lines break.
+    cpu_calls: int = 1
+    cpu_rounds: int = 8
     cpu_seconds: float = 30.0
     latency_calls: int = 10
     latency_rounds: int = 6
+    memory_calls: int = 3
     memory_rounds: int = 2
     failover_rounds: int = 6
+    start_rounds: int = 4
     soak_seconds: float = 600.0
     soak_calls: int | None = None
 
@@ -56,6 +61,7 @@ QUICK = Sizes(
     latency_rounds=4,
     memory_rounds=1,
     failover_rounds=2,
+    start_rounds=2,
     soak_seconds=60.0,
 )
 
@@ -100,14 +106,16 @@ async def _measure(stage: Stage, found: Found, name: str, sizes: Sizes, sides: S
     match name, sides:
         case "cpu", Sides():
             return await measure_cpu(
-                stage, sides, calls_each=sizes.calls_each, rounds=sizes.cpu_rounds, seconds=sizes.cpu_seconds
+                stage, sides, calls_each=sizes.cpu_calls, rounds=sizes.cpu_rounds, seconds=sizes.cpu_seconds
             )
         case "latency", Sides():
             return await measure_latency(stage, sides, calls_each=sizes.latency_calls, rounds=sizes.latency_rounds)
         case "memory", Sides():
-            return await measure_memory(stage, sides, calls_each=sizes.calls_each + 1, rounds=sizes.memory_rounds)
+            return await measure_memory(stage, sides, calls_each=sizes.memory_calls, rounds=sizes.memory_rounds)
         case "failover", _:
             return await measure_failover(stage, rounds=sizes.failover_rounds)
+        case "start", _:
+            return await asyncio.to_thread(measure_start, stage, rounds=sizes.start_rounds)
         case _:
             soak = await measure_soak(stage, seconds=sizes.soak_seconds, calls_at_once=sizes.soak_calls)
             found.samples = soak.samples

@@ -39,6 +39,8 @@ class Worker:
     agent: str
     """The name to dispatch."""
     pid: int
+    ready_seconds: float
+    """From the start of its process until it took calls."""
 
     @property
     def megabytes(self) -> float:
@@ -66,8 +68,8 @@ def run_plain(folder: Path, livekit: Livekit, providers: Providers, name: str = 
     command = [sys.executable, "-m", "livekit.agents", "start", program, "--log-format", "json"]
     with _run(command, environment, folder / f"{name}.log") as process:
         log = folder / f"{name}.log"
-        _wait(process, log, lambda: '"registered worker"' in log.read_text())
-        yield _settled(Worker(name, f"{NAMESPACE}.{name}", process.pid))
+        took = _wait(process, log, lambda: '"registered worker"' in log.read_text())
+        yield _settled(Worker(name, f"{NAMESPACE}.{name}", process.pid, took))
 
 
 @contextmanager
@@ -93,8 +95,8 @@ def run_ours(folder: Path, livekit: Livekit, pool: Manifest, agent: Manifest) ->
     ]
     log = folder / f"{name}.log"
     with _run(command, {}, log) as process:
-        _wait(process, log, lambda: _is_ready(log))
-        yield _settled(Worker(name, f"{NAMESPACE}.{name}", process.pid))
+        took = _wait(process, log, lambda: _is_ready(log))
+        yield _settled(Worker(name, f"{NAMESPACE}.{name}", process.pid, took))
 
 
 def agent_manifest(
@@ -181,12 +183,14 @@ def _run(command: list[str], environment: Mapping[str, str], log: Path) -> Itera
             process.wait(_LEAVE_SECONDS)
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
+def _wait(process: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> float:
+    """Wait for a process that was just started, and return how many seconds it took."""
+    began = time.monotonic()
     while not is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None or time.monotonic() > began + _READY_SECONDS:
             raise RuntimeError(f"a worker did not start; {describe_log(log)}")
-        time.sleep(0.2)
+        time.sleep(0.1)
+    return time.monotonic() - began
 
 
 def _settled(worker: Worker) -> Worker:
