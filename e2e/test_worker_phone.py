@@ -15,30 +15,20 @@ from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.line import Dispatch, Seat
 from e2e.caller.report import EndReason
-from e2e.providers import Control, Providers, start_providers
+from e2e.providers import Control, Providers
 from e2e.sip_gateway.client import SipGateway, start_sip_gateway
 from e2e.sip_gateway.dialer import CALLER_NUMBER, Dialer, rent_trunk
 from e2e.sip_gateway.records import Behaviour, CallRecord
-from e2e.test_worker_conversation import Worker, ready, run_worker, write_files
+from e2e.working import Worker, ready, run_worker, write_files
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("control")]
 
 COLLEAGUE = "+15550177"
 SALES = "+15550178"
 PHONE = "+15557777"
 WAIT_SECONDS = 60.0
+HOURS = "You have reached our hours desk. We are open from nine to five."
 QUIET: Behaviour = {"callee": "silent"}
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_behaved_providers(providers: Providers) -> None:
-    Control(providers.control_url).reset()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +67,10 @@ def worker(
     agent["spec"] |= {
         "telephony": {
             "transfer": {"number": COLLEAGUE},
-            "dtmf": {"interDigitTimeoutMilliseconds": 1000, "actions": [{"digits": "2", "transferTo": SALES}]},
+            "dtmf": {
+                "interDigitTimeoutMilliseconds": 1000,
+                "actions": [{"digits": "2", "transferTo": SALES}, {"digits": "8", "agent": "hours"}],
+            },
         },
         "tools": [
             {"name": "colleague", "description": "d", "builtin": {"type": "Transfer", "transfer": warm}},
@@ -89,15 +82,11 @@ def worker(
         ],
     }
     agent["spec"]["agents"][0]["tools"] = ["colleague", "rate"]
+    agent["spec"]["agents"].append({"name": "hours", "instructions": "Be kind.", "greeting": {"text": HOURS}})
     (folder / "agent.json").write_text(json.dumps(agent))
     (folder / "pool.json").write_text(json.dumps(pool))
     with run_worker(folder, arguments, "phone") as running:
         yield running
-
-
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
 
 
 @dataclass
@@ -286,6 +275,21 @@ async def test_a_caller_in_a_browser_presses_keys_and_talks_to_a_colleague(
         await caller.hold(30)
         assert caller.report().end_reason is EndReason.AGENT_LEFT, "and the room is still there"
         assert [call.state for call in gateway.calls()] == ["active"]
+
+
+async def test_a_key_hands_over_to_another_agent_that_goes_on(worker: Worker, control: Control, line: Line) -> None:
+    control.set_rules([{"match": "toothache", "reply": "That is a matter for a dentist."}])
+    await ready(worker)
+    async with Caller(line, seat=Seat.made_up(worker.agent), dispatch=Dispatch.TOKEN) as caller:
+        await caller.listen()
+        await caller.press("8")
+        taken_over = await caller.listen(timeout_seconds=WAIT_SECONDS)
+        turn = await caller.say("I have a toothache.", timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert taken_over.agent_text == HOURS
+    assert turn.agent_text == "That is a matter for a dentist."
+    assert caller.report().cuts == ()
 
 
 async def test_a_rating_is_asked_for(worker: Worker, providers: Providers, line: Line) -> None:

@@ -155,9 +155,11 @@ def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
 
 
 def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
-    """Return the agents whom a call may meet: the one that takes it, and whoever may take over from there."""
+    """Return the agents whom a call may meet: the one that takes it, those behind keys, and whoever may take over."""
     at = {agent.name: index for index, agent in enumerate(spec.agents)}
-    met = [at[spec.entry_agent or spec.agents[0].name]]
+    keys = spec.telephony.dtmf
+    by_key = [action.agent for action in keys.actions if action.agent is not None and keys.enabled]
+    met = [at[name] for name in dict.fromkeys([spec.entry_agent or spec.agents[0].name, *by_key])]
     for index in met:
         # The list grows while it is read.
         met += [at[handoff.agent] for handoff in spec.agents[index].handoffs if at[handoff.agent] not in met]
@@ -230,13 +232,10 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
         ("spec.telephony.outbound", phone.outbound),
         ("spec.telephony.transfer", phone.transfer is not None and not can_transfer(phone.transfer, over)),
         ("spec.telephony.headersToAttributes", phone.headers_to_attributes),
-        *((f"spec.telephony.dtmf.actions[{action.digits}].agent", action.agent) for action in phone.dtmf.actions),
         ("spec.recording.retentionDays", spec.recording.enabled and spec.recording.retention_days),
-        ("spec.transcript.store", spec.transcript.store),
         ("spec.transcript.retentionDays", spec.transcript.retention_days),
         ("spec.analysis", spec.analysis),
         ("spec.dataProtection", _is_chosen(spec.data_protection.model_copy(update={"trace_content": False}))),
-        ("spec.billing.store", spec.billing and spec.billing.store),
     )
     used = {name for index in met for name in spec.agents[index].tools}
     strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool, over)]

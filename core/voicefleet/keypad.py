@@ -70,11 +70,11 @@ NOTHING = Pressed()
 
 
 def menu_of(dtmf: Dtmf) -> Menu:
-    """Return what keys mean by a spec; an action that nobody acts on leaves its keys to the agent."""
+    """Return what keys mean by a spec."""
     meanings: dict[str, Meaning] = {dtmf.human_digit: WantsPerson(dtmf.human_digit)} if dtmf.human_digit else {}
     for action in dtmf.actions:
         keys = action.digits.replace(_PAUSE, "")
-        if keys and action.agent is None:
+        if keys:
             meanings[keys] = WantsAction(keys, action)
     return Menu(meanings, dtmf.inter_digit_timeout_milliseconds / 1000)
 

@@ -148,10 +148,6 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        (
-            {"telephony": {"dtmf": {"actions": [{"digits": "2", "agent": "desk"}]}}},
-            "spec.telephony.dtmf.actions[2].agent",
-        ),
         ({"telephony": {"headersToAttributes": {"X-Order": "order"}}}, "spec.telephony.headersToAttributes"),
         ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
         ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
@@ -194,6 +190,14 @@ def test_a_problem_of_any_agent_is_named_by_its_field() -> None:
 
     assert isinstance(problem, DialogueProblem)
     assert problem.field == "spec.agents[1].voice.pipeline.llm.providers"
+
+
+@pytest.mark.parametrize(("enabled", "met"), [(True, ["a", "c"]), (False, ["a"])])
+def test_agents_behind_keys_are_met_too(met: list[str], *, enabled: bool) -> None:
+    dtmf = {"enabled": enabled, "actions": [{"digits": "5", "agent": "c"}, {"digits": "6", "agent": "a"}]}
+    plan = planned(agent(agents=[named("a"), named("b"), named("c")], telephony={"dtmf": dtmf}), pool(*THREE))
+
+    assert [each.name for each in plan.agents] == met
 
 
 def test_a_tool_may_not_have_the_name_of_a_handoff() -> None:

@@ -48,7 +48,7 @@ def kinds(meanings: list[Meaning]) -> list[str]:
         ([(0, "4"), (3, "0")], ["Digits 4", "WantsPerson 0"]),
         ([(0, "9"), (0.1, "9")], ["WantsAction 99"]),
         ([(0, "0"), (0.1, "0")], ["WantsPerson 0", "WantsPerson 0"]),
-        ([(0, "5")], ["Digits 5"]),
+        ([(0, "5")], ["WantsAction 5"]),
         ([(0, "#")], ["Digits #"]),
     ],
     ids=[
@@ -61,7 +61,7 @@ def kinds(meanings: list[Meaning]) -> list[str]:
         "a nought after a pause does",
         "a pause in the spec is no key",
         "who presses twice means it twice",
-        "an action that nobody acts on is left to the agent",
+        "an agent of its own",
         "other keys are left to the agent",
     ],
 )

@@ -28,6 +28,7 @@ class Phone:
         self.done: list[str] = []
         self.told: str | None = None
         self.is_rude = False
+        self.is_handed_over = True
         self.handlers: dict[str, Any] = {}
         self.transfers = SimpleNamespace(is_under_way=False)
         deeds = SimpleNamespace(
@@ -38,7 +39,7 @@ class Phone:
             end_call=lambda: self.done.append("end"),
         )
         plan = load_settings(mounted.flags, {}).plan
-        keypad = Keypad(cast("AgentSession[None]", self), plan, cast("CallDeeds", deeds))
+        keypad = Keypad(cast("AgentSession[None]", self), plan, cast("CallDeeds", deeds), self._hand_over)
         keypad.begin(cast("rtc.Room", SimpleNamespace(on=self.handlers.__setitem__)))
 
     def press(self, keys: str, by: str = ADA) -> None:
@@ -53,6 +54,10 @@ class Phone:
 
     def generate_reply(self, *, user_input: str = "", instructions: str = "") -> None:
         self.done.append(user_input or f"<{instructions}>")
+
+    async def _hand_over(self, agent: str) -> bool:
+        self.done.append(f"hand over to {agent}")
+        return self.is_handed_over
 
     async def _put_through(self, transfer: Transfer) -> str | None:
         self.done.append(f"to {transfer.number}")
@@ -111,6 +116,20 @@ async def test_keys_do_what_the_spec_says(mounted: Mounted) -> None:
     at.press("9")
 
     assert at.done == ["silent", "to +4930111", "silent", "end"]
+
+
+@pytest.mark.parametrize(
+    ("is_handed_over", "told"), [(True, []), (False, ["The caller pressed 5."])], ids=["there", "not now"]
+)
+async def test_a_key_hands_over_to_an_agent_and_is_read_where_it_cannot(
+    mounted: Mounted, told: list[str], *, is_handed_over: bool
+) -> None:
+    at = await phone(mounted, dtmf={"actions": [{"digits": "5", "agent": "desk"}]})
+    at.is_handed_over = is_handed_over
+    at.press("5")
+    await settled()
+
+    assert at.done == ["silent", "hand over to desk", *told]
 
 
 async def test_what_may_not_be_interrupted_goes_on_and_the_key_counts(mounted: Mounted) -> None:

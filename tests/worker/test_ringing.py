@@ -35,6 +35,9 @@ class Session:
     def begin(self, *_: object) -> None:
         """As its team, too."""
 
+    async def hand_over_to(self, _: str) -> bool:
+        return False
+
     language, values = "en", {}
 
 

@@ -120,7 +120,7 @@ class Call:
         talk = self.plan.conversation
         self.manners.begin()
         Apologies(self.session, self.team, self._give_up, is_ending=lambda: self.manners.is_ending).begin()
-        Keypad(self.session, self.plan, self.deeds).begin(self.ctx.room)
+        Keypad(self.session, self.plan, self.deeds, self.team.hand_over_to).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
             PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()

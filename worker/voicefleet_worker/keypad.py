@@ -18,6 +18,9 @@ from voicefleet.keypad import NOTHING, Meaning, WantsAction, in_words, menu_of, 
 from voicefleet.transferring import can_transfer, transfer_by_keys
 from voicefleet_worker.deeds import DTMF_KEYS, CallDeeds
 
+HandOver = Callable[[str], Awaitable[bool]]
+"""Hands the caller over to an agent, or tells that it cannot be."""
+
 
 class Keypad:
     """That of the caller of one call."""
@@ -27,12 +30,14 @@ class Keypad:
         session: AgentSession[None],
         plan: DialoguePlan,
         deeds: CallDeeds,
+        hand_over: HandOver,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._plan = plan
         self._deeds = deeds
+        self._hand_over = hand_over
         self._clock = clock
         self._menu = menu_of(plan.telephony.dtmf)
         self._ends_turns = _key_that_ends_turns(plan.conversation)
@@ -74,12 +79,18 @@ class Keypad:
                 self._later(self._put_through(transfer))
             elif isinstance(meaning, WantsAction) and meaning.action.end_call:
                 self._deeds.end_call()
+            elif isinstance(meaning, WantsAction) and meaning.action.agent is not None:
+                self._later(self._give_to(meaning.action.agent, meaning))
             else:
                 self._tell(meaning)
 
     def _tell(self, meaning: Meaning) -> None:
         with contextlib.suppress(RuntimeError):
             self._session.generate_reply(user_input=in_words(meaning))
+
+    async def _give_to(self, agent: str, meaning: Meaning) -> None:
+        if not await self._hand_over(agent):
+            self._tell(meaning)
 
     async def _put_through(self, transfer: Transfer) -> None:
         told = await self._deeds.put_through(transfer)

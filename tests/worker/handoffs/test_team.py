@@ -268,6 +268,57 @@ async def test_the_announcement_is_said_by_the_first_agent_when_the_next_one_is_
     await at.session.aclose()
 
 
+async def test_a_key_hands_over_by_the_handoff_that_there_is() -> None:
+    at = await table("Hi!", "The caller wants to pay.", "Billing here.", announcement="One moment, {{company}}.")
+    await at.ask("Hello.")
+    assert await at.team.hand_over_to("billing")
+    await until(lambda: at.team._floor == Floor("billing"))
+    await until(lambda: len(at.model.asked) == 3)
+
+    assert at.in_charge == "billing"
+    assert at.model.asked[2][1][0].endswith("The caller wants to pay.")
+    history = [item.text_content for item in at.session.history.items if item.type == "message"]
+    assert "One moment, Riverside." in history
+    await at.session.aclose()
+
+
+async def test_a_key_hands_over_where_there_is_no_handoff_and_the_next_one_sees_nothing_private() -> None:
+    at = await table(TO_BILLING, "The caller wants to pay.", "You are D E one two three four five.", "Claims.")
+    await at.ask("I want to pay.")
+    assert await at.team.hand_over_to("claims")
+    await until(lambda: at.team._floor == Floor("claims"))
+
+    assert at.in_charge == "claims"
+    seen = str([asked[:2] for asked in at.model.asked[3:]])
+    assert "12 345" not in seen
+    assert "one two three" not in seen
+    await at.session.aclose()
+
+
+async def test_a_key_for_the_one_in_charge_changes_nothing() -> None:
+    at = await table("Hi!")
+
+    assert not await at.team.hand_over_to("desk")
+    assert at.in_charge == "desk"
+    await at.session.aclose()
+
+
+async def test_a_key_for_an_agent_that_cannot_be_built_leaves_the_first_in_charge_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = await table("The caller wants to pay.", "I am still here.")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no voice")
+
+    monkeypatch.setattr(under_test, "Speaker", refuse)
+    assert await at.team.hand_over_to("billing")
+    await until(lambda: at.model.asked != [])
+
+    assert at.in_charge == "desk"
+    await at.session.aclose()
+
+
 async def test_an_agent_with_a_greeting_begins_with_it() -> None:
     at = await table(TO_CLAIMS, "A window is broken.")
     result = await at.ask("My window broke.")

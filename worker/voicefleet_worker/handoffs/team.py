@@ -1,8 +1,9 @@
 """The agents of one call: one is in charge, and hands over to another only when that one is ready."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
@@ -40,6 +41,7 @@ ServersFor = Callable[[AgentPlan], McpServers]
 _FILLER_SECONDS = 1.5
 _TAKE_OVER = "You have just taken over this call from a colleague. Go on from here in one or two short sentences."
 _BEFORE = "You have taken over this call from a colleague, who leaves you this note: "
+_WANTED = "The caller asked for this agent by a key of the phone."
 _STAYS = "The caller could not be handed over just now. Say so, and go on yourself."
 
 
@@ -135,22 +137,52 @@ class Team:
             raise ToolError(f"The caller is not handed over: {asked}.")
         self._floor = asked
         try:
-            async with ctx.with_filler(one_moment(stint.plan.language), delay=_FILLER_SECONDS):
-                following = await self._prepare(stint, handoff, reason)
-            # From here on it takes place; who has spoken meanwhile is answered first.
-            ctx.disallow_interruptions()
-            self._move(Event.READY, handoff.agent)
-            if handoff.announcement:
-                await say(self._session, fill(handoff.announcement, stint), interruptible=False)
-        except BaseException as error:
-            self._move(Event.FAIL, handoff.agent)
-            if not isinstance(error, Exception):
-                raise
-            problem = {"from_agent": stint.plan.name, "to_agent": handoff.agent, "problem": type(error).__name__}
-            logger.warning("handoff failed", extra=problem)
+            async with self._under_way(stint, handoff):
+                async with ctx.with_filler(one_moment(stint.plan.language), delay=_FILLER_SECONDS):
+                    following = await self._prepare(stint, handoff, reason)
+                # From here on it takes place; who has spoken meanwhile is answered first.
+                ctx.disallow_interruptions()
+                await self._announce(stint, handoff)
+        except Exception as error:
             raise ToolError(_STAYS) from error
         ctx.speech_handle.add_done_callback(lambda _: self._settle(following))
         return following
+
+    async def hand_over_to(self, name: str) -> bool:
+        """Hand over because the caller wants it and not the model; tell whether there was anybody to hand over to."""
+        stint = self._stint
+        asked = ask(self._floor, by=stint.plan.name, to=name, known=self._plans)
+        if isinstance(asked, Refusal):
+            return False
+        self._floor = asked
+        offered = (handoff for handoff in stint.plan.handoffs if handoff.agent == name)
+        handoff = next(offered, Handoff(agent=name, when=_WANTED))
+        try:
+            async with self._under_way(stint, handoff):
+                following = await self._prepare(stint, handoff, "")
+                await self._announce(stint, handoff)
+                self._session.update_agent(following)
+        except Exception:  # noqa: BLE001 - logged; the caller stays where they are, and is told so
+            reply(self._session, _STAYS)
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _under_way(self, stint: Stint, handoff: Handoff) -> AsyncIterator[None]:
+        """Leave the first agent in charge, whatever fails."""
+        try:
+            yield
+        except BaseException as error:
+            self._move(Event.FAIL, handoff.agent)
+            if isinstance(error, Exception):
+                problem = {"from_agent": stint.plan.name, "to_agent": handoff.agent, "problem": type(error).__name__}
+                logger.warning("handoff failed", extra=problem)
+            raise
+
+    async def _announce(self, stint: Stint, handoff: Handoff) -> None:
+        """Tell the caller who comes, now that the next agent is ready."""
+        self._move(Event.READY, handoff.agent)
+        if handoff.announcement:
+            await say(self._session, fill(handoff.announcement, stint), interruptible=False)
 
     async def _prepare(self, stint: Stint, handoff: Handoff, reason: str) -> Agent:
         """Build the next agent, with what it is to know of the conversation."""

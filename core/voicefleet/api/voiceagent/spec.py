@@ -30,6 +30,11 @@ def _handoffs_known(spec: "VoiceAgentSpec") -> bool:
     return all(handoff.agent in known for agent in spec.agents for handoff in agent.handoffs)
 
 
+def _keys_known(spec: "VoiceAgentSpec") -> bool:
+    known = _names(spec.agents)
+    return all(action.agent is None or action.agent in known for action in spec.telephony.dtmf.actions)
+
+
 def _tools_known(spec: "VoiceAgentSpec") -> bool:
     known = _names(spec.tools)
     return all(tool in known for agent in spec.agents for tool in agent.tools)
@@ -61,6 +66,12 @@ class VoiceAgentSpec(ApiModel):
             cel="self.agents.all(a, !has(a.handoffs) || a.handoffs.all(h, self.agents.exists(b, b.name == h.agent)))",
             check=_handoffs_known,
             message="handoffs must name agents of this spec: add the agent to spec.agents or correct its name",
+        ),
+        Rule(
+            cel="!has(self.telephony) || !has(self.telephony.dtmf) || !has(self.telephony.dtmf.actions) || "
+            "self.telephony.dtmf.actions.all(k, !has(k.agent) || self.agents.exists(a, a.name == k.agent))",
+            check=_keys_known,
+            message="telephony.dtmf.actions must name agents of this spec: add the agent to spec.agents or correct it",
         ),
         Rule(
             cel="self.agents.all(a, !has(a.tools) || "
