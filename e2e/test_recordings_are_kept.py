@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import av
@@ -19,26 +20,15 @@ from e2e.bench import Bench
 from e2e.bucket import CREDENTIALS, SECRET_KEY, Bucket, running_bucket
 from e2e.bucket import NAME as BUCKET
 from e2e.caller import Caller, Line
-from e2e.providers import Control, Providers, start_providers
-from e2e.test_worker_conversation import Worker, ready, run_worker, seat_for, write_files
+from e2e.providers import Control, Providers
+from e2e.working import Worker, ready, run_worker, seat_for, write_files
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("control")]
 
 _WINDOW_SECONDS = 0.1
 _LOUD = 0.02
 # Calls are taken up and files sent within seconds, where nothing else runs.
 _PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def providers() -> Iterator[Providers]:
-    with start_providers() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_behaved_providers(providers: Providers) -> None:
-    Control(providers.control_url).reset()
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +62,9 @@ def start_worker(
     arguments = write_files(folder, bench, providers, name)
     agent = json.loads((folder / "agent.json").read_text())
     agent["spec"]["recording"] = {"enabled": True, **recording}
+    if "store" in recording:
+        # Whatever is kept of a call is kept there, each under a name of its own.
+        agent["spec"] |= {"transcript": {"store": recording["store"]}, "billing": {"store": recording["store"]}}
     if "announce" in recording:
         # Said in one breath, so that a caller knows when the agent has finished.
         del agent["spec"]["agents"][0]["greeting"]
@@ -98,11 +91,6 @@ def recorded(
     yield from start_worker(tmp_path_factory.mktemp("worker"), bench, providers, "recorded", in_bucket(bucket))
 
 
-@pytest.fixture
-def line(bench: Bench) -> Line:
-    return Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
-
-
 async def until(condition: Callable[[], bool], what: str) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -112,11 +100,22 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 
 async def next_object(bucket: Bucket, known: set[str]) -> tuple[str, Path]:
-    """Wait for the one file that was not there before."""
-    await until(lambda: bool(set(bucket.objects()) - known), "no file came into the bucket")
-    objects = bucket.objects()
-    (name,) = set(objects) - known
-    return name, objects[name]
+    """Wait for the one recording that was not there before."""
+
+    def new() -> set[str]:
+        return {name for name in set(bucket.objects()) - known if name.endswith(".ogg")}
+
+    await until(lambda: bool(new()), "no recording came into the bucket")
+    (name,) = new()
+    return name, bucket.objects()[name]
+
+
+async def paper(bucket: Bucket, recording: str, suffix: str) -> dict[str, Any]:
+    """Wait for what lies beside a recording."""
+    name = recording.removesuffix(".ogg") + suffix
+    await until(lambda: name in bucket.objects(), f"{name} did not come")
+    content: dict[str, Any] = json.loads(bucket.objects()[name].read_text())
+    return content
 
 
 @dataclass
@@ -198,11 +197,16 @@ async def test_a_store_that_is_away_gets_the_recording_when_it_is_back(
         assert await recorded.metric("voicefleet_worker_uploads_pending") == 1
         assert await recorded.metric("voicefleet_worker_uploads_pending_bytes") > 1000
         assert await recorded.metric("voicefleet_worker_uploads_failed_total") >= 2
+        assert await recorded.metric("voicefleet_worker_records_waiting") == 1
+        assert await recorded.metric("voicefleet_worker_transcripts_waiting") == 1
     finally:
         await asyncio.to_thread(bucket.start)
-    _, path = await next_object(bucket, known)
+    name, path = await next_object(bucket, known)
+    record, transcript = await paper(bucket, name, ".record.json"), await paper(bucket, name, ".transcript.json")
 
     assert play(path).agent_seconds > 0.7 * greeting.heard_seconds
+    assert (record["id"], record["recordingFile"]) == (transcript["id"], name)
+    assert [line["text"] for line in transcript["lines"]] == [greeting.agent_text]
     await until(lambda: not recorded.waiting(), "the file is still on the worker's disk")
     await asyncio.sleep(1.5)
     assert await recorded.metric("voicefleet_worker_uploads_pending") == 0

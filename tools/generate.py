@@ -5,12 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from tools.chart import generated_chart_files
 from tools.reference import build_reference
 from tools.writing import HEADER, ROOT, settle, to_yaml
 from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
-from voicefleet.records.record import SCHEMA, CallRecord
+from voicefleet.records import record, transcript
 
 
 def generated_files() -> Iterator[tuple[Path, str]]:
@@ -18,13 +20,14 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     for kind in KINDS.values():
         yield ROOT / "crds" / f"voicefleet.dev_{kind.INFO.plural}.yaml", HEADER + to_yaml(build_crd(kind))
         yield ROOT / "docs" / "crds" / f"{kind.__name__.lower()}-fields.md", build_reference(kind)
-    yield ROOT / "docs" / "call-record.schema.json", build_record_schema()
+    yield ROOT / "docs" / "call-record.schema.json", build_schema(record.SCHEMA, record.CallRecord)
+    yield ROOT / "docs" / "transcript.schema.json", build_schema(transcript.SCHEMA, transcript.Transcript)
     yield from generated_chart_files()
 
 
-def build_record_schema() -> str:
-    """Return what a reader of call records may rely on."""
-    schema = {"$id": SCHEMA, **CallRecord.model_json_schema(by_alias=True, mode="serialization")}
+def build_schema(name: str, model: type[BaseModel]) -> str:
+    """Return what a reader of a kept document may rely on."""
+    schema = {"$id": name, **model.model_json_schema(by_alias=True, mode="serialization")}
     return json.dumps(schema, indent=2) + "\n"
 
 

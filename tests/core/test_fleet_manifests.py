@@ -214,6 +214,15 @@ def test_a_claim_for_recordings_is_mounted_where_the_worker_looks_for_it() -> No
     assert {"name": "store-0", "mountPath": "/var/lib/voicefleet/stores/recordings"} in container["volumeMounts"]
 
 
+def test_claims_for_transcripts_and_bills_are_mounted_each_once() -> None:
+    kept = {"store": {"claimName": "papers"}}
+    volumes = build_pod_spec(agent(transcript=kept, billing=kept), pool(), "image")["volumes"]
+
+    assert [each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each] == [
+        "papers"
+    ]
+
+
 def test_no_claim_is_mounted_for_recordings_that_nobody_makes() -> None:
     kept = {"enabled": False, "store": {"claimName": "recordings"}}
 

@@ -206,13 +206,11 @@ def test_what_the_cluster_refuses_is_told_while_workers_go_on() -> None:
 
 
 def test_a_field_that_does_nothing_yet_is_named() -> None:
-    wishes = agent(recording={"enabled": True, "retentionDays": 9}, billing={"store": {"claimName": "bills"}})
+    wishes = agent(recording={"enabled": True, "retentionDays": 9}, memory={"caller": {"enabled": True}})
 
     status = report(fleet(make.idle("desk-new-0")), of=wishes, on=pool())
 
-    assert (
-        "this version does not act on spec.recording.retentionDays, spec.billing.store" in status.conditions[0].message
-    )
+    assert "this version does not act on spec.memory, spec.recording.retentionDays" in status.conditions[0].message
 
 
 def test_defaults_that_the_server_wrote_are_no_wishes() -> None:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS
 from voicefleet_worker.desk import Answer, Desk
 from voicefleet_worker.records.clerk import Clerk
+from voicefleet_worker.records.courier import Courier
 from voicefleet_worker.records.figures import Figures
 from voicefleet_worker.tallies import Tallies
 
@@ -29,10 +30,14 @@ class Metrics:
             self._offers.labels(answer.value)
 
     def watch_records(self, clerk: Clerk) -> None:
-        """Count the calls whose records a clerk makes, and show how many records wait."""
+        """Count the calls whose records a clerk makes, and show what waits to be brought somewhere."""
         clerk.count = Figures(self.registry).count
-        waiting = Gauge("voicefleet_worker_records_waiting", "Records that no sink has taken.", registry=self.registry)
-        waiting.set_function(lambda: clerk.pending)
+        for courier in clerk.couriers:
+            self._show(courier)
+
+    def _show(self, courier: Courier) -> None:
+        name, text = f"voicefleet_worker_{courier.cargo}_waiting", f"{courier.cargo.title()} that nobody has taken."
+        Gauge(name, text, registry=self.registry).set_function(lambda: courier.pending)
 
     def count_offer(self, answer: Answer) -> None:
         """Count one offered call."""

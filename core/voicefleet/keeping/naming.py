@@ -3,6 +3,8 @@
 import re
 from datetime import datetime
 
+from voicefleet.api.voiceagent.records import Store
+
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 DEFAULT_PREFIX = "{{agent}}/{{date}}/"
@@ -20,6 +22,11 @@ def object_name(prefix: str, *, agent: str, call: str, began: datetime, suffix: 
 
     filled = _PLACE.sub(fill, prefix or DEFAULT_PREFIX)
     return _walk(f"{filled}{_plain(call)}{suffix}")
+
+
+def prefix_of(store: Store | None) -> str:
+    """Return how the names in a store begin; only buckets are asked for it."""
+    return store.object_store.prefix if store is not None and store.object_store is not None else ""
 
 
 def call_of(name: str) -> str:

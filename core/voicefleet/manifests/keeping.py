@@ -24,5 +24,10 @@ def identity_addresses(agent: VoiceAgent) -> tuple[str, ...]:
 
 
 def _stores_of(agent: VoiceAgent) -> list[Store]:
-    recording = agent.spec.recording
-    return [recording.store] if recording.enabled and recording.store is not None else []
+    spec = agent.spec
+    wanted = (
+        spec.recording.store if spec.recording.enabled else None,
+        spec.transcript.store if spec.transcript.enabled else None,
+        spec.billing.store if spec.billing is not None else None,
+    )
+    return [store for store in wanted if store is not None]

@@ -7,7 +7,7 @@ from typing import Literal
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.providerpool.connections import Redis
 from voicefleet.api.voiceagent import VoiceAgent
-from voicefleet.api.voiceagent.records import RedisSink, Transcript, WebhookSink
+from voicefleet.api.voiceagent.records import RedisSink, Store, Transcript, WebhookSink
 from voicefleet.records.making import Circumstances, PricedProvider
 from voicefleet.records.record import RecordedAgent
 
@@ -29,7 +29,14 @@ class ToFiles:
     kind: Literal["local"] = "local"
 
 
-Destination = ToRedis | WebhookSink | ToFiles
+@dataclass(frozen=True, slots=True)
+class ToStore:
+    """Each record is a file in a store."""
+
+    store: Store
+
+
+Destination = ToRedis | WebhookSink | ToStore | ToFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class RecordPlan:
     transcript: Transcript
     account: str = ""
     """May hold variables in double braces."""
+
+    @property
+    def transcripts(self) -> Store | None:
+        """Where transcripts are kept besides the records."""
+        return self.transcript.store if self.transcript.enabled else None
 
 
 def plan_records(agent: VoiceAgent, pool: ProviderPool, *, namespace: str) -> RecordPlan:
@@ -62,6 +74,8 @@ def _destination(agent: VoiceAgent, pool: ProviderPool) -> Destination:
     billing, redis = agent.spec.billing, pool.spec.redis
     if billing is not None and billing.webhook is not None:
         return billing.webhook
+    if billing is not None and billing.store is not None:
+        return ToStore(billing.store)
     if redis is not None:
         return ToRedis(redis, (billing.redis if billing else None) or RedisSink())
     return ToFiles()

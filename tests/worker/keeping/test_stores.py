@@ -8,7 +8,6 @@ import pytest
 from aiohttp import web
 
 from voicefleet.api.voiceagent.records import ObjectStore, Store
-from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.keeping.stores import BucketStore, DirectoryStore, NotKeptError, open_store
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -47,11 +46,9 @@ async def test_a_directory_that_takes_nothing_says_why(tmp_path: Path, recording
         await DirectoryStore(target).put(recording, "desk/AJ_1.ogg")
 
 
-def test_where_nobody_names_a_place_files_stay_with_the_worker(tmp_path: Path) -> None:
-    files, secrets = CallFiles(tmp_path, 1), SecretFiles(tmp_path)
-
-    assert open_store(None, files, secrets) == DirectoryStore(tmp_path / "kept")
-    claim = open_store(Store(claim_name="recordings"), files, secrets)
+def test_a_claim_is_a_directory_below_that_of_all_stores(tmp_path: Path) -> None:
+    secrets = SecretFiles(tmp_path)
+    claim = open_store(Store(claim_name="recordings"), secrets)
     assert claim == DirectoryStore(Path("/var/lib/voicefleet/stores/recordings"))
 
 

@@ -15,10 +15,13 @@ from voicefleet.records.making import Circumstances, Verdict, make_record
 from voicefleet.records.record import CallRecord
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records import clerk as clerking
+from voicefleet_worker.records import courier as carrying
 from voicefleet_worker.records.clerk import Clerk, Desks
+from voicefleet_worker.records.courier import Courier
 from voicefleet_worker.records.figures import Figures
 from voicefleet_worker.records.journal import journal_path
 from voicefleet_worker.records.office import _lock
+from voicefleet_worker.records.outbox import Outbox
 from voicefleet_worker.records.sinks import FileSink, NotTakenError
 
 
@@ -41,7 +44,7 @@ class Sink:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clerking, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(carrying, "_FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -50,9 +53,18 @@ def desks(tmp_path: Path) -> Desks:
 
 
 @asynccontextmanager
-async def at_work(desks: Desks, sink: Sink, registry: CollectorRegistry | None = None) -> AsyncIterator[Clerk]:
+async def at_work(
+    desks: Desks, sink: Sink, registry: CollectorRegistry | None = None, *, transcripts: Sink | None = None
+) -> AsyncIterator[Clerk]:
     count = Figures(registry or CollectorRegistry()).count
-    clerk = await asyncio.to_thread(Clerk, desks, AROUND, sink, count)
+
+    def begin() -> Clerk:
+        couriers = [Courier("records", Outbox(desks.outbox), sink)]
+        if transcripts is not None:
+            couriers.append(Courier("transcripts", Outbox(desks.transcripts), transcripts))
+        return Clerk(desks, AROUND, tuple(couriers), count)
+
+    clerk = await asyncio.to_thread(begin)
     working = asyncio.create_task(clerk.work())
     try:
         yield clerk
@@ -104,11 +116,28 @@ async def test_records_wait_for_a_sink_that_is_away_and_come_in_order(desks: Des
     assert [record.id for record in sink.taken] == [f"AJ_{number}" for number in range(5)]
 
 
+async def test_a_store_of_transcripts_that_is_away_holds_up_no_record_and_gets_its_own_later(desks: Desks) -> None:
+    records = Sink()
+    async with at_work(desks, records, transcripts=Sink(refusals=10_000)) as clerk:
+        clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
+        async with asyncio.timeout(5):
+            while len(records.taken) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await clerk.finish(0.05)
+        assert [(courier.cargo, courier.pending) for courier in clerk.couriers] == [("records", 0), ("transcripts", 2)]
+    transcripts = Sink()
+    async with at_work(desks, records, transcripts=transcripts) as clerk:
+        await clerk.finish(5)
+
+    assert [record.id for record in records.taken] == ["AJ_1", "AJ_2"], "none was sent a second time"
+    assert [record.id for record in transcripts.taken] == ["AJ_1", "AJ_2"]
+
+
 async def test_records_that_nobody_took_are_sent_by_the_next_process_before_its_own(desks: Desks) -> None:
     async with at_work(desks, Sink(refusals=10_000)) as clerk:
         clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
         async with asyncio.timeout(5):
-            while clerk.pending < 2:  # noqa: ASYNC110
+            while clerk.couriers[0].pending < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await clerk.finish(0)
 

@@ -16,9 +16,9 @@ from tests.core.test_records import AROUND, CALL, VERDICT
 from tests.worker.files import AGENT, POOL
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.connections import Redis
-from voicefleet.api.voiceagent.records import RedisSink, WebhookSink
+from voicefleet.api.voiceagent.records import RedisSink, Store, WebhookSink
 from voicefleet.records.making import make_record
-from voicefleet.records.plan import Destination, ToFiles, ToRedis, plan_records
+from voicefleet.records.plan import Destination, ToFiles, ToRedis, ToStore, plan_records
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.sinks import NotTakenError, RedisStreamSink, WebhookRecordSink
 from voicefleet_worker.redis_access import connect_to_redis
@@ -131,8 +131,9 @@ REDIS = {"url": "redis://redis:6379/0"}
             ToRedis(Redis(url="redis://redis:6379/0"), RedisSink(stream="bills")),
         ),
         ({"webhook": HOOK}, REDIS, WebhookSink.model_validate(HOOK)),
+        ({"store": {"claimName": "bills"}}, REDIS, ToStore(Store(claim_name="bills"))),
     ],
-    ids=["nothing said", "a pool with Redis", "a stream by name", "a webhook wins"],
+    ids=["nothing said", "a pool with Redis", "a stream by name", "a webhook wins", "a store wins"],
 )
 def test_records_go_where_the_spec_and_the_pool_say(
     billing: dict[str, object] | None, redis: dict[str, object] | None, destination: Destination

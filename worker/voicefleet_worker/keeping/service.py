@@ -9,7 +9,7 @@ from voicefleet_worker.desk import Desk
 from voicefleet_worker.drain import Orders
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.metrics import KeepingCollector
-from voicefleet_worker.keeping.stores import open_store
+from voicefleet_worker.keeping.stores import DirectoryStore, open_store
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.settings import Settings
 
@@ -27,7 +27,7 @@ async def keep_files(settings: Settings, desk: Desk, metrics: Metrics, orders: O
     files = settings.keeping.files
     keeper = Keeper(
         files,
-        open_store(recording.store, files, settings.secrets),
+        DirectoryStore(files.kept) if recording.store is None else open_store(recording.store, settings.secrets),
         lambda: [call.job for call in desk.slots.held(now_seconds=0.0)],
         longest_pause_seconds=settings.keeping.longest_pause_seconds,
     )

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from voicefleet.api.voiceagent.records import ObjectStore, Store
 from voicefleet.names import STORES_DIRECTORY
-from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -42,10 +41,8 @@ class Keep(Protocol):
         """Keep a copy of a file; return when the place has confirmed that it holds all of it."""
 
 
-def open_store(store: Store | None, files: CallFiles, secrets: SecretFiles) -> Keep:
+def open_store(store: Store, secrets: SecretFiles) -> Keep:
     """Return the place that a spec names."""
-    if store is None:
-        return DirectoryStore(files.kept)
     if store.object_store is not None:
         return BucketStore(store.object_store, secrets)
     return DirectoryStore(Path(STORES_DIRECTORY, store.claim_name or ""))

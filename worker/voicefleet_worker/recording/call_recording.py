@@ -16,7 +16,7 @@ from voicefleet.api.voiceagent.records import Recording
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.keeping.choosing import Choice, choose
-from voicefleet.keeping.naming import object_name
+from voicefleet.keeping.naming import object_name, prefix_of
 from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.recording.permission import build_tools, instructions
 from voicefleet_worker.recording.recorder import Recorder
@@ -170,10 +170,6 @@ def prepare_recording(plan: DialoguePlan, call: str, files: CallFiles | None) ->
         logger.warning("the disk has no room for a recording")
     if choice is not Choice.RECORD or files is None:
         return CallRecording(choice)
-    bucket = recording.store.object_store if recording.store is not None else None
-    name = files.new(
-        object_name(
-            "" if bucket is None else bucket.prefix, agent=plan.name, call=call, began=datetime.now(UTC), suffix=".ogg"
-        )
-    )
+    prefix = prefix_of(recording.store)
+    name = files.new(object_name(prefix, agent=plan.name, call=call, began=datetime.now(UTC), suffix=".ogg"))
     return CallRecording(choice, recording, name=name, path=files.live / name)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,14 +10,15 @@ from pathlib import Path
 from typing import TextIO
 
 from voicefleet.api.voiceagent.records import WebhookSink
-from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis
+from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis, ToStore
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.clerk import Clerk, Desks
+from voicefleet_worker.records.courier import Courier
+from voicefleet_worker.records.outbox import Outbox
 from voicefleet_worker.records.sinks import FileSink, RedisStreamSink, Sink, WebhookRecordSink
+from voicefleet_worker.records.store_sinks import records_in, transcripts_in
 from voicefleet_worker.redis_access import connect_to_redis
 from voicefleet_worker.secret_files import SecretFiles
-
-logger = logging.getLogger("voicefleet.worker")
 
 _LOCK = "lock"
 
@@ -30,8 +30,19 @@ def choose_sink(destination: Destination, secrets: SecretFiles, directory: Path)
             return RedisStreamSink(sink, partial(connect_to_redis, redis, secrets))
         case WebhookSink():
             return WebhookRecordSink(destination, secrets)
+        case ToStore(store):
+            return records_in(store, secrets, directory)
         case ToFiles():
             return FileSink(directory / "records")
+
+
+def appoint_couriers(plan: RecordPlan, secrets: SecretFiles, directory: Path, desks: Desks) -> tuple[Courier, ...]:
+    """Return who brings what a plan wants to be brought. Blocks."""
+    records = Courier("records", Outbox(desks.outbox), choose_sink(plan.destination, secrets, directory))
+    if plan.transcripts is None:
+        return (records,)
+    sink = transcripts_in(plan.transcripts, secrets, directory)
+    return (records, Courier("transcripts", Outbox(desks.transcripts), sink))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +60,11 @@ class Office:
     ) -> AsyncIterator[Clerk]:
         """Have a clerk at work for the length of the block."""
         lock = await asyncio.to_thread(_lock, self.directory)
-        sink = choose_sink(plan.destination, secrets, self.directory)
         agent = plan.around.agent.model_copy(update={"revision": self.revision, "prompt": self.prompt})
         around = replace(plan.around, worker=self.worker, agent=agent)
         desks = await asyncio.to_thread(Desks.below, self.directory)
-        clerk = await asyncio.to_thread(Clerk, desks, around, sink)
+        couriers = await asyncio.to_thread(appoint_couriers, plan, secrets, self.directory, desks)
+        clerk = await asyncio.to_thread(Clerk, desks, around, couriers)
         watch(clerk)
         working = asyncio.create_task(clerk.work())
         try:
@@ -61,7 +72,8 @@ class Office:
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            await sink.aclose()
+            for courier in couriers:
+                await courier.aclose()
             lock.close()
 
 
