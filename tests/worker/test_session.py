@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
-from livekit.agents import inference
+from livekit.agents import UserStateChangedEvent, inference
 from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
@@ -22,10 +22,10 @@ from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.logs import JsonFormatter
 from voicefleet_worker.noise import WebRtcNoiseSuppression
-from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts, module_names
+from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles
-from voicefleet_worker.session import Voices, build_session, room_options, turn_handling
+from voicefleet_worker.session import Session, Voices, build_session, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
 
 
@@ -100,9 +100,6 @@ def test_what_a_job_process_is_handed_survives_the_way_there(mounted: Mounted) -
 
     assert pickle.loads(pickle.dumps(setup)) == setup  # noqa: S301
     assert pickle.loads(pickle.dumps(entry.entrypoint)) is entry.entrypoint  # noqa: S301
-    assert module_names(settings.plan) == [
-        f"voicefleet_worker.providers.{name}" for name in ("cartesia", "deepgram", "openai")
-    ]
 
 
 @pytest.mark.parametrize(("grace", "limit"), [(30, 20), (120, 80), (180, 120), (600, 540), (86_400, 86_340)])
@@ -172,3 +169,14 @@ async def test_the_sdk_takes_the_settings_as_they_are_meant(mounted: Mounted) ->
     assert taken.user_away_timeout == 9.0
     assert wanted["endpointing"].keys() <= EndpointingOptions.__annotations__.keys()
     assert wanted["interruption"].keys() <= InterruptionOptions.__annotations__.keys()
+
+
+async def test_a_session_keeps_nothing_of_what_it_has_told() -> None:
+    session = Session(vad=None)
+    told: list[object] = []
+    session.on("user_state_changed", told.append)
+    for _ in range(1000):
+        session.emit("user_state_changed", UserStateChangedEvent(old_state="listening", new_state="speaking"))
+
+    kept = [value for value in vars(session).values() if isinstance(value, list) and len(value) > 100]
+    assert (len(told), kept) == (1000, [])

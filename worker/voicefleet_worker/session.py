@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import AgentSession, inference, room_io
+from livekit.agents import AgentEvent, AgentSession, inference, room_io
 from livekit.agents.vad import VAD
 from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.events import EventTypes
 
 from voicefleet.api.voiceagent.voice import VoiceActivity
 from voicefleet.dialogue import AgentPlan, DialoguePlan
@@ -120,9 +121,20 @@ def _vad(wish: VoiceActivity) -> inference.VAD:
     )
 
 
+class Session(AgentSession[None]):
+    """A session whose memory does not grow with the length of the call.
+
+    The SDK keeps each event, several in a second, for a report to its own cloud that no call of ours has.
+    """
+
+    def emit(self, event: EventTypes, arg: AgentEvent) -> None:
+        """Tell whoever listens, as the SDK would, and keep nothing."""
+        super(AgentSession, self).emit(event, arg)
+
+
 def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
     """Build the session of one call."""
-    session: AgentSession[None] = AgentSession(
+    session = Session(
         **voices.of(plan.entry).as_arguments(),
         turn_handling=turn_handling(plan),
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
