@@ -69,7 +69,7 @@ bench: setup ## a control plane to play with; `python -m e2e.bench --help` knows
 bench-scale: setup ## how fast the operator is with 10,000 pods; some ten minutes, `python -m e2e.scale --help` knows more
 	@$(PYTHON) -m e2e.scale --output build/bench-scale.json
 
-bench-worker: setup ## what a call costs beside a plain livekit-agents agent; some 25 minutes of two quiet cores
+bench-worker: setup ## what a call costs beside a plain livekit-agents agent; some 35 minutes of two quiet cores
 	@$(PYTHON) -m e2e.voice_bench --output build/bench-worker.json --plot docs/worker-bench.svg
 
 fmt: $(STAMP) ## format and mend what can be mended

@@ -38,7 +38,7 @@ exit code: 0 when every figure kept its limit, 1 when not, 2 when the run could 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How long a run takes; the default one some 25 minutes of two quiet cores."""
+    """How long a run takes; the default one some 35 minutes of two quiet cores."""
 
     # More at the same time, with as many callers, and two cores are full: then the callers' lines break.
     cpu_calls: int = 1

@@ -50,10 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Each call's process begins by importing what the program began with, this module, and pays for all that it loads.
-    from voicefleet_worker.settings import load_settings  # noqa: PLC0415
+    from voicefleet_worker.preloading import begin_loading  # noqa: PLC0415
+    from voicefleet_worker.settings import load_settings, settle_environment  # noqa: PLC0415
 
     try:
         settings = load_settings(flags, os.environ)
+        settle_environment(settings)
+        begin_loading(settings.plan)
         # Heavy, and not needed to say what is wrong with a file.
         from voicefleet_worker.run import run  # noqa: PLC0415
 

@@ -32,7 +32,7 @@ from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
-from voicefleet_worker.settings import Settings, settle_environment
+from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.sounds import fetch_sounds
 from voicefleet_worker.tools.mcp import check_mcp
@@ -47,7 +47,6 @@ _RECORDS_SECONDS = 10.0
 
 def run(settings: Settings) -> int:
     """Run the worker until it is told to go, and return its exit status."""
-    settle_environment(settings)
     set_up_logging(settings.log_level)
     settings = replace(settings, plan=_buildable(settings))
     if settings.plan.recording.enabled:

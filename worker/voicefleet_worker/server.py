@@ -18,12 +18,11 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.desk import Answer, Desk
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.providers import module_names
+from voicefleet_worker.preloading import modules_of
 from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
 from voicefleet_worker.sounds import Files
-from voicefleet_worker.tools.mcp import modules_for
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -38,9 +37,6 @@ _RETRIES_FOR_EVER = 1_000_000_000
 # The worker joins LiveKit when the first process waits for a call, or else after this time: on a node that starts
 # many pods at once it takes far longer than the SDK's ten seconds, and callers would wait in silence.
 _FIRST_PROCESS_SECONDS = 120.0
-_DEAF_FORK_SERVER = "voicefleet_worker.deaf"
-# What clients import on their first request, in the middle of a call.
-_FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +73,8 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         job_memory_limit_mb=settings.job_memory_limit_mebibytes,
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
-        preload_modules=[
-            *(_DEAF_FORK_SERVER, entry.__name__, *module_names(settings.plan)),
-            *(*modules_for(settings.plan.tools), *_FIRST_USED_IN_CALLS),
-        ],
+        # Loaded already; it is for a fork server that died, and is started anew.
+        preload_modules=modules_of(settings.plan),
         # The SDK insists on a health server of its own; ours is the control port.
         host="127.0.0.1",
         port=0,

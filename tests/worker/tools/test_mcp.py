@@ -15,7 +15,7 @@ from tests.worker.tools.test_toolbox import table
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools import mcp as under_test
-from voicefleet_worker.tools.mcp import McpServers, check_mcp, modules_for
+from voicefleet_worker.tools.mcp import McpServers, check_mcp
 
 PARAMETERS = {"type": "object", "properties": {"id": {"$ref": "#/$defs/Id"}}, "$defs": {"Id": {"type": "integer"}}}
 
@@ -193,10 +193,3 @@ def test_an_image_without_the_library_says_so_before_a_call(monkeypatch: pytest.
     assert problem is not None
     assert problem.field == "spec.tools[orders].mcp"
     assert "voicefleet[mcp]" in problem.message
-
-
-def test_the_library_is_loaded_for_those_who_need_it() -> None:
-    http = Tool.model_validate({"name": "a", "description": "d", "http": {"url": "https://a.example.com"}})
-
-    assert modules_for([http]) == []
-    assert modules_for([http, tool()]) == ["livekit.agents.llm.mcp"]

@@ -13,13 +13,11 @@ from livekit.agents import llm, stt, tts
 from livekit.agents.vad import VAD
 
 from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
-from voicefleet.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.dialogue import DialogueProblem
 from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
+from voicefleet_worker.preloading import EXTRAS, PLUGIN_MODULES
 
 Arguments = dict[str, Any]
-# Those that have an extra of their own are in an image that was built with it.
-EXTRAS = ("anthropic", "assemblyai", "elevenlabs", "google", "groq")
-_MODULES = {name: f"voicefleet_worker.providers.{name}" for name in sorted(("cartesia", "deepgram", "openai", *EXTRAS))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +78,6 @@ def primary_language(language: str) -> str:
     return language.partition("-")[0].lower()
 
 
-def module_names(plan: DialoguePlan) -> list[str]:
-    """Return the modules that a call of this plan needs, to be loaded once for all calls."""
-    return sorted({_MODULES[provider.plugin] for provider in plan.providers if provider.plugin in _MODULES})
-
-
 def without_strangers(lineup: Lineup) -> Lineup | DialogueProblem:
     """Leave out those of a line-up whose plugin this image has not, unless nobody is left."""
     plans = tuple(plan for plan in lineup.plans if _is_here(plan))
@@ -114,7 +107,7 @@ def _is_here(plan: ProviderPlan) -> bool:
 
 def _stranger(plan: ProviderPlan) -> DialogueProblem:
     """Say what this image lacks, and how it comes by it."""
-    found = {name: plugin for name in _MODULES if (plugin := _find(name)) is not None}
+    found = {name: plugin for name in PLUGIN_MODULES if (plugin := _find(name)) is not None}
     has = ", ".join(name for name, plugin in found.items() if plan.role in plugin.CLASSES) or "none"
     message = f"plugin {plan.plugin} is not in this image for role {plan.role}; it has {has}"
     if plan.plugin in EXTRAS and plan.plugin not in found:
@@ -154,12 +147,12 @@ def _plugin(plan: ProviderPlan) -> Plugin:
 
 
 def _load(name: str) -> Plugin:
-    return cast("Plugin", importlib.import_module(_MODULES[name]))
+    return cast("Plugin", importlib.import_module(PLUGIN_MODULES[name]))
 
 
 def _find(name: str) -> Plugin | None:
     """Return a plugin, or None where its package is not installed."""
-    if name not in _MODULES:
+    if name not in PLUGIN_MODULES:
         return None
     try:
         return _load(name)

@@ -16,6 +16,7 @@ from livekit.agents import Agent, ToolError, llm
 
 from voicefleet.api.voiceagent.tools import McpTool, Tool, ToolPolicy
 from voicefleet.dialogue import AgentPlan, DialogueProblem
+from voicefleet_worker.preloading import MCP_MODULE
 from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.arguments import fault_in
 from voicefleet_worker.tools.auth import prove
@@ -25,7 +26,6 @@ from voicefleet_worker.tools.toolbox import Deed, guarded
 
 logger = logging.getLogger("voicefleet.call")
 
-SDK_MODULE = "livekit.agents.llm.mcp"
 _LIBRARY = "mcp"
 _FIND_SECONDS = 10.0
 _CLOSE_SECONDS = 3.0
@@ -36,11 +36,6 @@ _SHOWN_CHARACTERS = 500
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TRANSPORTS = {"StreamableHttp": "streamable_http", "Sse": "sse"}
 _LATE = "the service did not answer in time; it is not known whether it took effect, so do not do it again"
-
-
-def modules_for(tools: Iterable[Tool]) -> list[str]:
-    """Return the modules that a call with these tools needs, to be loaded once for all calls."""
-    return [SDK_MODULE] if any(tool.mcp is not None for tool in tools) else []
 
 
 def check_mcp(tool: Tool) -> DialogueProblem | None:
@@ -123,7 +118,7 @@ class McpServers:
 
 
 def _load_sdk() -> Any:  # noqa: ANN401 - as above
-    return importlib.import_module(SDK_MODULE)
+    return importlib.import_module(MCP_MODULE)
 
 
 def _deed(mcp: McpTool, offered: Any) -> Deed:  # noqa: ANN401 - as above
