@@ -15,6 +15,12 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.settings import load_settings
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicefleet_worker.main.begin_loading", lambda *_: None)
+    monkeypatch.setattr("voicefleet_worker.main.settle_environment", lambda: None)
+
+
 def changed(manifest: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
     body = copy.deepcopy(manifest)
     inner: Any = body
@@ -165,7 +171,7 @@ def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:
 
 def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> None:
     """As the first process of a container it would otherwise miss the signal, and take calls until it is killed."""
-    told = "import signal, sys; from voicefleet_worker import main as m, settings; "
+    told = "import signal, sys; from voicefleet_worker import main as m, settings; m.begin_loading = lambda *_: None; "
     told += "settings.load_settings = lambda *_: signal.raise_signal(signal.SIGTERM); sys.exit(m.main(sys.argv[1:]))"
 
     done = subprocess.run(

@@ -1,51 +1,88 @@
-"""What the process has loaded from which those of calls are forked."""
+"""The process from which calls are forked: what it has loaded, and what it hands down to them."""
 
 import os
 import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from livekit.agents import JobProcess
 from livekit.agents import worker as sdk
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet.dialogue import DialoguePlan
-from voicefleet_worker import preloading
+from voicefleet_worker import entry, environment, preloading
 from voicefleet_worker.settings import load_settings
 
 ORDERS = {"name": "orders", "description": "d", "mcp": {"url": "https://orders.example.com/mcp"}}
+SPANS = "LIVEKIT_TELEMETRY_ALLOW_PII"
 
 
-def planned(mounted: Mounted, *tools: dict[str, Any]) -> DialoguePlan:
-    spec = {**AGENT["spec"], "tools": tools}
-    spec["agents"] = [{**AGENT["spec"]["agents"][0], "tools": [tool["name"] for tool in tools]}]
-    mounted.write("agent.json", {**AGENT, "spec": spec})
-    return load_settings(mounted.flags, {}).plan
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the process was told to load when it was started."""
+    wanted: list[str] = []
+    told: list[str] = []
+    monkeypatch.setattr(preloading.forkserver, "set_forkserver_preload", wanted.extend)
+    monkeypatch.setattr(preloading.forkserver, "ensure_running", lambda: told.extend(wanted))
+    # Whatever is set here is taken back.
+    for name in (SPANS, "SSL_CERT_FILE", "LIVEKIT_DEV_MODE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return told
 
 
-def test_calls_find_loaded_what_they_need_and_no_more(mounted: Mounted) -> None:
-    plain, with_mcp = preloading.modules_of(planned(mounted)), preloading.modules_of(planned(mounted, ORDERS))
+def begin(mounted: Mounted, *tools: dict[str, Any]) -> None:
+    mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "tools": tools}})
+    preloading.begin_loading(mounted.flags.spec, mounted.flags.pool)
+
+
+def test_calls_find_loaded_what_their_pool_and_their_tools_need(mounted: Mounted, loaded: list[str]) -> None:
+    begin(mounted)
+    plain = list(loaded)
+    loaded.clear()
+    begin(mounted, ORDERS)
 
     assert plain[:5] == [
         *("voicefleet_worker.deaf", "voicefleet_worker.entry"),
         *(f"voicefleet_worker.providers.{name}" for name in ("cartesia", "deepgram", "openai")),
     ]
-    assert set(with_mcp) - set(plain) == {"livekit.agents.llm.mcp"}
+    assert set(loaded) - set(plain) == {"livekit.agents.llm.mcp"}
 
 
-def test_the_sdk_finds_running_what_it_would_have_started(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[list[str]] = []
-    wanted: list[str] = []
-    monkeypatch.setattr(preloading.forkserver, "set_forkserver_preload", wanted.extend)
-    monkeypatch.setattr(preloading.forkserver, "ensure_running", lambda: started.append(list(wanted)))
-    preloading.begin_loading(planned(mounted))
+def test_yaml_is_glanced_at_like_json(tmp_path: Path, loaded: list[str]) -> None:
+    (tmp_path / "agent.yaml").write_text("spec:\n  tools:\n    - name: a\n      mcp: {url: https://a.example.com}\n")
+    (tmp_path / "pool.yaml").write_text(
+        "spec:\n  providers:\n    - plugin: groq\n    - {name: x, plugin: unheard-of}\n"
+    )
+    preloading.begin_loading(tmp_path / "agent.yaml", tmp_path / "pool.yaml")
 
-    (loaded,) = started
+    assert "voicefleet_worker.providers.groq" in loaded
+    assert "livekit.agents.llm.mcp" in loaded
+    assert not [name for name in loaded if "unheard" in name]
+
+
+def test_nothing_is_loaded_for_files_that_are_not_there(tmp_path: Path, loaded: list[str]) -> None:
+    preloading.begin_loading(tmp_path / "agent.yaml", tmp_path / "pool.yaml")
+
+    assert loaded == []
+
+
+def test_a_glance_finds_what_a_close_look_finds(mounted: Mounted, loaded: list[str]) -> None:
+    begin(mounted)
+    plan = load_settings(mounted.flags, {}).plan
+
+    assert set(preloading.modules_for({each.plugin for each in plan.providers}, mcp=False)) <= set(loaded)
+
+
+def test_the_sdk_would_have_loaded_the_same(mounted: Mounted, loaded: list[str]) -> None:
+    begin(mounted)
     source = Path(sdk.__file__).read_text()
+
     assert loaded[-2:] == ["livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
-    assert all(f'"{name}"' in source for name in loaded[-2:]), "the SDK loads something else"
+    assert all(f'"{name}"' in source for name in loaded[-2:])
 
 
 @pytest.mark.parametrize(("system", "certificates"), [(None, True), ("/etc/ssl/cert.pem", False)])
@@ -54,16 +91,31 @@ def test_without_certificates_of_the_system_calls_use_those_that_come_along(
 ) -> None:
     paths = ssl.DefaultVerifyPaths(system, None, "", "", "", "")
     monkeypatch.setattr(preloading.ssl, "get_default_verify_paths", lambda: paths)
-    monkeypatch.setattr(preloading.forkserver, "set_forkserver_preload", lambda _: None)
-    monkeypatch.setattr(preloading.forkserver, "ensure_running", lambda: None)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    preloading.begin_loading(planned(mounted))
+    begin(mounted)
 
     assert ("SSL_CERT_FILE" in os.environ) is certificates
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
 
 
-def test_nothing_of_the_sdk_is_loaded_before() -> None:
-    told = "import sys, voicefleet_worker.preloading, voicefleet_worker.settings; print('livekit' in sys.modules)"
+def test_nothing_that_takes_time_is_loaded_before() -> None:
+    told = "import sys, voicefleet_worker.main; print({'livekit', 'pydantic', 'redis', 'yaml'} & set(sys.modules))"
 
-    assert subprocess.run([sys.executable, "-c", told], capture_output=True, check=True).stdout == b"False\n"
+    assert subprocess.run([sys.executable, "-c", told], capture_output=True, check=True).stdout == b"set()\n"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_words_are_in_spans_only_if_the_spec_wants_it(mounted: Mounted, *, allowed: bool) -> None:
+    mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "dataProtection": {"traceContent": allowed}}})
+    settings = load_settings(mounted.flags, {})
+    environment.settle_environment()
+    assert os.environ[SPANS] == "0", "until the spec is read"
+    setup = entry.CallSetup(settings.plan, settings.secrets, trace_content=settings.trace_content)
+    entry.prepare_process(setup, cast("JobProcess", SimpleNamespace(userdata={})))
+
+    assert os.environ[SPANS] == ("1" if allowed else "0")
+
+
+def test_what_would_make_the_worker_another_one_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEKIT_DEV_MODE", "1")
+    environment.settle_environment()
+
+    assert "LIVEKIT_DEV_MODE" not in os.environ

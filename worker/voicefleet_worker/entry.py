@@ -14,6 +14,7 @@ from voicefleet.call_variables import Missing, fill, read_call_variables, resolv
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
+from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import TakenLeases
@@ -51,10 +52,13 @@ class CallSetup:
     sounds: Files = field(default_factory=dict)
     files: CallFiles | None = None
     """Where calls leave what is to be kept of them."""
+    trace_content: bool = False
+    """Whether spans may hold what is said."""
 
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     """Put the setup where the call finds it."""
+    let_spans_hold_words(allowed=setup.trace_content)
     process.userdata["setup"] = setup
 
 

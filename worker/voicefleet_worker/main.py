@@ -19,7 +19,9 @@ from voicefleet.names import (
     TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
 )
+from voicefleet_worker.environment import settle_environment
 from voicefleet_worker.flags import LOG_LEVELS, Flags
+from voicefleet_worker.preloading import begin_loading
 from voicefleet_worker.problems import BadInputError
 
 PROGRAM = "voicefleet-worker"
@@ -49,14 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The first process of a container does not hear a signal that it has not asked for: told to go while it
     # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settle_environment()
+    begin_loading(flags.spec, flags.pool)
     # Each call's process begins by importing what the program began with, this module, and pays for all that it loads.
-    from voicefleet_worker.preloading import begin_loading  # noqa: PLC0415
-    from voicefleet_worker.settings import load_settings, settle_environment  # noqa: PLC0415
+    from voicefleet_worker.settings import load_settings  # noqa: PLC0415
 
     try:
         settings = load_settings(flags, os.environ)
-        settle_environment(settings)
-        begin_loading(settings.plan)
         # Heavy, and not needed to say what is wrong with a file.
         from voicefleet_worker.run import run  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from voicefleet.dialogue import DialogueProblem
+from voicefleet.problem import DialogueProblem
 
 Result = TypeVar("Result")
 

@@ -19,6 +19,7 @@ from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders, drain
+from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases
 from voicefleet_worker.keeping.service import keep_files
@@ -47,6 +48,7 @@ _RECORDS_SECONDS = 10.0
 
 def run(settings: Settings) -> int:
     """Run the worker until it is told to go, and return its exit status."""
+    let_spans_hold_words(allowed=settings.trace_content)
     set_up_logging(settings.log_level)
     settings = replace(settings, plan=_buildable(settings))
     if settings.plan.recording.enabled:

@@ -18,7 +18,7 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.desk import Answer, Desk
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.preloading import modules_of
+from voicefleet_worker.preloading import modules_for
 from voicefleet_worker.reports import ReportBox
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.slots import LOAD_THRESHOLD, load_on_the_wire
@@ -61,7 +61,9 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         leases=exchange.leases,
         sounds=exchange.sounds,
         files=settings.keeping.files if settings.plan.recording.enabled else None,
+        trace_content=settings.trace_content,
     )
+    plugins = {provider.plugin for provider in settings.plan.providers}
     server = _Server(
         ws_url=settings.livekit.url,
         api_key=settings.livekit.api_key,
@@ -74,7 +76,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         max_retry=_RETRIES_FOR_EVER,
         setup_fnc=functools.partial(entry.prepare_process, setup),
         # Loaded already; it is for a fork server that died, and is started anew.
-        preload_modules=modules_of(settings.plan),
+        preload_modules=modules_for(plugins, mcp=any(tool.mcp is not None for tool in settings.plan.tools)),
         # The SDK insists on a health server of its own; ours is the control port.
         host="127.0.0.1",
         port=0,

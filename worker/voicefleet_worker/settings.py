@@ -19,17 +19,6 @@ from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
-# They would turn the worker into something else than its spec says: another name, another owner, dev mode.
-_SPANS_MAY_HOLD_WORDS = "LIVEKIT_TELEMETRY_ALLOW_PII"
-FOREIGN_ENVIRONMENT = (
-    "LIVEKIT_AGENT_DEPLOYMENT",
-    "LIVEKIT_AGENT_NAME",
-    "LIVEKIT_AGENT_NAME_OVERRIDE",
-    "LIVEKIT_DEV_MODE",
-    "LIVEKIT_REMOTE_EOT_URL",
-    "LIVEKIT_WORKER_TOKEN",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class LiveKitAccess:
@@ -134,14 +123,6 @@ def _whole_number(environment: Mapping[str, str], name: str, otherwise: int | No
     if not text.isdecimal():
         raise BadInputError(name, f"{text[:20]!r} is not a whole number")
     return int(text)
-
-
-def settle_environment(settings: Settings) -> None:
-    """Take away what the SDK would read behind the spec's back, and say what its spans may hold."""
-    for name in FOREIGN_ENVIRONMENT:
-        os.environ.pop(name, None)
-    # Left alone, the SDK would put prompts and words of callers into every span.
-    os.environ[_SPANS_MAY_HOLD_WORDS] = "1" if settings.trace_content else "0"
 
 
 def _own_volume() -> Path | None:
