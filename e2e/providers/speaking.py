@@ -42,9 +42,8 @@ async def pcm_chunks(exchange: Exchange, spoken: Spoken, *, encoding: str) -> As
         exchange.entry.audio_out_bytes += len(data)
         yield data
         await asyncio.sleep(_CHUNK_SECONDS / _TIMES_REAL_TIME)
-    minute = encode(np.zeros(spoken.rate_hz * _ENDLESS_SECONDS, dtype=spoken.samples.dtype), encoding)
     while exchange.current_fault().mode == "endless":
-        yield minute
+        yield encode(np.zeros(spoken.rate_hz * _ENDLESS_SECONDS, dtype=spoken.samples.dtype), encoding)
         await asyncio.sleep(0)
 
 
