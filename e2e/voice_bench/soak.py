@@ -1,4 +1,4 @@
-"""Measurement 5: as many calls as the machine holds, for ten minutes."""
+"""Measurement 6: as many calls as the machine holds, for ten minutes."""
 
 import asyncio
 import time

@@ -1,7 +1,6 @@
 """Brings what waits in one outbox to one sink: in order, and for as long as it takes."""
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass, field
 
@@ -81,8 +80,3 @@ class Courier:
         """Log what nobody has taken."""
         if self.pending:
             logger.error("call records could not be sent", extra={"cargo": self.cargo, "records": self.pending})
-
-    async def aclose(self) -> None:
-        """Let go of the sink."""
-        with contextlib.suppress(OSError):
-            await self.sink.aclose()

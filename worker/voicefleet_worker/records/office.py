@@ -73,7 +73,7 @@ class Office:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
             for courier in couriers:
-                await courier.aclose()
+                await courier.sink.aclose()
             lock.close()
 
 
