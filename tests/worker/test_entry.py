@@ -64,7 +64,7 @@ class Job:
         self.job = SimpleNamespace(
             id="AJ_1", dispatch_id="AD_1", metadata="", room=SimpleNamespace(sid="RM_1", name="call-1")
         )
-        setup = entry.CallSetup(settings.plan, settings.secrets, reports)
+        setup = entry.CallSetup(settings.plan, settings.secrets, settings.livekit, reports)
         self.proc = SimpleNamespace(userdata={"setup": setup})
         self.livekit_answers = asyncio.Event()
         self.livekit_answers.set()

@@ -27,6 +27,7 @@ class Phone:
         mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "telephony": telephony, "conversation": talk}})
         self.done: list[str] = []
         self.told: str | None = None
+        self.bug: Exception | None = None
         self.is_rude = False
         self.is_handed_over = True
         self.handlers: dict[str, Any] = {}
@@ -61,6 +62,8 @@ class Phone:
 
     async def _put_through(self, transfer: Transfer) -> str | None:
         self.done.append(f"to {transfer.number}")
+        if self.bug is not None:
+            raise self.bug
         return self.told
 
 
@@ -97,6 +100,16 @@ async def test_the_key_for_a_person_puts_the_caller_through(mounted: Mounted) ->
     await settled()
 
     assert at.done == ["silent", "to +4930100", "<Say that nobody picked up.>"]
+
+
+async def test_a_bug_of_ours_leaves_nobody_in_silence(mounted: Mounted) -> None:
+    at = await phone(mounted, transfer={"number": "+4930100"})
+    at.bug = ValueError("url must be set")
+    at.press("0")
+    await settled()
+
+    assert at.done[:2] == ["silent", "to +4930100"]
+    assert "could not be put through" in at.done[2]
 
 
 @pytest.mark.parametrize("transfer", [None, {"number": "+4930100", "mode": "Warm"}], ids=["nobody", "no trunk"])

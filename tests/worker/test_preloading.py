@@ -14,10 +14,11 @@ from livekit.agents import worker as sdk
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet_worker import entry, environment, preloading
-from voicefleet_worker.settings import load_settings
+from voicefleet_worker.settings import Settings, load_settings
 
 ORDERS = {"name": "orders", "description": "d", "mcp": {"url": "https://orders.example.com/mcp"}}
 SPANS = "LIVEKIT_TELEMETRY_ALLOW_PII"
+REACHED_BY = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(preloading.forkserver, "set_forkserver_preload", wanted.extend)
     monkeypatch.setattr(preloading.forkserver, "ensure_running", lambda: told.extend(wanted))
     # Whatever is set here is taken back.
-    for name in (SPANS, "SSL_CERT_FILE", "LIVEKIT_DEV_MODE"):
+    for name in (SPANS, "SSL_CERT_FILE", "LIVEKIT_DEV_MODE", *REACHED_BY):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return told
@@ -37,6 +38,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def begin(mounted: Mounted, *tools: dict[str, Any]) -> None:
     mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "tools": tools}})
     preloading.begin_loading(mounted.flags.spec, mounted.flags.pool)
+
+
+def prepare_process(settings: Settings) -> None:
+    setup = entry.CallSetup(settings.plan, settings.secrets, settings.livekit, trace_content=settings.trace_content)
+    entry.prepare_process(setup, cast("JobProcess", SimpleNamespace(userdata={})))
 
 
 def test_calls_find_loaded_what_their_pool_and_their_tools_need(mounted: Mounted, loaded: list[str]) -> None:
@@ -102,14 +108,20 @@ def test_nothing_that_takes_time_is_loaded_before() -> None:
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, check=True).stdout == b"set()\n"
 
 
+def test_calls_reach_livekit_though_their_environment_is_older_than_the_files(settings: Settings) -> None:
+    prepare_process(settings)
+    access = settings.livekit
+
+    assert [os.environ[name] for name in REACHED_BY] == [access.url, access.api_key, access.api_secret]
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_words_are_in_spans_only_if_the_spec_wants_it(mounted: Mounted, *, allowed: bool) -> None:
     mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "dataProtection": {"traceContent": allowed}}})
     settings = load_settings(mounted.flags, {})
     environment.settle_environment()
     assert os.environ[SPANS] == "0", "until the spec is read"
-    setup = entry.CallSetup(settings.plan, settings.secrets, trace_content=settings.trace_content)
-    entry.prepare_process(setup, cast("JobProcess", SimpleNamespace(userdata={})))
+    prepare_process(settings)
 
     assert os.environ[SPANS] == ("1" if allowed else "0")
 

@@ -96,7 +96,7 @@ def test_providers_are_built_from_the_pool(mounted: Mounted) -> None:
 
 def test_what_a_job_process_is_handed_survives_the_way_there(mounted: Mounted) -> None:
     settings = load_settings(mounted.flags, {})
-    setup = entry.CallSetup(settings.plan, settings.secrets)
+    setup = entry.CallSetup(settings.plan, settings.secrets, settings.livekit)
 
     assert pickle.loads(pickle.dumps(setup)) == setup  # noqa: S301
     assert pickle.loads(pickle.dumps(entry.entrypoint)) is entry.entrypoint  # noqa: S301

@@ -16,7 +16,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
 from voicefleet.wire import MOST_TOLD, CallersAnswer, CallersOrder
-from voicefleet_worker.settings import LiveKitAccess
+from voicefleet_worker.livekit_access import LiveKitAccess
 
 logger = logging.getLogger("voicefleet.worker")
 

@@ -14,12 +14,13 @@ from voicefleet.call_variables import Missing, fill, read_call_variables, resolv
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
-from voicefleet_worker.environment import let_spans_hold_words
+from voicefleet_worker.environment import let_spans_hold_words, reach_livekit_by
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.keeping.files import CallFiles
+from voicefleet_worker.livekit_access import LiveKitAccess
 from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.recording.call_recording import CallRecording, prepare_recording
@@ -41,6 +42,7 @@ class CallSetup:
 
     plan: DialoguePlan
     secrets: SecretFiles
+    livekit: LiveKitAccess
     reports: Path | None = None
     """Where the worker hears what becomes of its calls."""
     board: Path | None = None
@@ -58,7 +60,9 @@ class CallSetup:
 
 def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     """Put the setup where the call finds it."""
+    # The environment that the process was born with is older than all that the files say.
     let_spans_hold_words(allowed=setup.trace_content)
+    reach_livekit_by(setup.livekit)
     process.userdata["setup"] = setup
 
 

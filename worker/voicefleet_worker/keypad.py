@@ -5,6 +5,7 @@ Which ones were pressed stands in no log: they may be the digits of a card.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -15,8 +16,10 @@ from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.keypad import NOTHING, Meaning, WantsAction, in_words, menu_of, press, settle
-from voicefleet.transferring import can_transfer, transfer_by_keys
+from voicefleet.transferring import after_failure, can_transfer, transfer_by_keys, why_not
 from voicefleet_worker.deeds import DTMF_KEYS, CallDeeds
+
+logger = logging.getLogger("voicefleet.call")
 
 HandOver = Callable[[str], Awaitable[bool]]
 """Hands the caller over to an agent, or tells that it cannot be."""
@@ -93,7 +96,12 @@ class Keypad:
             self._tell(meaning)
 
     async def _put_through(self, transfer: Transfer) -> None:
-        told = await self._deeds.put_through(transfer)
+        try:
+            told = await self._deeds.put_through(transfer)
+        except Exception:
+            # Whatever is wrong with us is no reason to leave a caller who pressed a key in silence.
+            logger.exception("a caller could not be put through")
+            told = after_failure(transfer, why_not(None))
         if told is not None:
             with contextlib.suppress(RuntimeError):
                 self._session.generate_reply(instructions=told)

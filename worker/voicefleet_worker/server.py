@@ -55,6 +55,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
     setup = entry.CallSetup(
         settings.plan,
         settings.secrets,
+        settings.livekit,
         reports=exchange.reports,
         board=exchange.board,
         journals=exchange.journals,

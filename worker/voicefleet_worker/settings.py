@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicefleet.api import ProviderPool, VoiceAgent
@@ -14,19 +14,11 @@ from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE
 from voicefleet.providers.lineup import Lineup, with_wishes
 from voicefleet_worker.flags import LOG_LEVELS, Flags
 from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
+from voicefleet_worker.livekit_access import LiveKitAccess
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
-
-
-@dataclass(frozen=True, slots=True)
-class LiveKitAccess:
-    """How the LiveKit server is reached; the secret stays out of every repr."""
-
-    url: str
-    api_key: str = field(repr=False)
-    api_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
