@@ -16,7 +16,9 @@ from typing import Any
 import aiohttp
 
 from e2e.bench import Bench
+from e2e.caller import Caller
 from e2e.caller.line import Seat
+from e2e.caller.report import CutKind
 from e2e.providers import Providers
 from voicefleet.wire import WorkerState
 
@@ -25,6 +27,7 @@ TOKEN = "control-token"
 READY_SECONDS = 150.0
 EXIT_SECONDS = 40.0
 TIDY_SECONDS = 30.0
+HANG_UP_SECONDS = 5.0
 
 
 @dataclass
@@ -188,6 +191,16 @@ async def watched(worker: Worker) -> AsyncIterator[States]:
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def is_hung_up_on(caller: Caller) -> bool:
+    """Tell whether the room is taken away: an agent that does no more than leave lets the caller listen to nothing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HANG_UP_SECONDS):
+            while CutKind.ROOM_DELETED not in {cut.kind for cut in caller.cuts}:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            return True
+    return False
 
 
 def seat_for(worker: Worker, **variables: str) -> Seat:
