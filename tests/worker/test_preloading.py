@@ -1,6 +1,7 @@
 """The process from which calls are forked: what it has loaded, and what it hands down to them."""
 
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -56,6 +57,20 @@ def test_calls_find_loaded_what_their_pool_and_their_tools_need(mounted: Mounted
         *(f"voicefleet_worker.providers.{name}" for name in ("cartesia", "deepgram", "openai")),
     ]
     assert set(loaded) - set(plain) == {"livekit.agents.llm.mcp"}
+
+
+def test_the_process_never_hears_an_interrupt_and_the_worker_hears_it_again(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inherited: list[object] = []
+    monkeypatch.setattr(
+        preloading.forkserver, "ensure_running", lambda: inherited.append(signal.getsignal(signal.SIGINT))
+    )
+    before = signal.getsignal(signal.SIGINT)
+    begin(mounted)
+
+    assert inherited == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_yaml_is_glanced_at_like_json(tmp_path: Path, loaded: list[str]) -> None:

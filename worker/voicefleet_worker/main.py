@@ -11,17 +11,14 @@ from pathlib import Path
 from voicefleet.names import (
     AGENT_FILE,
     CONTROL_PORT,
-    CONTROL_TOKEN_DIRECTORY,
-    CONTROL_TOKEN_KEY,
     POOL_FILE,
-    SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
     TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
 )
 from voicefleet_worker.environment import settle_environment
-from voicefleet_worker.flags import LOG_LEVELS, Flags
-from voicefleet_worker.preloading import begin_loading
+from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, LOG_LEVELS, Flags
+from voicefleet_worker.preloading import begin_loading, stop_loading
 from voicefleet_worker.problems import BadInputError
 
 PROGRAM = "voicefleet-worker"
@@ -33,6 +30,7 @@ environment, winning over the files:
   STT_MODEL, LLM_MODEL, TTS_MODEL, TTS_VOICE_ID      models and voice of the providers that calls begin with
   REALTIME_MODEL                                     the same for the one that does it all
   PLATFORM_API_URL                                   where a call's variables are looked up
+  OPENAI_API_KEY and so on                           outside Kubernetes: key api-key of Secret openai
   WORKER_NUM_IDLE_PROCESSES                          processes that wait for calls
   WORKER_FILES_DIRECTORY                             where recordings lie until they are kept
   WORKER_LONGEST_UPLOAD_PAUSE_SECONDS                between tries to keep one (default: 60)
@@ -63,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(settings)
     except BadInputError as error:
+        stop_loading()
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return BAD_INPUT
 
@@ -75,7 +74,10 @@ def _parse(arguments: Sequence[str] | None) -> Flags:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_files(parser)
-    parser.add_argument("--control-host", metavar="ADDRESS", default="", help="where to listen (default: everywhere)")
+    parser.add_argument(
+        "--control-host", metavar="ADDRESS", default="",
+        help="where to listen (default: everywhere, without a token 127.0.0.1)",
+    )  # fmt: skip
     parser.add_argument(
         "--control-port", type=_port, metavar="PORT", default=CONTROL_PORT,
         help="probes, metrics, state and cordon; 0 takes a free one and logs it (default: %(default)s)",
@@ -93,14 +95,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     mounted = (
         ("--spec", "FILE", Path(SPEC_DIRECTORY, AGENT_FILE), "the VoiceAgent, JSON or YAML"),
         ("--pool", "FILE", Path(SPEC_DIRECTORY, POOL_FILE), "its ProviderPool, JSON or YAML"),
-        ("--secrets", "DIR", Path(SECRETS_DIRECTORY), "a folder per Secret, in it a file per key"),
+        ("--secrets", "DIR", DEFAULT_SECRETS, "a folder per Secret, in it a file per key"),
         ("--texts", "DIR", Path(TEXTS_DIRECTORY), "a folder per ConfigMap with instructions, in it a file per key"),
-        (
-            "--control-token-file",
-            "FILE",
-            Path(CONTROL_TOKEN_DIRECTORY, CONTROL_TOKEN_KEY),
-            "bearer token of the control port",
-        ),
+        ("--control-token-file", "FILE", DEFAULT_TOKEN_FILE, "bearer token of the control port"),
     )
     files = parser.add_argument_group("files")
     for flag, shape, path, meaning in mounted:

@@ -5,6 +5,7 @@ Imports nothing that takes time: it is read first, so that both processes can lo
 
 import os
 import re
+import signal
 import ssl
 from collections.abc import Collection
 from multiprocessing import forkserver
@@ -51,4 +52,16 @@ def begin_loading(spec: Path, pool: Path) -> None:
         os.environ.setdefault("SSL_CERT_FILE", certifi.where())
     modules = modules_for(_PLUGIN.findall(offered), mcp=_MCP.search(needed) is not None)
     forkserver.set_forkserver_preload([*modules, *_OF_THE_SDK])
-    forkserver.ensure_running()
+    # It does not hear Ctrl-C before it has loaded what makes it deaf, either.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def stop_loading() -> None:
+    """End the process at once, since there will be no calls: it would keep our output open until it has loaded all."""
+    process: int | None = vars(forkserver)["_forkserver"]._forkserver_pid
+    if process is not None:
+        os.kill(process, signal.SIGKILL)
