@@ -21,6 +21,7 @@ from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_realtime, build_stt, build_tts
 from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.tools.toolbox import steps_of
 
 _LAST_WORDS_SECONDS = 0.5
 
@@ -139,7 +140,7 @@ def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
         turn_handling=turn_handling(plan),
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
         user_away_timeout=float(plan.conversation.away.after_seconds),
-        max_tool_steps=plan.tool_policy.max_rounds,
+        max_tool_steps=steps_of(plan.tool_policy),
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
     )

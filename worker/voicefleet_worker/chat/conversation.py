@@ -37,6 +37,7 @@ from voicefleet_worker.reports import Reporter
 from voicefleet_worker.session import Models, Voices
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
+from voicefleet_worker.tools.toolbox import steps_of
 
 _YOU = "you"
 _NOBODY = "nobody could answer; say it again to try once more"
@@ -80,7 +81,7 @@ def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
         **voices.of(plan.entry).as_arguments(),
         turn_handling={"turn_detection": None, "preemptive_generation": {"enabled": False}},
         conn_options=SessionConnectOptions(stt_conn_options=ONCE, llm_conn_options=ONCE, tts_conn_options=ONCE),
-        max_tool_steps=plan.tool_policy.max_rounds,
+        max_tool_steps=steps_of(plan.tool_policy),
         # Who types may think for a while.
         user_away_timeout=None,
     )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from livekit.agents import RunContext, StopResponse, ToolError, function_tool, llm
 
-from voicefleet.api.voiceagent.tools import Tool
+from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.dialogue import DialogueProblem
 from voicefleet.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
@@ -35,6 +35,11 @@ def check_tool(tool: Tool) -> DialogueProblem | None:
         # It would be fetched in the middle of a call, from wherever it says.
         return DialogueProblem("agent", field, "$ref is not supported: write the schema out")
     return None
+
+
+def steps_of(policy: ToolPolicy) -> int:
+    """Return the rounds of tools as the SDK counts them: it lets one more pass before the answer without tools."""
+    return policy.max_rounds - 1
 
 
 class Toolbox:
