@@ -9,9 +9,12 @@ from typing import Any, cast
 import pytest
 from livekit import api, rtc
 from livekit.agents import AgentSession, JobContext
+from livekit.agents.llm import RealtimeModel
 
+from tests.worker.failover.test_conversing import Talker
 from tests.worker.files import AGENT, POOL, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.phrases import put_through
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Presence
 from voicefleet_worker.settings import load_settings
@@ -51,6 +54,9 @@ class Scene:
     people: dict[str, Any] = field(default_factory=dict)
     answer: Answer = field(default_factory=lambda: answers(DONE))
     removal: Answer = field(default_factory=lambda: answers(None))
+    language: str = "en"
+    llm: RealtimeModel | None = None
+    tts: None = None
 
     def __post_init__(self) -> None:
         sip = SimpleNamespace(transfer_sip_participant=self._ask, create_sip_participant=self._ask)
@@ -130,6 +136,23 @@ async def test_a_cold_transfer_asks_the_callers_carrier_and_leaves(scene: Scene,
     (request,) = scene.requests
     assert (request.room_name, request.participant_identity) == ("room", ADA)
     assert (request.transfer_to, request.ringing_timeout.seconds) == (f"tel:{NUMBER}", 20)
+
+
+async def test_without_an_announcement_the_agent_in_charge_says_so_in_its_language(
+    scene: Scene, transfers: Transfers
+) -> None:
+    scene.language = "de-DE"
+    await transfers.put_through(to(announcement=None))
+
+    assert scene.steps[2] == put_through("de-DE") != put_through("en")
+
+
+async def test_a_realtime_model_announces_it_too(scene: Scene, transfers: Transfers) -> None:
+    """It is given no words to say: it is told to say them."""
+    scene.llm = Talker()
+    await transfers.put_through(to())
+
+    assert scene.steps[2].endswith("nothing else: Wait.")
 
 
 async def test_a_server_that_says_nothing_has_done_it(scene: Scene, transfers: Transfers) -> None:

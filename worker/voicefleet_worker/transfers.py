@@ -19,6 +19,7 @@ from voicefleet.phrases import put_through
 from voicefleet.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.presence import Presence
+from voicefleet_worker.saying import say
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -114,7 +115,7 @@ class Transfers:
         with contextlib.ExitStack() as hold:
             hold.callback(self._go_on)
             self._hold()
-            await self._say(transfer.announcement or put_through(self._plan.language))
+            await self._say(transfer.announcement or put_through(self._manners.language))
             caller = self._presence.caller
             if caller is None or self._presence.is_over:
                 return _GONE
@@ -206,7 +207,7 @@ class Transfers:
     async def _say(self, words: str) -> None:
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_SPEAKING_SECONDS):
-                await self._session.say(words, allow_interruptions=False)
+                await say(self._session, words, interruptible=False)
 
 
 def _is_phone(caller: rtc.RemoteParticipant | None) -> bool:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit.agents import Agent, AgentSession, ModelSettings, llm, utils
+from livekit.agents import Agent, AgentSession, ModelSettings, llm, tts, utils
 from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import cartesia, deepgram, openai
 
@@ -110,7 +110,7 @@ async def test_each_plugin_is_told_what_it_takes() -> None:
         one, two, three = cartesia.TTS(api_key="k"), openai.TTS(api_key="k"), deepgram.TTS(api_key="k")
         outer = SpeakingInTurn(stage(lineup("Tts", "a"), lambda _: one).switch)
         outer.express({"emotion": "warm", "instructions": "slowly"})
-        for model in (one, two, three):
+        for model in (one, tts.StreamAdapter(tts=two), three):
             outer.tell(model)
 
         assert one._opts.emotion == ["warm"]

@@ -37,7 +37,8 @@ class SpeakingInTurn(tts.TTS[Any]):
 
     def tell(self, model: tts.TTS[Any]) -> None:
         """Tell one provider how it is to speak, as far as it takes such wishes."""
-        update = getattr(model, "update_options", None)
+        # One that takes only whole texts is wrapped, and the wrapping has no options.
+        update = getattr(getattr(model, "_wrapped_tts", model), "update_options", None)
         taken = inspect.signature(update).parameters if update else {}
         known = {name: value for name, value in self._wishes.items() if name in taken}
         if update and known:
