@@ -1,6 +1,7 @@
 """Keys that a caller presses, and what the agent does about them."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,10 +33,11 @@ class Phone:
         self.is_handed_over = True
         self.handlers: dict[str, Any] = {}
         self.transfers = SimpleNamespace(is_under_way=False)
+        self.manners = SimpleNamespace(hear=lambda: None, is_ending=False)
         deeds = SimpleNamespace(
             presence=SimpleNamespace(identity=ADA),
             transfers=self.transfers,
-            manners=SimpleNamespace(hear=lambda: None),
+            manners=self.manners,
             put_through=self._put_through,
             end_call=lambda: self.done.append("end"),
         )
@@ -56,8 +58,9 @@ class Phone:
     def generate_reply(self, *, user_input: str = "", instructions: str = "") -> None:
         self.done.append(user_input or f"<{instructions}>")
 
-    async def _hand_over(self, agent: str) -> bool:
+    async def _hand_over(self, agent: str, is_wanted: Callable[[], bool]) -> bool:
         self.done.append(f"hand over to {agent}")
+        assert is_wanted()
         return self.is_handed_over
 
     async def _put_through(self, transfer: Transfer) -> str | None:
@@ -100,6 +103,19 @@ async def test_the_key_for_a_person_puts_the_caller_through(mounted: Mounted) ->
     await settled()
 
     assert at.done == ["silent", "to +4930100", "<Say that nobody picked up.>"]
+
+
+@pytest.mark.parametrize("busy", ["put through", "said goodbye to"])
+async def test_a_key_that_waits_for_another_one_means_nothing_to_a_caller_who_is_not_free(
+    mounted: Mounted, busy: str
+) -> None:
+    actions = [{"digits": "1", "agent": "desk"}, {"digits": "12", "endCall": True}]
+    at = await phone(mounted, dtmf={"actions": actions})
+    at.press("1")
+    at.transfers.is_under_way, at.manners.is_ending = busy == "put through", busy != "put through"
+    await settled()
+
+    assert at.done == ["silent"]
 
 
 async def test_a_bug_of_ours_leaves_nobody_in_silence(mounted: Mounted) -> None:

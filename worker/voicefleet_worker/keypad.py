@@ -21,8 +21,8 @@ from voicefleet_worker.deeds import DTMF_KEYS, CallDeeds
 
 logger = logging.getLogger("voicefleet.call")
 
-HandOver = Callable[[str], Awaitable[bool]]
-"""Hands the caller over to an agent, or tells that it cannot be."""
+HandOver = Callable[[str, Callable[[], bool]], Awaitable[bool]]
+"""Hands the caller over to an agent while that is wanted, or tells that there is none."""
 
 
 class Keypad:
@@ -55,7 +55,7 @@ class Keypad:
 
     def _on_key(self, event: rtc.SipDTMF) -> None:
         who = event.participant.identity if event.participant is not None else None
-        if who != self._deeds.presence.identity or event.digit not in DTMF_KEYS or self._deeds.transfers.is_under_way:
+        if who != self._deeds.presence.identity or event.digit not in DTMF_KEYS or not self._is_free():
             return
         if event.digit == self._ends_turns:
             return
@@ -75,8 +75,14 @@ class Keypad:
         self._pressed, complete = settle(self._menu, self._pressed, now_seconds)
         self._act(complete)
 
+    def _is_free(self) -> bool:
+        """Tell whether keys mean something: not to a caller who is put through, nor to one who is said goodbye to."""
+        return not self._deeds.transfers.is_under_way and not self._deeds.manners.is_ending
+
     def _act(self, meanings: Iterable[Meaning]) -> None:
         for meaning in meanings:
+            if not self._is_free():
+                return
             transfer = transfer_by_keys(meaning, self._plan.telephony)
             if transfer is not None and can_transfer(transfer, self._plan.dial_out):
                 self._later(self._put_through(transfer))
@@ -92,7 +98,7 @@ class Keypad:
             self._session.generate_reply(user_input=in_words(meaning))
 
     async def _give_to(self, agent: str, meaning: Meaning) -> None:
-        if not await self._hand_over(agent):
+        if not await self._hand_over(agent, self._is_free):
             self._tell(meaning)
 
     async def _put_through(self, transfer: Transfer) -> None:

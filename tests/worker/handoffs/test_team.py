@@ -17,6 +17,7 @@ from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet.dialogue import AgentPlan
 from voicefleet.handoffs.floor import Floor, Phase
 from voicefleet.handoffs.sight import Member, sight_of, take_in
+from voicefleet.phrases import one_moment
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.handoffs import summary
 from voicefleet_worker.handoffs import team as under_test
@@ -137,8 +138,8 @@ class Table:
 
     @property
     def in_charge(self) -> str:
-        assert self.session.current_agent.id == self.team._floor.in_charge
-        return self.team._floor.in_charge
+        assert self.session.current_agent.id == self.team.floor.in_charge
+        return self.team.floor.in_charge
 
 
 def no_servers(_: object) -> McpServers:
@@ -271,8 +272,8 @@ async def test_the_announcement_is_said_by_the_first_agent_when_the_next_one_is_
 async def test_a_key_hands_over_by_the_handoff_that_there_is() -> None:
     at = await table("Hi!", "The caller wants to pay.", "Billing here.", announcement="One moment, {{company}}.")
     await at.ask("Hello.")
-    assert await at.team.hand_over_to("billing")
-    await until(lambda: at.team._floor == Floor("billing"))
+    assert await at.team.hand_over_to("billing", lambda: True)
+    await until(lambda: at.team.floor == Floor("billing"))
     await until(lambda: len(at.model.asked) == 3)
 
     assert at.in_charge == "billing"
@@ -285,8 +286,8 @@ async def test_a_key_hands_over_by_the_handoff_that_there_is() -> None:
 async def test_a_key_hands_over_where_there_is_no_handoff_and_the_next_one_sees_nothing_private() -> None:
     at = await table(TO_BILLING, "The caller wants to pay.", "You are D E one two three four five.", "Claims.")
     await at.ask("I want to pay.")
-    assert await at.team.hand_over_to("claims")
-    await until(lambda: at.team._floor == Floor("claims"))
+    assert await at.team.hand_over_to("claims", lambda: True)
+    await until(lambda: at.team.floor == Floor("claims"))
 
     assert at.in_charge == "claims"
     seen = str([asked[:2] for asked in at.model.asked[3:]])
@@ -295,10 +296,47 @@ async def test_a_key_hands_over_where_there_is_no_handoff_and_the_next_one_sees_
     await at.session.aclose()
 
 
+async def test_the_same_key_twice_is_one_wish() -> None:
+    at = await table("Hi!", "<slow>", "Billing here.")
+    await at.ask("Hello.")
+    first = asyncio.create_task(at.team.hand_over_to("billing", lambda: True))
+    await until(lambda: at.team.floor.to == "billing")
+
+    assert await at.team.hand_over_to("billing", lambda: True), "it is on its way, and nobody else is told of the key"
+    first.cancel()
+    await at.session.aclose()
+
+
+async def test_a_key_during_the_models_own_handoff_waits_for_its_end_and_counts() -> None:
+    at = await table(TO_BILLING, "<slow>", "The window broke.", "Claims.")
+    asking = asyncio.create_task(at.ask("I want to pay."))
+    await until(lambda: at.team.floor.to == "billing")
+    pressing = asyncio.create_task(at.team.hand_over_to("claims", lambda: True))
+    await at.session.interrupt(force=True)
+    await asking
+
+    assert await pressing
+    await until(lambda: at.team.floor == Floor("claims"))
+    await at.session.aclose()
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_a_key_is_no_longer_wanted_by_a_caller_who_is_put_through_meanwhile(looks: int) -> None:
+    """They look twice: before the next agent is announced, and before it takes over."""
+    at = await table("The caller wants to pay.", announcement="One moment.")
+    answers = [True] * looks + [False] * 9
+    assert await at.team.hand_over_to("billing", lambda: answers.pop(0))
+
+    assert at.in_charge == "desk"
+    assert at.team.floor == Floor("desk")
+    assert len(at.model.asked) == 0, "nobody says anything about it"
+    await at.session.aclose()
+
+
 async def test_a_key_for_the_one_in_charge_changes_nothing() -> None:
     at = await table("Hi!")
 
-    assert not await at.team.hand_over_to("desk")
+    assert not await at.team.hand_over_to("desk", lambda: True)
     assert at.in_charge == "desk"
     await at.session.aclose()
 
@@ -312,7 +350,7 @@ async def test_a_key_for_an_agent_that_cannot_be_built_leaves_the_first_in_charg
         raise ValueError("no voice")
 
     monkeypatch.setattr(under_test, "Speaker", refuse)
-    assert await at.team.hand_over_to("billing")
+    assert await at.team.hand_over_to("billing", lambda: True)
     await until(lambda: at.model.asked != [])
 
     assert at.in_charge == "desk"
@@ -328,6 +366,26 @@ async def test_an_agent_with_a_greeting_begins_with_it() -> None:
     await at.session.aclose()
 
 
+@pytest.mark.parametrize("wish", ["of the model", "of the caller, by a key"])
+async def test_a_caller_who_waits_for_the_next_agent_hears_that_it_takes_a_moment(
+    monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    monkeypatch.setattr(summary, "SUMMARY_SECONDS", 0.5)
+    monkeypatch.setattr(under_test, "_FILLER_SECONDS", 0.05)
+    if wish == "of the model":
+        at = await table(TO_BILLING, "<slow>", "Billing here.")
+        await at.ask("I want to pay.")
+    else:
+        at = await table("Hi!", "<slow>", "Billing here.")
+        await at.ask("I want to pay.")
+        await at.team.hand_over_to("billing", lambda: True)
+    await until(lambda: at.team.floor == Floor("billing"))
+
+    history = [item.text_content for item in at.session.history.items if item.type == "message"]
+    assert one_moment("en") in history
+    await at.session.aclose()
+
+
 async def test_a_caller_who_speaks_while_the_handoff_is_prepared_stays_with_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -337,7 +395,7 @@ async def test_a_caller_who_speaks_while_the_handoff_is_prepared_stays_with_the_
     await until(lambda: len(at.model.asked) == 2)
     await at.session.interrupt(force=True)
     await asking
-    await until(lambda: at.team._floor == Floor("desk"))
+    await until(lambda: at.team.floor == Floor("desk"))
     assert at.in_charge == "desk"
 
     await at.ask("No, my window broke.")
@@ -358,9 +416,7 @@ async def test_a_handoff_that_is_broken_off_at_the_last_moment_did_not_take_plac
 
     monkeypatch.setattr(at.session, "say", lambda *_, **__: interrupted())
     await at.ask("I want to pay.")
-    await until(
-        lambda: at.team._floor.phase is Phase.TALKING and at.session.current_agent.id == at.team._floor.in_charge
-    )
+    await until(lambda: at.team.floor.phase is Phase.TALKING and at.session.current_agent.id == at.team.floor.in_charge)
 
     # Now and then the SDK lets the next one speak all the same; then that one is in charge.
     if at.in_charge == "desk":

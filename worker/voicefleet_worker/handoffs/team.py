@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
@@ -13,11 +13,12 @@ from livekit.agents.voice import SpeechHandle
 from voicefleet.api.voiceagent.agents import Greeting, Handoff
 from voicefleet.call_variables import fill
 from voicefleet.dialogue import AgentPlan, DialoguePlan
-from voicefleet.handoffs.floor import Event, Floor, Phase, Refusal, ask, step
+from voicefleet.handoffs.floor import Event, Floor, Phase
 from voicefleet.handoffs.offer import PARAMETERS, describe, tool_name
 from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
 from voicefleet.handoffs.sight import NO_MARKS, Marks, Sight, secrets_before, sight_of, take_in
 from voicefleet.phrases import one_moment
+from voicefleet_worker.handoffs.charge import Charge
 from voicefleet_worker.handoffs.conversation import as_transcript, read_conversation, take_items
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
@@ -66,7 +67,7 @@ class Team:
         self._http: list[HttpTools] = []
         self._servers: list[McpServers] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._floor = Floor(plan.entry.name)
+        self._charge = Charge(plan.entry.name)
         store = Store(self._members, take_in(self._members, values))
         self._stint = Stint(
             plan.entry, store, sight_of(self._members, plan.entry.name), instruct=means.recording.instruct
@@ -74,6 +75,11 @@ class Team:
         self._met = {plan.entry.name}
         self._session: AgentSession[None]
         self._deeds: Deeds
+
+    @property
+    def floor(self) -> Floor:
+        """Who is in charge, and to whom the call is on its way."""
+        return self._charge.floor
 
     @property
     def language(self) -> str:
@@ -132,13 +138,13 @@ class Team:
 
     async def _hand_over(self, stint: Stint, handoff: Handoff, reason: str, ctx: RunContext[None]) -> Agent:
         """Return the next agent once it is ready and the caller has been told; whatever fails, this one goes on."""
-        asked = ask(self._floor, by=stint.plan.name, to=handoff.agent, known=self._plans)
-        if isinstance(asked, Refusal):
-            raise ToolError(f"The caller is not handed over: {asked}.")
-        self._floor = asked
+        refusal = self._charge.ask(by=stint.plan.name, to=handoff.agent, known=self._plans)
+        if refusal is not None:
+            raise ToolError(f"The caller is not handed over: {refusal}.")
         try:
             async with self._under_way(stint, handoff):
-                async with ctx.with_filler(one_moment(stint.plan.language), delay=_FILLER_SECONDS):
+                filler = one_moment(stint.plan.language)
+                async with ctx.with_filler(lambda _: say(ctx.session, filler), delay=_FILLER_SECONDS):
                     following = await self._prepare(stint, handoff, reason)
                 # From here on it takes place; who has spoken meanwhile is answered first.
                 ctx.disallow_interruptions()
@@ -148,23 +154,45 @@ class Team:
         ctx.speech_handle.add_done_callback(lambda _: self._settle(following))
         return following
 
-    async def hand_over_to(self, name: str) -> bool:
+    async def hand_over_to(self, name: str, is_wanted: Callable[[], bool]) -> bool:
         """Hand over because the caller wants it and not the model; tell whether there was anybody to hand over to."""
+        if self.floor.to == name:
+            return True
+        # The key broke off what the model was about to do, a handoff of its own too.
+        await self._charge.settle()
         stint = self._stint
-        asked = ask(self._floor, by=stint.plan.name, to=name, known=self._plans)
-        if isinstance(asked, Refusal):
+        if self._charge.ask(by=stint.plan.name, to=name, known=self._plans) is not None:
             return False
-        self._floor = asked
         offered = (handoff for handoff in stint.plan.handoffs if handoff.agent == name)
         handoff = next(offered, Handoff(agent=name, when=_WANTED))
         try:
             async with self._under_way(stint, handoff):
-                following = await self._prepare(stint, handoff, "")
+                with self._filler(stint.plan.language):
+                    following = await self._prepare(stint, handoff, "")
+                # It took a while, in which the caller may have asked for a person, or the call may have ended.
+                _refuse_unless(is_wanted())
                 await self._announce(stint, handoff)
+                _refuse_unless(is_wanted())
                 self._session.update_agent(following)
         except Exception:  # noqa: BLE001 - logged; the caller stays where they are, and is told so
-            reply(self._session, _STAYS)
+            with contextlib.suppress(RuntimeError):
+                if is_wanted():
+                    reply(self._session, _STAYS)
         return True
+
+    @contextlib.contextmanager
+    def _filler(self, language: str) -> Iterator[None]:
+        """Say that it takes a moment, if it does."""
+
+        def speak() -> None:
+            with contextlib.suppress(RuntimeError):
+                say(self._session, one_moment(language))
+
+        timer = asyncio.get_running_loop().call_later(_FILLER_SECONDS, speak)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextlib.asynccontextmanager
     async def _under_way(self, stint: Stint, handoff: Handoff) -> AsyncIterator[None]:
@@ -172,7 +200,7 @@ class Team:
         try:
             yield
         except BaseException as error:
-            self._move(Event.FAIL, handoff.agent)
+            self._charge.move(Event.FAIL, handoff.agent)
             if isinstance(error, Exception):
                 problem = {"from_agent": stint.plan.name, "to_agent": handoff.agent, "problem": type(error).__name__}
                 logger.warning("handoff failed", extra=problem)
@@ -180,7 +208,7 @@ class Team:
 
     async def _announce(self, stint: Stint, handoff: Handoff) -> None:
         """Tell the caller who comes, now that the next agent is ready."""
-        self._move(Event.READY, handoff.agent)
+        self._charge.move(Event.READY, handoff.agent)
         if handoff.announcement:
             await say(self._session, fill(handoff.announcement, stint), interruptible=False)
 
@@ -218,9 +246,9 @@ class Team:
         """Put an agent in charge and let it speak; the one that takes the call waits to be told."""
         self._equip(stint)
         if stint is not self._stint:
-            if not self._move(Event.ENTER, stint.plan.name):
+            if not self._charge.move(Event.ENTER, stint.plan.name):
                 # It was given up a moment too early: whoever the SDK lets speak is in charge, or nobody would be.
-                self._floor = Floor(stint.plan.name)
+                self._charge.put(Floor(stint.plan.name))
             logger.info("handed over", extra={"from_agent": self._stint.plan.name, "to_agent": stint.plan.name})
             self._stint = stint
             self._take_up()
@@ -256,12 +284,10 @@ class Team:
 
     def _settle(self, following: Agent) -> None:
         """Leave the first in charge if the turn in which it handed over was broken off."""
-        if self._floor.phase is Phase.ACKNOWLEDGED and self._session.current_agent is not following:
-            self._move(Event.FAIL, following.id)
+        if self.floor.phase is Phase.ACKNOWLEDGED and self._session.current_agent is not following:
+            self._charge.move(Event.FAIL, following.id)
 
-    def _move(self, event: Event, to: str) -> bool:
-        after = step(self._floor, event, to=to)
-        if isinstance(after, Refusal):
-            return False
-        self._floor = after
-        return True
+
+def _refuse_unless(is_wanted: bool) -> None:
+    if not is_wanted:
+        raise ToolError("The caller does not want it any more.")
