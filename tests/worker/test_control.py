@@ -47,6 +47,16 @@ async def client(desk: Desk, mounted: Mounted, leave: asyncio.Event) -> AsyncIte
         yield client
 
 
+async def test_without_a_token_nobody_steers_and_everybody_may_ask_how_it_is(desk: Desk) -> None:
+    control = Control(desk, Metrics(desk), None, lambda: None, find_a_caller)
+    async with (
+        TestClient(TestServer(control.build_app())) as client,
+        client.get(STATE_PATH, headers=TOKEN) as refused,
+        client.get("/livez") as told,
+    ):
+        assert (refused.status, told.status) == (401, 200)
+
+
 async def read(stream: ClientResponse) -> WorkerState:
     async with asyncio.timeout(5):
         return WorkerState.model_validate(json.loads(await stream.content.readline()))

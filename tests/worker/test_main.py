@@ -1,14 +1,19 @@
 """Bad input is one line and exit status 2."""
 
 import copy
+import pickle
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.worker.files import AGENT, POOL, SECRET_VALUE, Mounted
+from voicefleet.names import ENV_POD_UID
 from voicefleet.providers.lineup import Lineup
+from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, Flags
 from voicefleet_worker.main import BAD_INPUT, main
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.providers import check_options, without_strangers
@@ -164,6 +169,40 @@ def test_a_standby_whose_plugin_the_image_lacks_is_left_out(mounted: Mounted, mo
     assert (able.first.name, [plan.name for plan in able.plans]) == ("deepgram", ["deepgram"])
 
 
+KEYS = {f"{name}_API_KEY": f"{name.lower()}-1" for name in ("LIVEKIT", "DEEPGRAM", "OPENAI", "CARTESIA")}
+AT_HAND = {**KEYS, "LIVEKIT_API_SECRET": "secret-1"}
+
+
+def at_a_terminal(mounted: Mounted) -> Flags:
+    """Return the flags of somebody who names the two files and nothing else."""
+    return replace(mounted.flags, secrets=DEFAULT_SECRETS, control_token_file=DEFAULT_TOKEN_FILE, control_host="")
+
+
+def test_outside_kubernetes_two_files_and_the_keys_are_enough(mounted: Mounted) -> None:
+    settings = load_settings(at_a_terminal(mounted), AT_HAND)
+    providers = {plan.name: plan.api_key for plan in settings.plan.providers}
+    keys = {name: pickle.loads(pickle.dumps(settings.secrets)).read(ref) for name, ref in providers.items() if ref}  # noqa: S301
+
+    assert keys == {"deepgram": "deepgram-1", "openai": "openai-1", "cartesia": "cartesia-1"}
+    assert settings.livekit.api_secret == "secret-1"
+    assert (settings.control_token_file, settings.control_host) == (None, "127.0.0.1")
+    assert not [key for key in AT_HAND.values() if key in repr(settings)]
+
+
+def test_a_key_that_is_nowhere_is_asked_for_by_the_name_of_its_variable(mounted: Mounted) -> None:
+    with pytest.raises(BadInputError, match="set OPENAI_API_KEY, or give --secrets DIR with a file openai/api-key"):
+        load_settings(at_a_terminal(mounted), {**AT_HAND, "OPENAI_API_KEY": " "})
+
+
+@pytest.mark.parametrize("lacks", ["token", "keys"])
+def test_a_pod_does_not_start_without_what_the_operator_mounts(mounted: Mounted, lacks: str) -> None:
+    token_file, secrets = mounted.flags.control_token_file, mounted.flags.secrets
+    at_hand = {"secrets": secrets} if lacks == "token" else {"control_token_file": token_file}
+    flags = replace(at_a_terminal(mounted), **at_hand)
+    with pytest.raises(BadInputError, match="token" if lacks == "token" else "secret cannot be read"):
+        load_settings(flags, {**AT_HAND, ENV_POD_UID: "uid-1"})
+
+
 def test_an_unknown_log_level_is_refused(mounted: Mounted) -> None:
     with pytest.raises(BadInputError, match="LOG_LEVEL"):
         load_settings(mounted.flags, {"LOG_LEVEL": "loud"})
@@ -181,18 +220,24 @@ def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> No
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_signal_to_the_whole_group_leaves_the_fork_server_and_its_calls_alone() -> None:
-    """Where the fork server dies, every job process looks dead too."""
-    script = """
-import multiprocessing as mp, os, signal, time
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_the_whole_group_leaves_the_fork_server_and_its_calls_alone(name: str) -> None:
+    """Where the fork server dies, every job process looks dead too; and Ctrl-C reaches each of the group."""
+    script = f"""
+import multiprocessing as mp, os, signal
 from multiprocessing import forkserver
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["voicefleet_worker.deaf"])
-    call = context.Process(target=time.sleep, args=(60,))
+    ours, theirs = context.Pipe()
+    call = context.Process(target=exec, args=("pipe.send('up'); pipe.recv()", {{"pipe": theirs}}))
     call.start()
-    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGTERM)
+    ours.recv()
+    for process in (forkserver._forkserver._forkserver_pid, call.pid):
+        os.kill(process, signal.{name})
     call.join(0.5)
     print("alive" if call.is_alive() else "dead")
     call.kill()
@@ -200,6 +245,19 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
 
     assert done.stdout == "alive\n", done.stderr
+
+
+def test_a_spec_that_is_wrong_is_told_at_once_and_nothing_goes_on_loading(mounted: Mounted) -> None:
+    mounted.write("agent.json", "{")
+    told = "import sys, time; from voicefleet_worker import main as m; from multiprocessing import forkserver; "
+    told += "status = m.main(sys.argv[1:]); process = forkserver._forkserver._forkserver_pid; "
+    told += "import os; print(status, os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", told, *mounted.arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert done.stdout == f"2 {-signal.SIGKILL}\n", done.stderr
 
 
 FROM_ELSEWHERE = [{"name": "desk", "instructionsFrom": {"name": "prompts", "key": "desk"}}]

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicefleet.names import TEXTS_DIRECTORY
+from voicefleet.names import CONTROL_TOKEN_DIRECTORY, CONTROL_TOKEN_KEY, SECRETS_DIRECTORY, TEXTS_DIRECTORY
 
+DEFAULT_SECRETS = Path(SECRETS_DIRECTORY)
+DEFAULT_TOKEN_FILE = Path(CONTROL_TOKEN_DIRECTORY, CONTROL_TOKEN_KEY)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

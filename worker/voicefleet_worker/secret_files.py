@@ -3,7 +3,8 @@
 Values leave this module only as return values; they are in no message and no repr.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicefleet.api.references import SecretKeyRef
@@ -22,6 +23,30 @@ class SecretFiles:
     def read(self, ref: SecretKeyRef) -> str:
         """Return one key's value, without the newline that editors put at the end."""
         return read_secret(self.directory / secret_file(ref.name, ref.key))
+
+
+@dataclass(frozen=True)
+class SecretsAtHand(SecretFiles):
+    """Secrets of somebody who sits at a terminal: environment variables, and files where a folder was named."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    has_files: bool
+
+    def read(self, ref: SecretKeyRef) -> str:
+        """Return one key's value."""
+        name = variable_of(ref)
+        value = self.environment.get(name, "").strip()
+        if value:
+            return value
+        if self.has_files:
+            return super().read(ref)
+        advice = f"set {name}, or give --secrets DIR with a file {secret_file(ref.name, ref.key)}"
+        raise BadInputError(f"Secret {ref.name}", f"key {ref.key} is not known: {advice}")
+
+
+def variable_of(ref: SecretKeyRef) -> str:
+    """Return the environment variable that stands for a key of a Secret."""
+    return "".join(each if each.isalnum() else "_" for each in f"{ref.name}_{ref.key}").upper()
 
 
 def read_secret(path: Path) -> str:

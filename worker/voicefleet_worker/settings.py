@@ -12,11 +12,11 @@ from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem
 from voicefleet.job_memory import job_memory_limit_mebibytes
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE_DIRECTORY, health_key
 from voicefleet.providers.lineup import Lineup, with_wishes
-from voicefleet_worker.flags import LOG_LEVELS, Flags
+from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, LOG_LEVELS, Flags
 from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
 from voicefleet_worker.livekit_access import LiveKitAccess
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles, check_keys, read_secret
+from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
 from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
@@ -33,7 +33,7 @@ class Settings:
     redis: RedisAccess | None
     """Where it shares with others what it knows of providers."""
     secrets: SecretFiles
-    control_token_file: Path
+    control_token_file: Path | None
     control_host: str
     control_port: int
     log_level: int
@@ -53,9 +53,9 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     agent = load_agent(flags.spec)
     pool = load_pool(flags.pool)
     plan = as_wished(_plan(agent, pool, flags), environment)
-    secrets = SecretFiles(flags.secrets)
+    secrets = _secrets(flags.secrets, environment)
     check_keys(plan, secrets)
-    read_secret(flags.control_token_file)
+    token_file = _token_file(flags.control_token_file, environment)
     worker = agent.spec.worker
     access = pool.spec.livekit
     return Settings(
@@ -69,8 +69,9 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         ),
         redis=redis_access(pool.spec.redis, secrets, key=health_key(_namespace(agent, pool), pool.metadata.name)),
         secrets=secrets,
-        control_token_file=flags.control_token_file,
-        control_host=flags.control_host,
+        control_token_file=token_file,
+        # What nobody may steer from elsewhere nobody has to reach from there.
+        control_host=flags.control_host or ("" if token_file else "127.0.0.1"),
         control_port=flags.control_port,
         log_level=_log_level(flags.log_level or environment.get("LOG_LEVEL") or worker.log_level),
         revision=environment.get(ENV_REVISION) or (agent.metadata.labels or {}).get(LABEL_REVISION, ""),
@@ -85,6 +86,25 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         trace_content=agent.spec.data_protection.trace_content,
         keeping=load_keeping(worker, environment),
     )
+
+
+def _secrets(directory: Path, environment: Mapping[str, str]) -> SecretFiles:
+    """Return where keys are read: in the files of a pod, or of whoever names a folder, and else in the environment."""
+    if _is_pod(environment) or directory != DEFAULT_SECRETS:
+        return SecretFiles(directory)
+    return SecretsAtHand(directory, dict(environment), has_files=directory.is_dir())
+
+
+def _token_file(path: Path, environment: Mapping[str, str]) -> Path | None:
+    """Return where the control port's token is read; outside a cluster nobody needs one."""
+    if not _is_pod(environment) and path == DEFAULT_TOKEN_FILE and not path.exists():
+        return None
+    read_secret(path)
+    return path
+
+
+def _is_pod(environment: Mapping[str, str]) -> bool:
+    return bool(environment.get(ENV_POD_UID))
 
 
 def _plan(agent: VoiceAgent, pool: ProviderPool, flags: Flags) -> DialoguePlan:

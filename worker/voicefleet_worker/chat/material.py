@@ -1,18 +1,16 @@
 """What a chat is made of: files, the environment, and what stands in for both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicefleet.api import ProviderPool
-from voicefleet.api.references import SecretKeyRef
 from voicefleet.dialogue import AgentPlan, DialoguePlan, plan_dialogue
-from voicefleet.names import secret_file
 from voicefleet.providers.lineup import Lineup
 from voicefleet.voice_plan import RealtimePlan, VoicePlan
 from voicefleet_worker.problems import BadInputError, or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
-from voicefleet_worker.secret_files import SecretFiles, check_keys_of
+from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys_of
 from voicefleet_worker.settings import as_wished
 from voicefleet_worker.spec_files import load_agent, load_pool
 from voicefleet_worker.tools.mcp import check_mcp
@@ -40,30 +38,6 @@ class Material:
     plan: DialoguePlan
     secrets: SecretFiles
     variables: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class SecretsAtHand(SecretFiles):
-    """Secrets of somebody who sits at a terminal: environment variables, and files where a folder was named."""
-
-    environment: Mapping[str, str] = field(repr=False)
-    has_files: bool
-
-    def read(self, ref: SecretKeyRef) -> str:
-        """Return one key's value."""
-        name = variable_of(ref)
-        value = self.environment.get(name, "").strip()
-        if value:
-            return value
-        if self.has_files:
-            return super().read(ref)
-        advice = f"set {name}, or give --secrets DIR with a file {secret_file(ref.name, ref.key)}"
-        raise BadInputError(f"Secret {ref.name}", f"key {ref.key} is not known: {advice}")
-
-
-def variable_of(ref: SecretKeyRef) -> str:
-    """Return the environment variable that stands for a key of a Secret."""
-    return "".join(each if each.isalnum() else "_" for each in f"{ref.name}_{ref.key}").upper()
 
 
 def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
