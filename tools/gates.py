@@ -108,12 +108,16 @@ def _line(label: str, seen: Sequence[Seen], verdict: str) -> str:
     )
 
 
-def _play(pool: ProcessPoolExecutor, days: Sequence[Day], seeds: int, keys: Sequence[Key]) -> Iterator[list[Seen]]:
-    """Yield, for each day and each policy, what it made of all seeds."""
-    tasks = [(day, seed, key) for day in days for key in keys for seed in range(1, seeds + 1)]
+def _play(
+    pool: ProcessPoolExecutor, days: Sequence[Day], seeds: int, keys: Sequence[Key]
+) -> Iterator[tuple[Day, dict[Key, list[Seen]]]]:
+    """Yield what each policy made of all seeds of a day, one day after the other."""
+    # All policies of a seed in a row: they share its calls.
+    tasks = [(day, seed, key) for day in days for seed in range(1, seeds + 1) for key in keys]
     seen = pool.map(see, tasks)
-    for _ in range(len(days) * len(keys)):
-        yield [next(seen) for _ in range(seeds)]
+    for day in days:
+        rounds = [[next(seen) for _ in keys] for _ in range(seeds)]
+        yield day, dict(zip(keys, map(list, zip(*rounds, strict=True)), strict=True))
 
 
 def main() -> int:
@@ -141,21 +145,20 @@ def _has_baselines(day: Day) -> bool:
 
 def _gate_ours(pool: ProcessPoolExecutor, days: Sequence[Day], seeds: int) -> int:
     failed = 0
-    for day, seen in zip(days, _play(pool, days, seeds, [PACKED]), strict=True):
-        broken = judge(day, seen)
+    for day, played in _play(pool, days, seeds, [PACKED]):
+        broken = judge(day, played[PACKED])
         failed += len(broken)
-        print(_line(str(day), seen, ", ".join(broken) or "holds"), flush=True)
+        print(_line(str(day), played[PACKED], ", ".join(broken) or "holds"), flush=True)
     return failed
 
 
 def _gate_baselines(pool: ProcessPoolExecutor, days: Sequence[Day], seeds: int) -> int:
     keys = [PACKED, *((c.name, c.dispatch) for c in CONTENDERS if c.name != OURS)]
-    failed, played = 0, _play(pool, days, seeds, keys)
-    for day in days:
-        ours = next(played)
+    failed = 0
+    for day, played in _play(pool, days, seeds, keys):
+        ours = played.pop(PACKED)
         print("\n" + _line(f"{day}: {OURS}", ours, ""))
-        for name, dispatch in keys[1:]:
-            seen = next(played)
+        for (name, dispatch), seen in played.items():
             below = is_below(seen, ours)
             failed += below
             print(_line(f"  {name} ({dispatch.value})", seen, "below ours on both" if below else ""), flush=True)

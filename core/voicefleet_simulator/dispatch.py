@@ -9,6 +9,8 @@ from voicefleet_simulator.world import PUSH_SECONDS
 
 Choice = Callable[[Sequence[Pod], float], Pod | None]
 
+_GLANCES = 16
+
 
 class Dispatch(StrEnum):
     """Who decides where a call goes."""
@@ -25,7 +27,7 @@ def build_dispatch(kind: Dispatch, random: Random) -> Choice:
     """Return the function that chooses among workers that are ready."""
     match kind:
         case Dispatch.LIVEKIT:
-            return lambda pods, now: _draw(pods, [_spread(pod, now) for pod in pods], now, random)
+            return lambda pods, now: _draw_spread(pods, now, random)
         case Dispatch.PACKED:
             return lambda pods, now: _draw(pods, [_preference(pod, now) for pod in pods], now, random)
         case Dispatch.BEST_FIT:
@@ -43,6 +45,23 @@ def _preference(pod: Pod, now: float) -> float:
     if len(pod.calls) >= pod.slots or now >= pod.closed_at + PUSH_SECONDS or now < pod.room_since + PUSH_SECONDS:
         return 0.0
     return max(0.0, 1.0 - pod.shown_load(now))
+
+
+def _draw_spread(pods: Sequence[Pod], now: float, random: Random) -> Pod | None:
+    """Draw by the room that workers show.
+
+    A glance at any one of them, which counts as often as its weight is large, draws by the very same odds as the
+    weights of all; so these are asked for only where many glances found nobody.
+    """
+    refused = set[Pod]()
+    for _ in range(_GLANCES if pods else 0):
+        at = random.random() * len(pods)
+        pod = pods[int(at)]
+        if at % 1.0 < _spread(pod, now) and pod not in refused:
+            if not pod.refuses(now):
+                return pod
+            refused.add(pod)
+    return _draw(pods, [0.0 if pod in refused else _spread(pod, now) for pod in pods], now, random)
 
 
 def _draw(pods: Sequence[Pod], weights: list[float], now: float, random: Random) -> Pod | None:

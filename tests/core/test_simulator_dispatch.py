@@ -36,6 +36,19 @@ def test_livekit_draws_by_the_room_that_workers_reported() -> None:
     assert shares["full"] == 0
 
 
+@pytest.mark.parametrize("busy", [3, 30, 300])
+def test_livekit_draws_by_the_same_odds_among_few_and_among_many(busy: int) -> None:
+    unnoticed = [_pod(f"filled-{number}", 10, began=START - 0.1, phase=1.0) for number in range(busy)]
+    pods = [_pod("empty"), _pod("half", 5), *(_pod(f"busy-{number}", 9) for number in range(busy)), *unnoticed]
+    shares = _shares(Dispatch.LIVEKIT, pods)
+    weights = 1 + 0.5 + 0.1 * busy
+
+    assert unnoticed[0].shown_calls(START) == 0
+    assert shares["empty"] == pytest.approx(1 / weights, abs=0.025)
+    assert shares["half"] == pytest.approx(0.5 / weights, abs=0.025)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
 def test_livekit_does_not_know_of_a_call_before_the_next_status() -> None:
     pod = _pod("a")
     pod.begin(1, START + 0.1)
