@@ -178,6 +178,29 @@ async def test_records_wait_for_a_redis_that_is_away_and_come_once_and_in_order(
     assert [record["room"] for record in records] == rooms
 
 
+async def test_a_worker_that_must_go_waits_for_a_redis_that_comes_back_within_its_grace(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "redis").mkdir()
+    with run_redis(tmp_path / "redis") as redis:
+        redis.kill()
+        with recording_worker(bench, providers, tmp_path, "patient", redis=redis) as worker:
+            await ready(worker)
+            room = await _short_call(worker, line)
+            worker.process.send_signal(signal.SIGTERM)
+            # Half of the grace.
+            await asyncio.sleep(GRACE_SECONDS / 2)
+            assert worker.process.poll() is None
+            assert "voicefleet_worker_records_waiting 1.0" in await _metrics(worker)
+            redis.start()
+            # It looks every second now, not every thirty.
+            async with asyncio.timeout(6):
+                status = await exit_status(worker)
+            (record,) = in_redis(redis)()
+
+    assert (status, record["room"]) == (0, room)
+
+
 def in_redis(server: RedisServer) -> Callable[[], list[dict[str, Any]]]:
     def read() -> list[dict[str, Any]]:
         with server.client() as client:

@@ -49,12 +49,13 @@ class Records:
 
     def __init__(self) -> None:
         self.ends: dict[str, End] = {}
+        self.hurried = 0
 
     def close_books(self, over: Iterable[str], end: Callable[[str], End]) -> None:
         self.ends |= {job: end(job) for job in over}
 
-    async def finish(self, _limit_seconds: float) -> None:
-        return
+    def hurry(self) -> None:
+        self.hurried += 1
 
 
 @dataclass
@@ -110,9 +111,10 @@ async def test_a_signal_ends_the_calls_at_the_limit() -> None:
     server.calls_are_over.set()
     orders.go()
 
-    await leave(server, orders, limit_seconds=0)
+    line = await leave(server, orders, limit_seconds=0)
 
     assert server.closed.is_set()
+    assert line.records.hurried == 1, "what is left to send has no time for long pauses"
 
 
 async def test_calls_say_goodbye_at_the_limit_and_what_nobody_explains_was_cut() -> None:

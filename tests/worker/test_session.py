@@ -1,9 +1,6 @@
-"""Settings of a spec as the SDK gets them, and what may be logged."""
+"""Settings of a spec as the SDK gets them."""
 
 import asyncio
-import io
-import json
-import logging
 import pickle
 from typing import Any
 
@@ -20,7 +17,6 @@ from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
-from voicefleet_worker.logs import JsonFormatter
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.reports import Reporter
@@ -105,30 +101,6 @@ def test_what_a_job_process_is_handed_survives_the_way_there(mounted: Mounted) -
 @pytest.mark.parametrize(("grace", "limit"), [(30, 20), (120, 80), (180, 120), (600, 540), (86_400, 86_340)])
 def test_the_last_goodbye_fits_into_the_grace(grace: int, limit: int) -> None:
     assert drain_limit_seconds(grace) == limit
-
-
-def test_logs_are_lines_without_callers() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("livekit.agents.made_up")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.info("received job request", extra={"job_id": "AJ_1", "room": "call_+4930123456", "job_request": object()})
-    logger.error("failed", exc_info=RuntimeError("no answer from +4930123456"))
-    logger.removeHandler(handler)
-    native = logging.makeLogRecord({"name": "livekit", "msg": 'livekit::room:1813 - left room "call-ada"'})
-
-    first, second = map(json.loads, stream.getvalue().splitlines())
-    assert first.pop("time")
-    assert first == {
-        "level": "info",
-        "logger": "livekit.agents.made_up",
-        "message": "received job request",
-        "job_id": "AJ_1",
-    }
-    assert "RuntimeError: no answer from +…" in second["exception"]
-    assert json.loads(JsonFormatter().format(native))["message"] == "livekit::room:1813"
 
 
 def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> None:

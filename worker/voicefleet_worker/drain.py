@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from livekit.agents import AgentServer
@@ -14,8 +14,9 @@ logger = logging.getLogger("voicefleet.worker")
 
 _LONGEST_MARGIN_SECONDS = 60
 _REPORT_SECONDS = 0.5
-# Of the margin, half is for goodbyes, the rest for what is left to end, and for records to be sent.
+# Of the margin, half is for goodbyes, the rest for what is left to end, and for what is left to send.
 _GOODBYE_SHARE = 0.5
+_LAST_WORDS_SECONDS = 5
 
 
 def drain_limit_seconds(grace_seconds: int) -> int:
@@ -70,6 +71,40 @@ class Limits:
         return cls(drain_limit_seconds(grace_seconds), goodbye_seconds(grace_seconds))
 
 
+class Grace:
+    """What is left of the pod's grace when calls are over; what nobody may lose is sent in it."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._over = asyncio.Event()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the worker leaves. One that fails is started again beside the same disk, and loses nothing."""
+        return self._orders.leave.is_set()
+
+    async def over(self) -> None:
+        """Return when there is no more time: never, as long as nobody is about to kill the worker."""
+        await self._over.wait()
+
+    async def run_out(self, seconds: int) -> None:
+        """Be over so many seconds after somebody was about to kill the worker, or as soon as they hurry it."""
+        await _out_of_time(self._orders, seconds)
+        self._over.set()
+
+
+@contextlib.asynccontextmanager
+async def rest_of_grace(orders: Orders, grace_seconds: int) -> AsyncIterator[Grace]:
+    """Watch a pod's grace for the length of the block; the process' own last words are left their time."""
+    grace = Grace(orders)
+    running_out = asyncio.create_task(grace.run_out(max(0, grace_seconds - _LAST_WORDS_SECONDS)))
+    try:
+        yield grace
+    finally:
+        running_out.cancel()
+        await asyncio.gather(running_out, return_exceptions=True)
+
+
 async def drain(
     server: AgentServer, desk: Desk, orders: Orders, limits: Limits, *, say_goodbye: Callable[[], None]
 ) -> None:
@@ -107,7 +142,7 @@ async def _wait_for_goodbyes(emptying: asyncio.Task[None], orders: Orders, secon
 
 
 async def _out_of_time(orders: Orders, limit_seconds: int) -> None:
-    """Return when the calls may go on no longer: never, as long as nobody is about to kill the worker."""
+    """Return when there is no more time: never, as long as nobody is about to kill the worker."""
     await orders.soon.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_seconds):

@@ -21,6 +21,7 @@ from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.livekit_access import LiveKitAccess
+from voicefleet_worker.logs import clean_what_is_handed_on
 from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.recording.call_recording import CallRecording, prepare_recording
@@ -62,6 +63,7 @@ def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     """Put the setup where the call finds it."""
     # The environment that the process was born with is older than all that the files say.
     let_spans_hold_words(allowed=setup.trace_content)
+    clean_what_is_handed_on()
     reach_livekit_by(setup.livekit)
     process.userdata["setup"] = setup
 

@@ -36,8 +36,11 @@ class Metrics:
             self._show(courier)
 
     def _show(self, courier: Courier) -> None:
-        name, text = f"voicefleet_worker_{courier.cargo}_waiting", f"{courier.cargo.title()} that nobody has taken."
-        Gauge(name, text, registry=self.registry).set_function(lambda: courier.pending)
+        prefix, cargo = f"voicefleet_worker_{courier.cargo}", courier.cargo.title()
+        waiting = Gauge(f"{prefix}_waiting", f"{cargo} that nobody has taken.", registry=self.registry)
+        waiting.set_function(lambda: courier.pending)
+        refused = Gauge(f"{prefix}_refused", f"{cargo} that were refused, and put aside.", registry=self.registry)
+        refused.set_function(lambda: courier.refused)
 
     def count_offer(self, answer: Answer) -> None:
         """Count one offered call."""

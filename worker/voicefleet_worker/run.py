@@ -18,7 +18,7 @@ from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Limits, Orders, drain
+from voicefleet_worker.drain import Limits, Orders, drain, rest_of_grace
 from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases
@@ -30,7 +30,7 @@ from voicefleet_worker.problems import or_refuse
 from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
-from voicefleet_worker.records.office import Office
+from voicefleet_worker.records.office import Office, finish_records
 from voicefleet_worker.reports import ReportBox, open_reports
 from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
 from voicefleet_worker.settings import Settings
@@ -42,8 +42,6 @@ from voicefleet_worker.tools.toolbox import check_tool
 logger = logging.getLogger("voicefleet.worker")
 
 _LAST_LINE_SECONDS = 0.1
-# What is not sent by then waits on the pod's volume, if there is one.
-_RECORDS_SECONDS = 10.0
 
 
 def run(settings: Settings) -> int:
@@ -101,8 +99,10 @@ async def _run(settings: Settings, directory: Path) -> int:
             connect = None if redis is None else functools.partial(redis.connect, identity.instance)
             try:
                 async with (
+                    rest_of_grace(orders, settings.drain_grace_seconds) as grace,
                     sharing(connect, board, leases, desk.share_health),
-                    keep_files(settings, desk, metrics, orders),
+                    finish_records(clerk, grace),
+                    keep_files(settings, desk, metrics, grace),
                 ):
                     return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
             finally:
@@ -159,8 +159,9 @@ async def _leave(parts: Parts, orders: Orders, limits: Limits) -> None:
     await parts.server.aclose()
     # Whoever counts calls hears how the last of them ended.
     parts.take_stock()
+    # From here on what is left is sent: records and recordings side by side, in the rest of the grace.
+    parts.clerk.hurry()
     await asyncio.sleep(_LAST_LINE_SECONDS)
-    await parts.clerk.finish(_RECORDS_SECONDS)
 
 
 async def _watch_once_started(parts: Parts, started: asyncio.Event, *, idle_processes: int) -> None:
@@ -189,7 +190,10 @@ def _say_hello(settings: Settings, control_port: int) -> None:
             "slots": settings.slots,
             "control_port": control_port,
             "agents": [agent.name for agent in plan.agents],
-            **{role.lower(): _names_of(plan, role) for role in ("Stt", "Llm", "Tts", "Realtime")},
+            "stt": _names_of(plan, "Stt"),
+            "llm": _names_of(plan, "Llm"),
+            "tts": _names_of(plan, "Tts"),
+            "realtime": _names_of(plan, "Realtime"),
         },
     )
     for field in plan.not_yet:

@@ -58,12 +58,25 @@ class Verdict:
     """Why it ended, if its journal does not say."""
 
 
+def closing_entries(entries: Sequence[Entry], verdict: Verdict) -> tuple[Entry, ...]:
+    """Return what a journal lacks of a beginning and an end.
+
+    Written below it, they make later verdicts worth nothing: the record that is made of it stays the same.
+    """
+    lacking: list[Entry] = []
+    if not any(isinstance(entry, Began) for entry in entries):
+        lacking.append(Began(at=verdict.at, id=verdict.id))
+    if not any(isinstance(entry, Ended) for entry in entries):
+        lacking.append(Ended(at=verdict.at, reason=verdict.end.value))
+    return tuple(lacking)
+
+
 def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstances) -> CallRecord:
     """Return the one record of a call."""
-    began = next((entry for entry in entries if isinstance(entry, Began)), Began(at=verdict.at, id=verdict.id))
+    entries = (*entries, *closing_entries(entries, verdict))
+    began = next(entry for entry in entries if isinstance(entry, Began))
     answered = next((entry.at for entry in entries if isinstance(entry, Answered)), None)
-    ended = next((entry for entry in entries if isinstance(entry, Ended)), None)
-    end = ended or Ended(at=verdict.at, reason=verdict.end)
+    end = next(entry for entry in entries if isinstance(entry, Ended))
     # Clocks are set back now and then.
     ended_at = max(end.at, answered or began.at, began.at)
     tools = [entry for entry in entries if isinstance(entry, ToolUsed)]

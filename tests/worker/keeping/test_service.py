@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.worker.files import AGENT, Mounted
+from voicefleet_worker import drain
 from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Orders
+from voicefleet_worker.drain import Orders, rest_of_grace
 from voicefleet_worker.keeping import keeper as keeping
-from voicefleet_worker.keeping import service
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.settings import Settings, load_settings
@@ -35,6 +37,16 @@ def desk() -> Desk:
     return Desk(slots=2, identity=Identity("r1"), clock=lambda: 0.0)
 
 
+@asynccontextmanager
+async def keep_files_of(settings: Settings, desk: Desk, metrics: Metrics, orders: Orders) -> AsyncIterator[None]:
+    """Keep files as a worker does."""
+    async with (
+        rest_of_grace(orders, settings.drain_grace_seconds) as grace,
+        keep_files(settings, desk, metrics, grace),
+    ):
+        yield
+
+
 def kept(settings: Settings) -> list[str]:
     return [path.name for path in settings.keeping.files.kept.iterdir()]
 
@@ -42,7 +54,7 @@ def kept(settings: Settings) -> list[str]:
 async def test_a_call_that_is_on_the_line_is_kept_when_the_worker_leaves(recorded: Settings, desk: Desk) -> None:
     desk.answer("AJ_1")
     metrics, orders = Metrics(desk), Orders()
-    async with keep_files(recorded, desk, metrics, orders):
+    async with keep_files_of(recorded, desk, metrics, orders):
         await asyncio.sleep(0.1)
         assert await asyncio.to_thread(kept, recorded) == []
         assert b"voicefleet_worker_uploads_pending 0.0" in generate_latest(metrics.registry)
@@ -53,7 +65,7 @@ async def test_a_call_that_is_on_the_line_is_kept_when_the_worker_leaves(recorde
 
 async def test_a_worker_that_fails_leaves_files_to_the_next_one_at_once(recorded: Settings, desk: Desk) -> None:
     desk.answer("AJ_1")
-    async with asyncio.timeout(20), keep_files(recorded, desk, Metrics(desk), Orders()):
+    async with asyncio.timeout(20), keep_files_of(recorded, desk, Metrics(desk), Orders()):
         pass
 
     assert await asyncio.to_thread((recorded.keeping.files.live / "AJ_1.ogg").exists)
@@ -64,8 +76,8 @@ async def test_a_store_that_is_away_keeps_no_worker_beyond_its_grace(
 ) -> None:
     await asyncio.to_thread(recorded.keeping.files.kept.rmdir)
     orders = Orders()
-    short = replace(recorded, drain_grace_seconds=service._MARGIN_SECONDS)
-    async with asyncio.timeout(20), keep_files(short, desk, Metrics(desk), orders):
+    short = replace(recorded, drain_grace_seconds=drain._LAST_WORDS_SECONDS)
+    async with asyncio.timeout(20), keep_files_of(short, desk, Metrics(desk), orders):
         await asyncio.sleep(0.2)
         orders.go()
 
@@ -74,5 +86,5 @@ async def test_a_store_that_is_away_keeps_no_worker_beyond_its_grace(
 
 async def test_a_worker_without_recordings_keeps_nothing(settings: Settings, desk: Desk) -> None:
     metrics = Metrics(desk)
-    async with keep_files(settings, desk, metrics, Orders()):
+    async with keep_files_of(settings, desk, metrics, Orders()):
         assert b"uploads" not in generate_latest(metrics.registry)

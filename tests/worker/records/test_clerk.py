@@ -1,80 +1,23 @@
 """No record is lost, whoever dies and whoever does not listen, and they come in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.core.test_records import AROUND, CALL, lines
+from tests.core.test_records import AROUND
+from tests.worker.records.at_work import FOR_EVER, Sink, at_work, finish, until, write_journal
 from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import Entry
 from voicefleet.records.making import Circumstances, Verdict, make_record
 from voicefleet.records.record import CallRecord
-from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records import clerk as clerking
-from voicefleet_worker.records import courier as carrying
-from voicefleet_worker.records.clerk import Clerk, Desks
-from voicefleet_worker.records.courier import Courier
-from voicefleet_worker.records.figures import Figures
-from voicefleet_worker.records.journal import journal_path
-from voicefleet_worker.records.office import _lock
+from voicefleet_worker.records.clerk import Desks
 from voicefleet_worker.records.outbox import Outbox
-from voicefleet_worker.records.sinks import FileSink, NotTakenError
-
-
-class Sink:
-    """Takes records, and refuses as often as it was told."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.refusals = refusals
-        self.taken: list[CallRecord] = []
-
-    async def take(self, records: Sequence[CallRecord]) -> None:
-        if self.refusals:
-            self.refusals -= 1
-            raise NotTakenError("not now")
-        self.taken += records
-
-    async def aclose(self) -> None:
-        return
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(carrying, "_FIRST_PAUSE_SECONDS", 0.01)
-
-
-@pytest.fixture
-def desks(tmp_path: Path) -> Desks:
-    return Desks.below(tmp_path)
-
-
-@asynccontextmanager
-async def at_work(
-    desks: Desks, sink: Sink, registry: CollectorRegistry | None = None, *, transcripts: Sink | None = None
-) -> AsyncIterator[Clerk]:
-    count = Figures(registry or CollectorRegistry()).count
-
-    def begin() -> Clerk:
-        couriers = [Courier("records", Outbox(desks.outbox), sink)]
-        if transcripts is not None:
-            couriers.append(Courier("transcripts", Outbox(desks.transcripts), transcripts))
-        return Clerk(desks, AROUND, tuple(couriers), count)
-
-    clerk = await asyncio.to_thread(begin)
-    working = asyncio.create_task(clerk.work())
-    try:
-        yield clerk
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-
-
-def write_journal(desks: Desks, job_id: str, length: int = len(CALL)) -> None:
-    journal_path(desks.journals, job_id).write_bytes(b"\n".join(lines(CALL[:length])) + b"\n")
+from voicefleet_worker.records.sinks import FileSink
 
 
 async def test_a_call_that_is_over_has_one_record_and_its_journal_is_gone(desks: Desks) -> None:
@@ -82,7 +25,7 @@ async def test_a_call_that_is_over_has_one_record_and_its_journal_is_gone(desks:
     sink = Sink()
     async with at_work(desks, sink) as clerk:
         # What lies there when the clerk begins is what another process left.
-        await clerk.finish(5)
+        await finish(clerk)
 
     assert [(record.id, record.disposition) for record in sink.taken] == [("AJ_1", Disposition.CALLER_HUNG_UP)]
     assert await asyncio.to_thread(lambda: [*desks.journals.iterdir(), *desks.outbox.iterdir()]) == []
@@ -101,90 +44,159 @@ async def test_a_process_that_dies_leaves_a_record(
         if written:
             await asyncio.to_thread(write_journal, desks, "AJ_9", written)
         clerk.close_books(["AJ_9"], lambda _: seen)
-        await clerk.finish(5)
+        await finish(clerk)
 
     assert [(record.id, record.disposition) for record in sink.taken] == [("AJ_9", disposition)]
 
 
 async def test_records_wait_for_a_sink_that_is_away_and_come_in_order(desks: Desks) -> None:
-    sink = Sink(refusals=3)
+    sink = Sink(away=3)
     async with at_work(desks, sink) as clerk:
         for number in range(5):
             clerk.close_books([f"AJ_{number}"], lambda _: End.CRASHED)
-        await clerk.finish(5)
+        await finish(clerk)
 
-    assert [record.id for record in sink.taken] == [f"AJ_{number}" for number in range(5)]
+    assert sink.ids == [f"AJ_{number}" for number in range(5)]
 
 
 async def test_a_store_of_transcripts_that_is_away_holds_up_no_record_and_gets_its_own_later(desks: Desks) -> None:
     records = Sink()
-    async with at_work(desks, records, transcripts=Sink(refusals=10_000)) as clerk:
+    async with at_work(desks, records, transcripts=Sink(away=FOR_EVER)) as clerk:
         clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
-        async with asyncio.timeout(5):
-            while len(records.taken) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        await clerk.finish(0.05)
+        await until(lambda: len(records.taken) == 2)
+        await finish(clerk, 0.05)
         assert [(courier.cargo, courier.pending) for courier in clerk.couriers] == [("records", 0), ("transcripts", 2)]
     transcripts = Sink()
     async with at_work(desks, records, transcripts=transcripts) as clerk:
-        await clerk.finish(5)
+        await finish(clerk)
 
-    assert [record.id for record in records.taken] == ["AJ_1", "AJ_2"], "none was sent a second time"
-    assert [record.id for record in transcripts.taken] == ["AJ_1", "AJ_2"]
+    assert records.ids == ["AJ_1", "AJ_2"], "none was sent a second time"
+    assert transcripts.ids == ["AJ_1", "AJ_2"]
 
 
 async def test_records_that_nobody_took_are_sent_by_the_next_process_before_its_own(desks: Desks) -> None:
-    async with at_work(desks, Sink(refusals=10_000)) as clerk:
+    async with at_work(desks, Sink(away=FOR_EVER)) as clerk:
         clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
-        async with asyncio.timeout(5):
-            while clerk.couriers[0].pending < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        await clerk.finish(0)
+        await until(lambda: clerk.couriers[0].waiting == 2)
+        await finish(clerk, 0)
 
     sink = Sink()
     async with at_work(desks, sink) as clerk:
         clerk.close_books(["AJ_3"], lambda _: End.CRASHED)
-        await clerk.finish(5)
+        await finish(clerk)
 
-    assert [record.id for record in sink.taken] == ["AJ_1", "AJ_2", "AJ_3"]
+    assert sink.ids == ["AJ_1", "AJ_2", "AJ_3"]
 
 
-async def test_a_record_that_cannot_be_made_does_not_keep_the_others(
-    desks: Desks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stumble(entries: Sequence[Entry], verdict: Verdict, around: Circumstances) -> CallRecord:
-        if verdict.id == "AJ_1":
+class Stumble:
+    """Makes records, but that of one call only when it has failed for so many times."""
+
+    def __init__(self, job_id: str, times: int) -> None:
+        self.job_id = job_id
+        self.times = times
+
+    def __call__(self, entries: Sequence[Entry], verdict: Verdict, around: Circumstances) -> CallRecord:
+        if verdict.id == self.job_id and self.times:
+            self.times -= 1
             raise RuntimeError
         return make_record(entries, verdict, around)
 
-    monkeypatch.setattr(clerking, "make_record", stumble)
+
+async def test_a_record_that_cannot_be_made_is_tried_again_and_does_not_keep_the_others(
+    desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clerking, "make_record", Stumble("AJ_1", 3))
     sink = Sink()
     async with at_work(desks, sink) as clerk:
         clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
-        await clerk.finish(5)
+        await finish(clerk)
 
-    assert [record.id for record in sink.taken] == ["AJ_2"]
+    assert sink.ids == ["AJ_2", "AJ_1"]
 
 
-async def test_a_file_in_the_outbox_that_nobody_can_read_does_not_hold_up_the_others(desks: Desks) -> None:
-    def leave_rubbish() -> None:
-        desks.outbox.mkdir()
-        (desks.outbox / f"{1:020d}.json").write_text("{")
-
-    await asyncio.to_thread(leave_rubbish)
-    sink = Sink()
-    async with at_work(desks, sink) as clerk:
+async def test_a_record_that_was_never_made_is_counted_and_its_loss_is_said(
+    desks: Desks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(clerking, "make_record", Stumble("AJ_1", FOR_EVER))
+    async with at_work(desks, Sink()) as clerk:
         clerk.close_books(["AJ_1"], lambda _: End.CRASHED)
-        await clerk.finish(5)
+        await finish(clerk, 0.3)
+        assert clerk.couriers[0].pending == 1
 
-    assert [record.id for record in sink.taken] == ["AJ_1"]
+    lost = [log.__dict__["records"] for log in caplog.records if log.message.endswith("could not be sent")]
+    assert lost == [1]
+    tries = [log.__dict__["tries"] for log in caplog.records if log.message.endswith("cannot be kept yet")]
+    assert tries[:3] == [1, 2, 4], "it is said at once, and then more and more rarely"
+
+
+class FullDisk:
+    """Lets nobody keep anything in some folder until there is room again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.is_full = True
+        keep = Outbox.put
+
+        def put(outbox: Outbox, record: CallRecord) -> None:
+            if self.is_full and outbox._directory == folder:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            keep(outbox, record)
+
+        monkeypatch.setattr(Outbox, "put", put)
+
+
+async def test_a_disk_that_has_no_room_for_one_copy_holds_up_no_other_and_gets_its_own_later(
+    desks: Desks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, transcripts, registry = Sink(), Sink(), CollectorRegistry()
+    disk = FullDisk(monkeypatch, desks.transcripts)
+    async with at_work(desks, records, registry, transcripts=transcripts) as clerk:
+        await asyncio.to_thread(write_journal, desks, "AJ_1")
+        clerk.close_books(["AJ_1"], lambda _: End.CRASHED)
+        await until(lambda: len(records.taken) == 1)
+        assert [(courier.cargo, courier.pending) for courier in clerk.couriers] == [("records", 0), ("transcripts", 1)]
+        assert await asyncio.to_thread(lambda: [*desks.journals.iterdir()]), "it goes last"
+        disk.is_full = False
+        await finish(clerk)
+
+    assert (records.ids, transcripts.ids) == (["AJ_1"], ["AJ_1"])
+    assert await asyncio.to_thread(lambda: [*desks.journals.iterdir()]) == []
+    assert registry.get_sample_value("voicefleet_worker_calls_total", {"disposition": "CallerHungUp"}) == 1
+
+
+@pytest.mark.parametrize("written", [0, 5], ids=["died before it wrote a word", "killed in the middle of a line"])
+async def test_a_record_that_the_next_process_makes_again_is_the_same_one(
+    desks: Desks, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Whoever counts money by id must not find two stories under it."""
+    records, transcripts = Sink(), Sink()
+    disk = FullDisk(monkeypatch, desks.transcripts)
+    async with at_work(desks, records, transcripts=transcripts) as clerk:
+        if written:
+            await asyncio.to_thread(write_journal, desks, "AJ_1", written)
+            await asyncio.to_thread(tear_last_line, desks)
+        clerk.close_books(["AJ_1"], lambda _: End.CUT)
+        await until(lambda: len(records.taken) == 1)
+    disk.is_full = False
+    async with at_work(desks, records, transcripts=transcripts) as clerk:
+        await finish(clerk)
+
+    first, again = records.taken
+    assert first.disposition == Disposition.CUT
+    assert first == again
+    assert transcripts.taken == [first]
+
+
+def tear_last_line(desks: Desks) -> None:
+    """Leave it as a process does that is killed while it writes."""
+    (journal,) = desks.journals.iterdir()
+    journal.write_bytes(journal.read_bytes()[:-9])
 
 
 async def test_what_records_add_up_to_names_nobody(desks: Desks) -> None:
     registry = CollectorRegistry()
     write_journal(desks, "AJ_1")
     async with at_work(desks, Sink(), registry) as clerk:
-        await clerk.finish(5)
+        await finish(clerk)
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"voicefleet_worker_{name}", labels)
@@ -210,11 +222,3 @@ async def test_files_on_the_workers_own_disk_are_bounded(tmp_path: Path, monkeyp
 
     files = await asyncio.to_thread(lambda: sorted(path.name for path in (tmp_path / "records").iterdir()))
     assert files == ["calls-000004.jsonl", "calls-000005.jsonl", "calls-000006.jsonl"]
-
-
-def test_two_workers_do_not_share_a_folder(tmp_path: Path) -> None:
-    held = _lock(tmp_path)
-    with pytest.raises(BadInputError, match="another worker"):
-        _lock(tmp_path)
-    held.close()
-    _lock(tmp_path).close()

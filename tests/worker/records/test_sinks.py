@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.core.test_records import AROUND, CALL, VERDICT
 from tests.worker.files import AGENT, POOL
@@ -20,7 +21,7 @@ from voicefleet.api.voiceagent.records import RedisSink, Store, WebhookSink
 from voicefleet.records.making import make_record
 from voicefleet.records.plan import Destination, ToFiles, ToRedis, ToStore, plan_records
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.records.sinks import NotTakenError, RedisStreamSink, WebhookRecordSink
+from voicefleet_worker.records.sinks import NotTakenError, NotWantedError, RedisStreamSink, WebhookRecordSink
 from voicefleet_worker.redis_access import connect_to_redis
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -75,12 +76,24 @@ async def test_a_receiver_can_tell_who_posts_and_which_call_it_is(secrets: Secre
     assert KEY not in str(headers)
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 429, 500])
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 408, 409, 410, 429, 500])
 async def test_whoever_does_not_answer_well_has_not_taken_it(secrets: SecretFiles, status: int) -> None:
     receiver = Receiver([status])
     async with posting(receiver, secrets) as sink:
-        with pytest.raises(NotTakenError, match=str(status)):
+        with pytest.raises(NotTakenError, match=str(status)) as refused:
             await sink.take([RECORD])
+    assert not isinstance(refused.value, NotWantedError), "it may be taken later"
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_whoever_says_that_this_record_is_wrong_refuses_this_one_and_no_other(
+    secrets: SecretFiles, status: int
+) -> None:
+    receiver = Receiver([status, 204])
+    async with posting(receiver, secrets) as sink:
+        with pytest.raises(NotWantedError, match=str(status)):
+            await sink.take([RECORD])
+        await sink.take([RECORD])
 
 
 async def test_a_receiver_that_is_away_has_not_taken_it(secrets: SecretFiles) -> None:
@@ -142,3 +155,16 @@ def test_records_go_where_the_spec_and_the_pool_say(
     pool = ProviderPool.model_validate({**POOL, "spec": {**POOL["spec"], **({"redis": redis} if redis else {})}})
 
     assert plan_records(agent, pool, namespace="front").destination == destination
+
+
+async def test_a_redis_that_does_not_let_go_either_has_not_taken_it() -> None:
+    class Stuck:
+        def pipeline(self, **_: object) -> object:
+            raise RedisTimeoutError
+
+        async def aclose(self) -> None:
+            raise RedisTimeoutError
+
+    sink = RedisStreamSink(RedisSink(), Stuck)  # type: ignore[arg-type]
+    with pytest.raises(NotTakenError):
+        await sink.take([RECORD])

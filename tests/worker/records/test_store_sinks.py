@@ -44,7 +44,7 @@ async def take(sink: StoreSink, *records: CallRecord) -> None:
 async def test_each_record_is_a_file_of_one_line_and_the_same_call_has_the_same_name(
     claim: Path, tmp_path: Path
 ) -> None:
-    sink = records_in(CLAIM, SecretFiles(tmp_path), tmp_path)
+    sink = records_in(CLAIM, SecretFiles(tmp_path))
     await take(sink, record(), record(), record(id="AJ_2"))
 
     files = await asyncio.to_thread(kept, claim)
@@ -54,7 +54,7 @@ async def test_each_record_is_a_file_of_one_line_and_the_same_call_has_the_same_
 
 
 async def test_a_transcript_holds_what_was_said_and_nothing_of_the_bill(claim: Path, tmp_path: Path) -> None:
-    await take(transcripts_in(CLAIM, SecretFiles(tmp_path), tmp_path), record())
+    await take(transcripts_in(CLAIM, SecretFiles(tmp_path)), record())
 
     ((name, content),) = (await asyncio.to_thread(kept, claim)).items()
     assert name.endswith("/AJ_1.transcript.json")
@@ -67,7 +67,7 @@ async def test_a_transcript_holds_what_was_said_and_nothing_of_the_bill(claim: P
 
 @pytest.mark.parametrize("transcript", [None, ()], ids=["not kept", "nobody spoke"])
 async def test_a_call_without_words_has_no_transcript(transcript: object, claim: Path, tmp_path: Path) -> None:
-    await take(transcripts_in(CLAIM, SecretFiles(tmp_path), tmp_path), record(transcript=transcript))
+    await take(transcripts_in(CLAIM, SecretFiles(tmp_path)), record(transcript=transcript))
 
     assert await asyncio.to_thread(kept, claim) == {}
 
@@ -76,4 +76,4 @@ async def test_a_store_that_is_away_has_not_taken_anything(claim: Path, tmp_path
     await asyncio.to_thread(claim.rmdir)
 
     with pytest.raises(NotTakenError, match="directory"):
-        await take(records_in(CLAIM, SecretFiles(tmp_path), tmp_path), record())
+        await take(records_in(CLAIM, SecretFiles(tmp_path)), record())

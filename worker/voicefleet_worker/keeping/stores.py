@@ -2,13 +2,14 @@
 
 import asyncio
 import configparser
+import io
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from voicefleet.api.voiceagent.records import ObjectStore, Store
 from voicefleet.names import STORES_DIRECTORY
@@ -37,8 +38,8 @@ class NotKeptError(Exception):
 class Keep(Protocol):
     """A place where files are kept."""
 
-    async def put(self, path: Path, name: str) -> None:
-        """Keep a copy of a file; return when the place has confirmed that it holds all of it."""
+    async def put(self, content: Path | bytes, name: str) -> None:
+        """Keep a copy of a file, or what is to be one; return when the place has confirmed that it holds all of it."""
 
 
 def open_store(store: Store, secrets: SecretFiles) -> Keep:
@@ -54,24 +55,24 @@ class DirectoryStore:
 
     directory: Path
 
-    async def put(self, path: Path, name: str) -> None:
-        """Copy a file, and believe in it when it is on the disk."""
+    async def put(self, content: Path | bytes, name: str) -> None:
+        """Write a file, and believe in it when it is on the disk."""
         try:
-            await asyncio.to_thread(self._copy, path, self.directory / name)
+            await asyncio.to_thread(self._copy, content, self.directory / name)
         except OSError as error:
             raise NotKeptError(error.strerror or type(error).__name__) from None
 
-    def _copy(self, path: Path, target: Path) -> None:
+    def _copy(self, content: Path | bytes, target: Path) -> None:
         if not self.directory.is_dir():
             raise NotADirectoryError(None, "the store's directory is not there")
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_name(f".{target.name}.part")
-        with path.open("rb") as source, half.open("wb") as copy:
+        with _opened(content) as source, half.open("wb") as copy:
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(copy.fileno())
         half.replace(target)
-        if target.stat().st_size != path.stat().st_size:
+        if target.stat().st_size != _size(content):
             raise OSError(None, "the copy has another size")
 
 
@@ -83,7 +84,7 @@ class BucketStore:
         self._secrets = secrets
         self._opened: tuple[str, Any] | None = None
 
-    async def put(self, path: Path, name: str) -> None:
+    async def put(self, content: Path | bytes, name: str) -> None:
         """Send a file in pieces, and believe in it when the bucket names its size and the tag that it gave it."""
         # Only a worker that keeps something needs it: 16 MB.
         import obstore  # noqa: PLC0415
@@ -92,9 +93,9 @@ class BucketStore:
         try:
             async with asyncio.timeout(_UPLOAD_SECONDS):
                 bucket = await asyncio.to_thread(self._open)
-                size = (await asyncio.to_thread(path.stat)).st_size
+                size = await asyncio.to_thread(_size, content)
                 put = await obstore.put_async(
-                    bucket, name, path, chunk_size=_PIECE_BYTES, max_concurrency=_PIECES_AT_ONCE
+                    bucket, name, content, chunk_size=_PIECE_BYTES, max_concurrency=_PIECES_AT_ONCE
                 )
                 kept = await obstore.head_async(bucket, name)
         except BaseError as error:
@@ -115,6 +116,14 @@ class BucketStore:
         if self._opened is None or self._opened[0] != credentials:
             self._opened = (credentials, _build(self._store, credentials))
         return self._opened[1]
+
+
+def _opened(content: Path | bytes) -> BinaryIO:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+
+def _size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def _build(store: ObjectStore, credentials: str) -> Any:  # noqa: ANN401 - as above

@@ -6,6 +6,7 @@ Each line is handed to the system at once and whole: a process that is killed lo
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -28,6 +29,15 @@ def job_of_journal(path: Path) -> str:
     return unquote(path.name.removesuffix(SUFFIX))
 
 
+def add_to_journal(path: Path, entries: Iterable[Entry]) -> None:
+    """Write below a journal whose process is gone; when this returns, a crash does not lose it. Blocks."""
+    with os.fdopen(os.open(path, _OPEN, 0o600), "ab") as file:
+        # The last line of a process that was killed may be torn.
+        file.write(b"".join(b"\n" + _line(entry) for entry in entries) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class Journal:
     """The journal of one call; without a path nothing is kept."""
 
@@ -40,19 +50,19 @@ class Journal:
     def write(self, entry: Entry) -> None:
         """Have one line written, after all that came before it."""
         if self._path is not None:
-            self._pen.submit(self._write, entry.model_dump_json(by_alias=True, exclude_none=True))
+            self._pen.submit(self._write, _line(entry))
 
     async def aclose(self) -> None:
         """Return when everything is written."""
         await asyncio.to_thread(self._close)
 
-    def _write(self, text: str) -> None:
+    def _write(self, line: bytes) -> None:
         if self._failed:
             return
         try:
             if self._file is None:
                 self._file = os.open(str(self._path), _OPEN, 0o600)
-            os.write(self._file, f"{text}\n".encode())
+            os.write(self._file, line + b"\n")
         except OSError as error:
             # A full disk ends the journal, and no call.
             self._failed = True
@@ -63,3 +73,7 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _line(entry: Entry) -> bytes:
+    return entry.model_dump_json(by_alias=True, exclude_none=True).encode()

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TextIO
 
 from voicefleet.api.voiceagent.records import WebhookSink
 from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis, ToStore
+from voicefleet_worker.drain import Grace
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.clerk import Clerk, Desks
 from voicefleet_worker.records.courier import Courier
@@ -19,6 +21,8 @@ from voicefleet_worker.records.sinks import FileSink, RedisStreamSink, Sink, Web
 from voicefleet_worker.records.store_sinks import records_in, transcripts_in
 from voicefleet_worker.redis_access import connect_to_redis
 from voicefleet_worker.secret_files import SecretFiles
+
+logger = logging.getLogger("voicefleet.worker")
 
 _LOCK = "lock"
 
@@ -31,7 +35,7 @@ def choose_sink(destination: Destination, secrets: SecretFiles, directory: Path)
         case WebhookSink():
             return WebhookRecordSink(destination, secrets)
         case ToStore(store):
-            return records_in(store, secrets, directory)
+            return records_in(store, secrets)
         case ToFiles():
             return FileSink(directory / "records")
 
@@ -41,7 +45,7 @@ def appoint_couriers(plan: RecordPlan, secrets: SecretFiles, directory: Path, de
     records = Courier("records", Outbox(desks.outbox), choose_sink(plan.destination, secrets, directory))
     if plan.transcripts is None:
         return (records,)
-    sink = transcripts_in(plan.transcripts, secrets, directory)
+    sink = transcripts_in(plan.transcripts, secrets)
     return (records, Courier("transcripts", Outbox(desks.transcripts), sink))
 
 
@@ -59,22 +63,39 @@ class Office:
         self, plan: RecordPlan, secrets: SecretFiles, watch: Callable[[Clerk], None]
     ) -> AsyncIterator[Clerk]:
         """Have a clerk at work for the length of the block."""
-        lock = await asyncio.to_thread(_lock, self.directory)
-        agent = plan.around.agent.model_copy(update={"revision": self.revision, "prompt": self.prompt})
-        around = replace(plan.around, worker=self.worker, agent=agent)
-        desks = await asyncio.to_thread(Desks.below, self.directory)
-        couriers = await asyncio.to_thread(appoint_couriers, plan, secrets, self.directory, desks)
-        clerk = await asyncio.to_thread(Clerk, desks, around, couriers)
-        watch(clerk)
-        working = asyncio.create_task(clerk.work())
-        try:
-            yield clerk
-        finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-            for courier in couriers:
-                await courier.sink.aclose()
-            lock.close()
+        with await asyncio.to_thread(_lock, self.directory):
+            agent = plan.around.agent.model_copy(update={"revision": self.revision, "prompt": self.prompt})
+            around = replace(plan.around, worker=self.worker, agent=agent)
+            desks = await asyncio.to_thread(Desks.below, self.directory)
+            couriers = await asyncio.to_thread(appoint_couriers, plan, secrets, self.directory, desks)
+            clerk = await asyncio.to_thread(Clerk, desks, around, couriers)
+            watch(clerk)
+            working = asyncio.create_task(clerk.work())
+            try:
+                yield clerk
+            finally:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+                await _let_go(couriers)
+
+
+@contextlib.asynccontextmanager
+async def finish_records(clerk: Clerk, grace: Grace) -> AsyncIterator[None]:
+    """Have what is left sent in the rest of the grace, once the block is over."""
+    try:
+        yield
+    finally:
+        if grace.begun:
+            await clerk.finish(grace.over())
+
+
+async def _let_go(couriers: Sequence[Courier]) -> None:
+    """Close every sink; one that cannot be closed keeps no other open, nor the folder locked."""
+    closed = await asyncio.gather(*(courier.sink.aclose() for courier in couriers), return_exceptions=True)
+    for courier, problem in zip(couriers, closed, strict=True):
+        if isinstance(problem, Exception):
+            fields = {"cargo": courier.cargo, "problem": type(problem).__name__}
+            logger.warning("a sink of call records could not be closed", extra=fields)
 
 
 def _lock(directory: Path) -> TextIO:

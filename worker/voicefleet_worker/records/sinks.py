@@ -1,11 +1,13 @@
-"""Where records go. A sink takes a batch in order; it returns when they are safe, and raises when they may not be."""
+"""Where records go. A sink takes records in order; it returns when they are safe, and raises when they may not be."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,17 +23,28 @@ from voicefleet_worker.secret_files import SecretFiles
 _MOST_FILES = 8
 _LONGEST_FILE_BYTES = 32 * 1024 * 1024
 _REDIS_SECONDS = 5.0
+_AWAY = (RedisError, OSError, TimeoutError)
+_MANY = 50
+# These speak of what was posted. Any other answer speaks of the address, the key or the hour, and may be another soon.
+_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class NotTakenError(Exception):
     """A sink did not say that records are safe; they are sent again."""
 
 
+class NotWantedError(NotTakenError):
+    """A sink will not have this very record, whenever it comes."""
+
+
 class Sink(Protocol):
     """Something that takes records."""
 
+    at_once: int
+    """How many it takes as one: all of them, or none."""
+
     async def take(self, records: Sequence[CallRecord]) -> None:
-        """Take them, in order; raise NotTakenError if it is not known that all are safe."""
+        """Take no more than that, in order; raise NotTakenError if it is not known that they are safe."""
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -44,6 +57,8 @@ def as_line(record: CallRecord) -> str:
 
 class FileSink:
     """JSON lines on a disk, the oldest files of which go when there are too many."""
+
+    at_once = _MANY
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -75,6 +90,8 @@ class FileSink:
 class RedisStreamSink:
     """A stream; each entry has the record's id, by which one that arrives twice is known."""
 
+    at_once = _MANY
+
     def __init__(self, sink: RedisSink, connect: Callable[[], Redis]) -> None:
         self._sink = sink
         self._connect = connect
@@ -91,8 +108,10 @@ class RedisStreamSink:
                     for record in records:
                         pipe.xadd(self._sink.stream, _fields(record), maxlen=self._sink.max_length, approximate=True)
                     await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            await self.aclose()
+        except _AWAY as error:
+            # One that does not answer may not let go either.
+            with contextlib.suppress(*_AWAY):
+                await self.aclose()
             raise NotTakenError(type(error).__name__) from error
 
     async def aclose(self) -> None:
@@ -108,6 +127,8 @@ def _fields(record: CallRecord) -> dict[Any, Any]:
 
 class WebhookRecordSink:
     """An address that is told of every call; it signs what it says, and says the same of the same call each time."""
+
+    at_once = 1
 
     def __init__(self, sink: WebhookSink, secrets: SecretFiles, *, clock: Callable[[], float] = time.time) -> None:
         self._sink = sink
@@ -139,6 +160,8 @@ class WebhookRecordSink:
                 timeout=aiohttp.ClientTimeout(total=self._sink.timeout_milliseconds / 1000)
             )
             async with self._session.post(self._sink.url, data=body, headers=headers, allow_redirects=False) as answer:
+                if answer.status in _REFUSALS:
+                    raise NotWantedError(f"answered {answer.status}")
                 if not 200 <= answer.status < 300:
                     raise NotTakenError(f"answered {answer.status}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -1,9 +1,7 @@
 """Records and transcripts as files in a store: a bucket or a mounted claim, one file for each call."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from voicefleet.api.voiceagent.records import Store
 from voicefleet.keeping.naming import object_name, prefix_of
@@ -20,27 +18,24 @@ _RECORD_SUFFIX = ".record.json"
 class StoreSink:
     """A file for each call; the same call has the same name again, so what arrives twice is there once."""
 
-    def __init__(
-        self, keep: Keep, draft: Path, suffix: str, prefix: str, content: Callable[[CallRecord], str | None]
-    ) -> None:
-        """Write what is sent to a file that is this sink's own first: stores take files."""
+    at_once = 1
+
+    def __init__(self, keep: Keep, suffix: str, prefix: str, content: Callable[[CallRecord], str | None]) -> None:
         self._keep = keep
-        self._draft = draft
         self._suffix = suffix
         self._prefix = prefix
         self._content = content
 
     async def take(self, records: Sequence[CallRecord]) -> None:
         """Keep them one by one."""
-        try:
-            for record in records:
-                if (content := self._content(record)) is not None:
-                    await asyncio.to_thread(self._draft.write_text, f"{content}\n", encoding="utf-8")
-                    await self._keep.put(self._draft, self._name(record))
-        except NotKeptError as error:
-            raise NotTakenError(str(error)) from None
-        except OSError as error:
-            raise NotTakenError(error.strerror or "cannot write") from error
+        for record in records:
+            content = self._content(record)
+            if content is None:
+                continue
+            try:
+                await self._keep.put(f"{content}\n".encode(), self._name(record))
+            except NotKeptError as error:
+                raise NotTakenError(str(error)) from None
 
     async def aclose(self) -> None:
         """Nothing is held open."""
@@ -50,15 +45,14 @@ class StoreSink:
         return object_name(self._prefix, agent=record.agent.name, call=record.id, began=began, suffix=self._suffix)
 
 
-def records_in(store: Store, secrets: SecretFiles, directory: Path) -> StoreSink:
+def records_in(store: Store, secrets: SecretFiles) -> StoreSink:
     """Return a sink that keeps whole records."""
-    return StoreSink(open_store(store, secrets), directory / "record.draft", _RECORD_SUFFIX, prefix_of(store), as_line)
+    return StoreSink(open_store(store, secrets), _RECORD_SUFFIX, prefix_of(store), as_line)
 
 
-def transcripts_in(store: Store, secrets: SecretFiles, directory: Path) -> StoreSink:
+def transcripts_in(store: Store, secrets: SecretFiles) -> StoreSink:
     """Return a sink that keeps nothing but what was said."""
-    draft = directory / "transcript.draft"
-    return StoreSink(open_store(store, secrets), draft, TRANSCRIPT_SUFFIX, prefix_of(store), _words)
+    return StoreSink(open_store(store, secrets), TRANSCRIPT_SUFFIX, prefix_of(store), _words)
 
 
 def _words(record: CallRecord) -> str | None:
