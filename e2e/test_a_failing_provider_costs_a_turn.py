@@ -37,6 +37,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "slow": {"first_byte_ms": 20_000},
     "dead_mid_stream": {"after_chunks": 2},
 }
+# Words are written down within two messages: whoever is to die before that dies after one.
+HEARING_WAYS = {**WAYS, "dead_mid_stream": {"after_chunks": 1}}
+# Only a new line meets these.
+ON_DIALING = ("error", "unauthorized", "throttled", "refuse")
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -65,7 +69,8 @@ def pool_of_pairs(livekit_url: str, providers: Providers) -> dict[str, Any]:
     spec = pool["spec"]
     seconds = pool_manifest(livekit_url, providers.for_instance(SECOND))["spec"]["providers"]
     firsts = [{**each, "attempt": ATTEMPT, "breaker": BREAKER} for each in spec["providers"]]
-    spec["providers"] = [*firsts, *({**each, "name": f"{each['name']}-{SECOND}", "priority": 200} for each in seconds)]
+    standby = {"breaker": BREAKER, "priority": 200}
+    spec["providers"] = [*firsts, *({**each, "name": f"{each['name']}-{SECOND}", **standby} for each in seconds)]
     # Back to the first as soon as it is well: that is whom the next way to fail is meant for.
     spec["routing"] = {"sticky": False}
     return pool
@@ -135,23 +140,49 @@ async def test_who_hears_may_fail_while_the_caller_speaks(worker: Worker, contro
 
     assert dropped == 1
     assert turn.agent_text == ANSWER
-    assert asked(control, "hearing", SECOND) == 1
+    assert asked(control, "hearing", SECOND)
     assert caller.report().cuts == ()
 
 
-@pytest.mark.parametrize("way", ["unauthorized", "error", "silent"])
+@pytest.mark.parametrize("way", HEARING_WAYS)
 async def test_who_hears_may_be_broken_from_the_beginning(
     worker: Worker, control: Control, line: Line, way: str
 ) -> None:
     await ready(worker)
     await asyncio.sleep(1.5)
-    control.break_service("deepgram", "listen", way, **WAYS[way])  # type: ignore[arg-type]
+    control.break_service("deepgram", "listen", way, **HEARING_WAYS[way])  # type: ignore[arg-type]
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
         await caller.listen()
         turn = await caller.say(QUESTION, timeout_seconds=40)
     print(caller.report().as_text())
 
     assert turn.agent_text == ANSWER
+    assert {row["fault"] for row in control.requests("deepgram", "listen", instance="main")} == {way}
+    assert asked(control, "hearing", SECOND)
+    assert caller.report().cuts == ()
+
+
+@pytest.mark.parametrize("way", HEARING_WAYS)
+async def test_no_word_is_lost_whoever_hears_fails_in_the_middle_of_it(
+    worker: Worker, control: Control, line: Line, way: str
+) -> None:
+    """Of the ways that only a new line meets, whoever takes over dies, with the words that the first one had heard."""
+    await ready(worker)
+    await asyncio.sleep(1.5)
+    broken = SECOND if way in ON_DIALING else "main"
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen()
+        assert asked(control, "hearing", "main") == 1
+        speaking = asyncio.create_task(caller.say(QUESTION, timeout_seconds=40))
+        await asyncio.sleep(0.6)
+        control.break_service("deepgram", "listen", way, instance=broken, **HEARING_WAYS[way])  # type: ignore[arg-type]
+        if way in ON_DIALING:
+            control.drop(provider="deepgram", service="listen", instance="main")
+        turn = await speaking
+    print(caller.report().as_text())
+
+    assert turn.agent_text == ANSWER
+    assert way in [row["fault"] for row in control.requests("deepgram", "listen", instance=broken)]
     assert caller.report().cuts == ()
 
 

@@ -8,6 +8,7 @@ from livekit.agents import llm
 
 from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
+from e2e.test_a_failing_provider_costs_a_turn import WAYS
 from e2e.test_providers_realtime import HOURS, KEY, STORY, Call
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
@@ -43,7 +44,7 @@ def plan(name: str, providers: Providers) -> ProviderPlan:
         options=(),
         language="en",
         timeout_seconds=4.0,
-        stall_seconds=5.0,
+        stall_seconds=3.0,
         retries=0,
     )
 
@@ -59,17 +60,39 @@ def call_with(providers: Providers, *names: str) -> Call:
     return Call(providers, model=model_of(providers, *names))
 
 
-@pytest.mark.parametrize("way", ["unauthorized", "error", "refuse", "silent"])
+async def greeting(call: Call) -> list[str]:
+    """Have a call greeted, and return what was said."""
+    call.session.generate_reply(instructions="Say: Good morning.")
+    await call.until(lambda: bool(call.answers()))
+    return call.answers()
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_who_is_broken_from_the_beginning_costs_time(providers: Providers, control: Control, way: Mode) -> None:
     control.set_rules([ECHO])
-    control.break_service("openai", "realtime", way)
+    control.break_service("openai", "realtime", way, **WAYS[way])
 
     async with call_with(providers, FIRST, SECOND) as call:
-        call.session.generate_reply(instructions="Say: Good morning.")
-        await call.until(lambda: bool(call.answers()))
+        said = await greeting(call)
 
-    assert call.answers() == ["Good morning."]
+    assert said == ["Good morning."]
+    assert {row["fault"] for row in control.requests("openai", "realtime", instance=FIRST)} == {way}
     assert control.requests("openai", "realtime", instance=SECOND)
+
+
+async def test_who_asks_to_be_left_alone_is_left_alone_by_the_next_call(providers: Providers, control: Control) -> None:
+    control.set_rules([ECHO])
+    control.break_service("openai", "realtime", "throttled", retry_after_seconds=60)
+    model = model_of(providers, FIRST, SECOND)
+    async with Call(providers, model=model) as call:
+        await greeting(call)
+    control.mend()
+    async with Call(providers, model=model) as call:
+        said = await greeting(call)
+
+    assert said == ["Good morning."]
+    assert len(control.requests("openai", "realtime", instance=FIRST)) == 1
+    assert len(control.requests("openai", "realtime", instance=SECOND)) == 2
 
 
 @pytest.mark.parametrize("names", [(FIRST, SECOND), (FIRST,)], ids=["two", "only one"])
@@ -92,6 +115,32 @@ async def test_a_line_that_is_lost_costs_a_sentence(
     assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
     assert hours.startswith("We are open")
     assert control.requests("openai", "realtime", instance=names[-1])[-1]["turns"] == 2
+
+
+@pytest.mark.parametrize("way", ["silent", "slow", "wrong", "dead_mid_stream"])
+async def test_who_fails_in_the_middle_of_a_sentence_costs_the_rest_of_it(
+    providers: Providers, control: Control, way: Mode
+) -> None:
+    """Of these, two leave the line open: nobody tells that there is no more to come."""
+    control.set_script(["Tell me a story.", "When are you open?"])
+    control.set_rules([GOES_ON, TELLS])
+    # As slow as somebody who speaks, so that there is a middle; by itself that is no failure.
+    control.break_service("openai", "realtime", "slow", latency_ms=40)
+
+    async with call_with(providers, FIRST, SECOND) as call:
+        await call.line_in.say(HOURS)
+        await asyncio.wait_for(call.line_out.started.wait(), timeout=20)
+        await asyncio.sleep(0.5)
+        assert not control.requests("openai", "realtime", instance=SECOND)
+        control.break_service("openai", "realtime", way, **WAYS[way])
+        await call.until(lambda: "Where was I?" in call.answers())
+        await call.line_in.say(HOURS)
+        await call.until(lambda: len(call.answers()) == 3)
+
+    story, goes_on, hours = call.answers()
+    assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
+    assert hours.startswith("We are open")
+    assert control.requests("openai", "realtime", instance=SECOND)[-1]["turns"] == 2
 
 
 async def test_who_falls_silent_is_replaced_by_one_who_answers(providers: Providers, control: Control) -> None:

@@ -31,6 +31,7 @@ from voicefleet_worker.reports import Reporter
 from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.sounds import Files
+from voicefleet_worker.spans import guard_spans
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
 
@@ -64,6 +65,7 @@ def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     # The environment that the process was born with is older than all that the files say.
     let_spans_hold_words(allowed=setup.trace_content)
     clean_what_is_handed_on()
+    guard_spans(words_allowed=setup.trace_content)
     reach_livekit_by(setup.livekit)
     process.userdata["setup"] = setup
 

@@ -105,9 +105,10 @@ class _Thought(llm.LLMStream):
 
 
 def chunk(piece: str, *, tokens: int | None = None) -> llm.ChatChunk:
-    """Return a piece of an answer; one that begins with `call` is a call of a tool."""
+    """Return a piece of an answer; one that begins with `call` is a call of a tool, perhaps with arguments."""
     if piece.startswith("call "):
-        call = llm.FunctionToolCall(name=piece[5:], arguments="{}", call_id="1")
+        name, _, arguments = piece[5:].partition(" ")
+        call = llm.FunctionToolCall(name=name, arguments=arguments or "{}", call_id="1")
         return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", tool_calls=[call]))
     usage = tokens and llm.CompletionUsage(completion_tokens=1, prompt_tokens=tokens - 1, total_tokens=tokens)
     return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", content=piece), usage=usage or None)

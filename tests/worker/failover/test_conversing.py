@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 from livekit.agents import NOT_GIVEN, APIConnectionError, APIError, APIStatusError, llm
+from livekit.agents.utils.aio import Chan
 
-from tests.worker.failover.scripted import TIMEOUT_SECONDS, lineup, stage
+from tests.worker.failover.scripted import STALL_SECONDS, TIMEOUT_SECONDS, lineup, stage
 from voicefleet.providers.breaker import State
 from voicefleet_worker.failover import conversing, patience
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
@@ -30,6 +31,28 @@ ABLE = llm.RealtimeCapabilities(
 )
 
 
+class Spoken:
+    """An answer that comes piece by piece."""
+
+    def __init__(self, *, asked_for: bool) -> None:
+        self.words, self.sound = Chan[str](), Chan[Any]()
+        self.messages, self.calls = Chan[llm.MessageGeneration](), Chan[llm.FunctionCall]()
+        modalities = asyncio.get_running_loop().create_future()
+        modalities.set_result(["audio", "text"])
+        self.messages.send_nowait(llm.MessageGeneration("1", self.words, self.sound, modalities))
+        self.event = llm.GenerationCreatedEvent(self.messages, self.calls, user_initiated=asked_for)
+
+    def finish(self) -> None:
+        """Say no more; Gemini ends an answer only when it thinks that it was heard."""
+        self.words.close()
+        self.sound.close()
+
+    def end(self) -> None:
+        self.finish()
+        self.messages.close()
+        self.calls.close()
+
+
 class Talk(llm.RealtimeSession[str]):
     """One connection to a scripted model, which notes what it is told."""
 
@@ -37,6 +60,8 @@ class Talk(llm.RealtimeSession[str]):
         super().__init__(model)
         self.told: dict[str, Any] = {}
         self.asked: list[Any] = []
+        self.replies: list[asyncio.Future[Any]] = []
+        self.answers: list[Spoken] = []
         self.is_closed = False
         self._failure: Exception | None = None
         self._chat_ctx = llm.ChatContext.empty()
@@ -55,8 +80,15 @@ class Talk(llm.RealtimeSession[str]):
         self.emit("input_speech_started", None)
         self.emit("input_audio_transcription_completed", llm.InputTranscriptionCompleted("1", words, is_final=True))
 
-    def answer(self) -> None:
-        self.emit("generation_created", SimpleNamespace(user_initiated=False))
+    def answer(self, *words: str, asked_for: bool = False) -> Spoken:
+        spoken = Spoken(asked_for=asked_for)
+        self.answers.append(spoken)
+        if asked_for:
+            self.replies[-1].set_result(spoken.event)
+        self.emit("generation_created", spoken.event)
+        for word in words:
+            spoken.words.send_nowait(word)
+        return spoken
 
     @property
     def chat_ctx(self) -> llm.ChatContext:
@@ -80,7 +112,8 @@ class Talk(llm.RealtimeSession[str]):
 
     def generate_reply(self, *, instructions: Any = NOT_GIVEN, **_: Any) -> asyncio.Future[Any]:
         self.asked.append(instructions)
-        return asyncio.get_running_loop().create_future()
+        self.replies.append(asyncio.get_running_loop().create_future())
+        return self.replies[-1]
 
     def push_audio(self, frame: Any) -> None: ...
     def push_video(self, frame: Any) -> None: ...
@@ -91,6 +124,8 @@ class Talk(llm.RealtimeSession[str]):
 
     async def aclose(self) -> None:
         self.is_closed = True
+        for spoken in self.answers:
+            spoken.end()
         if self._failure is not None:
             # As OpenAI's does.
             raise self._failure
@@ -239,8 +274,89 @@ async def test_neither_a_noise_nor_what_is_answered_moves_a_call(words: str) -> 
         await until(held.conversation._life.done)
         held.current.hear(words)
         if words:
-            held.current.answer()
+            held.current.answer().end()
         await asyncio.sleep(TIMEOUT_SECONDS + 0.2)
+
+        assert held.is_with("a")
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "asked"),
+    [((), "thinking", "Greet the caller."), (("Good ", "morning"), "speaking", GO_ON)],
+    ids=["before a word", "in the middle"],
+)
+async def test_who_falls_silent_in_an_answer_is_replaced(words: tuple[str, ...], state: str, asked: str) -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.conversation.generate_reply(instructions="Greet the caller.")
+        held.current.answer(*words, asked_for=True)
+        held.agent.agent_state = state
+        await until(lambda: held.is_with("b"))
+        await until(lambda: bool(held.current.asked))
+
+        assert held.current.asked == [asked]
+        assert held.errors == []
+        (a, _) = held.stage.health.candidates(held.stage.switch.lineup)
+        assert a.breaker.window.failures == 1
+
+
+async def test_who_speaks_slowly_is_heard_out_to_the_last_word() -> None:
+    story = ["Once ", "upon ", "a ", "time."]
+    heard: list[str] = []
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        spoken = held.current.answer()
+
+        async def tell() -> None:
+            for word in story:
+                await asyncio.sleep(STALL_SECONDS * 0.6)
+                spoken.words.send_nowait(word)
+            spoken.end()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tell())
+            async for message in spoken.event.message_stream:
+                heard += [word async for word in message.text_stream]
+
+        assert heard == story
+        assert held.is_with("a")
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ("metrics_collected", None),
+        ("input_audio_transcription_completed", llm.InputTranscriptionCompleted("1", "My", is_final=False)),
+    ],
+)
+async def test_whatever_a_server_tells_meanwhile_shows_that_it_is_there(event: Any, told: object) -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        held.current.answer("Once ")
+        for _ in range(3):
+            await asyncio.sleep(STALL_SECONDS * 0.6)
+            held.current.emit(event, told)
+
+        assert held.is_with("a")
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda spoken, _: spoken.end(),
+        lambda spoken, _: spoken.finish(),
+        lambda _, held: held.conversation.interrupt(),
+        lambda _, held: held.current.emit("input_speech_started", None),
+    ],
+    ids=["it has said all", "it waits for the end of its sound", "it was interrupted", "the caller speaks"],
+)
+async def test_who_owes_the_caller_nothing_may_be_silent(then: Callable[[Spoken, Call], None]) -> None:
+    async with call(a=Talker(), b=Talker()) as held:
+        await until(held.conversation._life.done)
+        spoken = held.current.answer("Good morning.")
+        await asyncio.sleep(0.05)
+        then(spoken, held)
+        await asyncio.sleep(STALL_SECONDS * 2 + 0.2)
 
         assert held.is_with("a")
 

@@ -1,5 +1,6 @@
 """Tools as the model sees them: with the SDK's own session and its own assertions."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -59,9 +60,11 @@ class Http:
         self.asked: list[dict[str, object]] = []
         self.error: Exception | None = None
         self.seconds = 0.0
+        self.began_at = 0.0
 
     async def call(self, _tool: Tool, _http: HttpTool, arguments: dict[str, object]) -> str:
         self.asked.append(arguments)
+        self.began_at = asyncio.get_running_loop().time()
         await play(self.seconds)
         if self.error is not None:
             raise self.error
@@ -298,6 +301,19 @@ async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> Non
     await at.ask()
 
     assert said == ["Let me see."]
+
+
+async def test_who_waits_for_a_second_and_a_half_is_told_so_unless_the_tool_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said_at: list[float] = []
+    at = table(("look_up", '{"id": "7"}'))
+    at.http.seconds = 2.0
+    monkeypatch.setattr(at.session, "say", lambda *_, **__: said_at.append(asyncio.get_running_loop().time()))
+    await at.ask()
+
+    (waited_seconds,) = (each - at.http.began_at for each in said_at)
+    assert 1.4 <= waited_seconds < 2.0
 
 
 async def test_who_need_not_wait_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

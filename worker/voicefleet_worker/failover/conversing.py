@@ -17,6 +17,7 @@ from livekit.agents import NOT_GIVEN, APIConnectionError, APITimeoutError, NotGi
 from livekit.agents.llm.realtime_fallback_adapter import _FallbackRealtimeSession
 from livekit.agents.utils import is_given
 
+from voicefleet_worker.failover.due import Due
 from voicefleet_worker.failover.patience import Patience
 from voicefleet_worker.failover.switch import Attempt, Switch
 from voicefleet_worker.failover.thinking import GO_ON
@@ -85,7 +86,7 @@ class _Conversation(_FallbackRealtimeSession):
         self._patience = Patience()
         self._asked: dict[str, Any] | None = None
         self._is_unanswered = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._due = Due(lambda: self._lose(self._active, APITimeoutError(retryable=False)))
         self._note_begin(attempt)
         super().__init__(outer, turn_detection_disabled=turn_detection_disabled)
         self._swap_task = asyncio.create_task(self._see_it_begin())
@@ -101,7 +102,8 @@ class _Conversation(_FallbackRealtimeSession):
         child, asked = self._active, {"instructions": instructions, "tool_choice": tool_choice}
         answer = super().generate_reply(instructions=instructions, tool_choice=tool_choice, tools=tools)
         self._asked = asked
-        timer = self._later(lambda: self._lose(child, APITimeoutError(retryable=False)))
+        silence = APITimeoutError(retryable=False)
+        timer = asyncio.get_running_loop().call_later(self._attempt.first_answer_seconds, self._lose, child, silence)
 
         def note(answer: asyncio.Future[llm.GenerationCreatedEvent]) -> None:
             timer.cancel()
@@ -112,9 +114,14 @@ class _Conversation(_FallbackRealtimeSession):
         answer.add_done_callback(note)
         return answer
 
+    def interrupt(self) -> None:
+        """Break off what is being said: the rest of it is not due any more."""
+        self._due.forgo()
+        super().interrupt()
+
     async def aclose(self) -> None:
         """End the conversation."""
-        self._stop_timer()
+        self._due.stop()
         # One that has failed fails once more when it is closed, and would keep the call from ending.
         with suppress(Exception):
             await super().aclose()
@@ -123,9 +130,9 @@ class _Conversation(_FallbackRealtimeSession):
     # What whoever is asked tells.
 
     def _bind(self, child: _Child) -> None:
-        super()._bind(child)
         for event, handler in self._handlers():
             child.on(event, handler)
+        super()._bind(child)
 
     def _unbind(self, child: _Child) -> None:
         super()._unbind(child)
@@ -152,23 +159,23 @@ class _Conversation(_FallbackRealtimeSession):
         self._lost: Exception | None = None
 
     def _note_life(self, _: object) -> None:
+        self._due.note_life()
         if not self._life.done():
             self._life.set_result(None)
             self._switch.succeed(self._attempt, asyncio.get_running_loop().time() - self._began_at)
 
     def _note_speech(self, _: object) -> None:
-        self._stop_timer()
+        self._due.stop()
         self._is_unanswered = True
 
     def _note_words(self, event: llm.InputTranscriptionCompleted) -> None:
         """Expect an answer to words; a noise needs none."""
+        self._due.note_life()
         if self._is_unanswered and event.is_final and event.transcript.strip() and self.capabilities.turn_detection:
-            child = self._active
-            self._stop_timer()
-            self._timer = self._later(lambda: self._lose(child, APITimeoutError(retryable=False)))
+            self._due.expect_answer(self._attempt)
 
-    def _note_answer(self, _: object) -> None:
-        self._stop_timer()
+    def _note_answer(self, event: llm.GenerationCreatedEvent) -> None:
+        self._due.expect_pieces(event, self._attempt, self._asked if event.user_initiated else None)
         self._is_unanswered = False
 
     def _on_child_error(self, error: llm.RealtimeModelError) -> None:
@@ -210,14 +217,15 @@ class _Conversation(_FallbackRealtimeSession):
     def _owed(self) -> dict[str, Any] | None:
         """Return what the caller waits for, as it is asked for anew."""
         state = self._agent_session.agent_state if self._agent_session is not None else ""
-        if self._asked is not None:
-            return self._asked
+        asked = self._asked or self._due.asked
+        if asked is not None:
+            return asked
         if state == "speaking":
             return {"instructions": GO_ON}
-        return {} if state == "thinking" or self._timer is not None else None
+        return {} if state == "thinking" or self._due.is_any else None
 
     async def _take_over(self, owed: dict[str, Any] | None) -> None:
-        self._stop_timer()
+        self._due.stop()
         await self._break_off()
         session = self._agent_session
         # What the caller has heard, which may be less than what was said.
@@ -287,11 +295,3 @@ class _Conversation(_FallbackRealtimeSession):
         if self._is_held:
             self._switch.release(self._attempt)
         self._is_held = False
-
-    def _later(self, work: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(self._attempt.first_answer_seconds, work)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
