@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_WHEN_LEAVING_SECONDS = 1.0
+"""A worker that leaves takes its disk along, so it looks often whether a store is back."""
 AT_ONCE = 2
 """Uploads at the same time: more would take the network from the calls."""
 

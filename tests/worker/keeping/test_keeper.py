@@ -140,6 +140,21 @@ async def test_a_worker_that_leaves_keeps_what_the_last_call_left(files: CallFil
     assert len(store.kept) == 5
 
 
+async def test_a_worker_that_leaves_does_not_wait_for_the_end_of_a_long_pause(files: CallFiles) -> None:
+    store, now = Store(is_away=True), [0.0]
+    keeper = Keeper(files, store, frozenset, clock=lambda: now[0])
+    for _ in range(10):
+        await running(keeper, lambda failed=keeper.failed: keeper.failed >= failed + 5)
+        now[0] += 60
+    store.is_away = False
+    # Each of them rests for a minute, of which two seconds are over.
+    now[0] -= 58
+    async with asyncio.timeout(5):
+        await keeper.finish(never())
+
+    assert len(store.kept) == 5
+
+
 async def test_what_could_not_be_kept_in_time_is_named(files: CallFiles, caplog: pytest.LogCaptureFixture) -> None:
     keeper = Keeper(files, Store(is_away=True), frozenset, clock=Clock())
     await running(keeper, lambda: keeper.failed > 5)

@@ -6,7 +6,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-from voicefleet.keeping.outbox import LONGEST_PAUSE_SECONDS, Failure, plan_uploads
+from voicefleet.keeping.outbox import (
+    LONGEST_PAUSE_SECONDS,
+    LONGEST_PAUSE_WHEN_LEAVING_SECONDS,
+    Failure,
+    plan_uploads,
+)
 from voicefleet_worker.keeping.files import CallFiles
 from voicefleet_worker.keeping.stores import Keep, NotKeptError
 
@@ -50,6 +55,7 @@ class Keeper:
     async def finish(self, out_of_time: Awaitable[None]) -> None:
         """Keep what is left once no call runs any more, and say what could not be kept in the time that there is."""
         self._running = frozenset
+        self._longest_pause_seconds = min(self._longest_pause_seconds, LONGEST_PAUSE_WHEN_LEAVING_SECONDS)
         emptying = asyncio.create_task(self._empty())
         limit = asyncio.ensure_future(out_of_time)
         try:

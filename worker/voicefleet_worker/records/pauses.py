@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 
-from voicefleet.keeping.outbox import pause_seconds
+from voicefleet.keeping.outbox import LONGEST_PAUSE_WHEN_LEAVING_SECONDS, pause_seconds
 
 _LONGEST_SECONDS = 30.0
-_LONGEST_WHEN_LEAVING_SECONDS = 1.0
 
 
 class Pauses:
@@ -27,7 +26,7 @@ class Pauses:
     async def rest(self, failures: int) -> None:
         """Rest after so many failures in a row."""
         if self.leaving:
-            await asyncio.sleep(pause_seconds(failures, _LONGEST_WHEN_LEAVING_SECONDS))
+            await asyncio.sleep(pause_seconds(failures, LONGEST_PAUSE_WHEN_LEAVING_SECONDS))
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_seconds(failures, _LONGEST_SECONDS)):
