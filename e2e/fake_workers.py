@@ -25,6 +25,8 @@ class FakeWorker:
         """Callers who found no slot, by the agent that they ask for."""
         self.providers: dict[str, dict[str, Any]] = {}
         """What it has seen of each provider; empty for a worker that does not tell."""
+        self.shares: bool | None = None
+        """Whether it reaches the pool's Redis, if it was given one."""
         self._told_at = 0.0
         self.token = token
         self.closed = threading.Event()
@@ -68,6 +70,7 @@ class FakeWorker:
             "looksForCallers": True,
             "cordoned": self.cordoned,
             "askedLoad": self.asked_load,
+            "sharesHealth": self.shares,
         }
         return json.dumps(state | self._heartbeat()).encode() + b"\n"
 

@@ -24,6 +24,8 @@ PROVIDERS = ("deepgram", "openai", "cartesia")
 PROBE_SECONDS = 5
 # Figures of a state that lasts are written twice a minute.
 FIGURES_SECONDS = 45.0
+# Fifteen until they count as alone, and half a minute until somebody looks.
+ALONE_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -85,6 +87,8 @@ def apply_pool(bench: Bench, namespace: str, **hearing: object) -> Pool:
     for provider in manifest["spec"]["providers"]:
         provider["probe"] = {"enabled": False}
     manifest["spec"]["providers"][0] |= hearing
+    # Of the workers here only those are asked about it that say that they were given one.
+    manifest["spec"]["redis"] = {"url": "redis://redis.shared.svc:6379"}
     bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(manifest))
     return Pool(bench, namespace)
 
@@ -160,6 +164,18 @@ def test_a_refused_key_is_told_with_the_name_of_its_secret_and_is_over_when_it_i
     wait_for(lambda: pool.says("CredentialsAccepted") == "True AsWanted", "that it is over")
     assert pool.says("Ready") == "True Ready"
     assert "refuses the key" in pool.provider()["lastError"]
+
+
+def test_workers_that_do_not_reach_the_pools_redis_are_told_until_they_do(fleet: Fleet, pool: Pool) -> None:
+    worker_of(fleet).shares = False
+
+    alone = "; 1 of 1 workers decides alone: it does not reach the pool's Redis"
+    wait_for(lambda: alone in pool.words("Ready"), "words about who is alone", within_seconds=ALONE_SECONDS)
+    assert pool.says("Ready") == "True Ready"
+
+    worker_of(fleet).shares = True
+
+    wait_for(lambda: alone not in pool.words("Ready"), "that it is over", within_seconds=10)
 
 
 def test_a_pool_that_an_agent_uses_is_held_back_until_the_agent_is_gone(bench: Bench, fleet: Fleet, pool: Pool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -20,8 +21,11 @@ from e2e.working import (
     eventually,
     exit_status,
     holders,
+    metric,
+    metric_is,
     on_disk,
     ready,
+    replace_secret,
     run_worker,
     seat_for,
     watched,
@@ -35,6 +39,12 @@ FROZEN_SECONDS = 100.0
 # Two or three times what a call needs; it is looked at every five seconds.
 MEMORY_LIMIT = 600
 MEMORY_SECONDS = 60.0
+# From the file on; how long the file takes is the kubelet's matter.
+ROTATED_SECONDS = 60.0
+QUESTION = "When are you open?"
+ANSWER = "We are open from nine to five, Monday to Friday."
+BREAKER = 'provider_breaker{provider="openai",role="Llm"}'
+CLOSED, OPEN = 0, 2
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("control")]
 
 
@@ -142,10 +152,7 @@ async def test_a_rotated_key_is_the_next_calls_key_and_cuts_nobody(
         await before.listen()
         # A client is made when it is first needed, with the key of that moment.
         await before.say("When are you open?")
-        # As the kubelet does it: a new file in the place of the old one.
-        fresh = file.with_name("fresh")
-        fresh.write_text("rotated")
-        fresh.rename(file)
+        replace_secret(tmp_path, "openai", "rotated")
         async with Caller(line, seat=seat_for(worker)) as after:
             await after.listen()
             control.forget()
@@ -158,3 +165,55 @@ async def test_a_rotated_key_is_the_next_calls_key_and_cuts_nobody(
     assert (keys_after, keys_before) == ({fingerprint("rotated")}, {fingerprint(old)})
     assert min(answered.heard_seconds, still.heard_seconds) > 0.8
     assert (before.report().cuts, after.report().cuts) == ((), ())
+
+
+async def test_a_refused_key_is_replaced_and_the_only_provider_answers_all_calls_again(
+    worker: Worker, control: Control, line: Line, tmp_path: Path
+) -> None:
+    control.set_script([QUESTION] * 20)
+    # The old one was withdrawn, so that the worker would leave its only model alone for five minutes.
+    control.set_keys("openai", ["rotated"])
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as before:
+        await before.listen()
+        refused = await before.say(QUESTION)
+        await metric_is(worker, BREAKER, OPEN)
+        replaced = time.monotonic()
+        replace_secret(tmp_path, "openai", "rotated")
+        await metric_is(worker, BREAKER, CLOSED, within_seconds=ROTATED_SECONDS)
+        control.forget()
+        async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as after:
+            await after.listen()
+            answered = await after.say(QUESTION, timeout_seconds=ROTATED_SECONDS)
+            took_seconds = time.monotonic() - replaced
+        still = await before.say(QUESTION)
+    asked = {(row["key"], row["outcome"]) for row in control.requests("openai", "chat")}
+    print(f"answered {took_seconds:.1f} s after the file")
+
+    assert refused.agent_text != ANSWER
+    assert (answered.agent_text, still.agent_text) == (ANSWER, ANSWER)
+    assert took_seconds < ROTATED_SECONDS
+    assert asked == {(fingerprint("rotated"), "ok")}
+    assert (before.report().cuts, after.report().cuts) == ((), ())
+    assert worker.process.poll() is None
+    assert not any(key in worker.log.read_text() for key in ("rotated", "key-of-openai"))
+
+
+async def test_a_key_that_is_withdrawn_in_the_middle_of_a_call_costs_it_no_turn(
+    worker: Worker, control: Control, line: Line, tmp_path: Path
+) -> None:
+    control.set_script([QUESTION] * 20)
+    await ready(worker)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen()
+        first = await caller.say(QUESTION)
+        replace_secret(tmp_path, "openai", "rotated")
+        control.set_keys("openai", ["rotated"])
+        control.forget()
+        second = await caller.say(QUESTION)
+    asked = [(row["key"], row["outcome"]) for row in control.requests("openai", "chat")]
+
+    assert (first.agent_text, second.agent_text) == (ANSWER, ANSWER)
+    assert asked == [(fingerprint("key-of-openai"), "unauthorized"), (fingerprint("rotated"), "ok")]
+    assert caller.report().cuts == ()
+    assert await metric(worker, BREAKER) == CLOSED

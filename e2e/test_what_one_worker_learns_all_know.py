@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.providers import Control, Providers
+from e2e.providers.ledger import fingerprint
 from e2e.redis_server import RedisServer, run_redis
 from e2e.working import (
     States,
     Worker,
+    metric_is,
     pool_manifest,
     ready,
+    replace_secret,
     run_worker,
     seat_for,
     watched,
@@ -33,6 +35,8 @@ ANSWER = "We are open from nine to five, Monday to Friday."
 SERVICES = {"hearing": ("deepgram", "listen"), "chat": ("openai", "chat")}
 # Longer than a forgotten lease lives, on two shared cores.
 SHARED_SECONDS = 60.0
+BREAKER = 'provider_breaker{provider="openai",role="Llm"}'
+CLOSED, OPEN = 0, 2
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -50,6 +54,7 @@ class Fleet:
     two: Worker
     control: Control
     line: Line
+    folder: Path
 
     @asynccontextmanager
     async def call(self, worker: Worker) -> AsyncIterator[Caller]:
@@ -87,7 +92,7 @@ def start(bench: Bench, providers: Providers, control: Control, redis: RedisServ
                 (folder / "pool.json").write_text(json.dumps(pool(bench, providers, redis, firsts)))
                 workers.append(stack.enter_context(run_worker(folder, arguments, name)))
             line = Line(bench.livekit.ws_url, bench.livekit.api_key, bench.livekit.api_secret)
-            return Fleet(workers[0], workers[1], control, line)
+            return Fleet(workers[0], workers[1], control, line, tmp_path)
 
         yield both
 
@@ -105,24 +110,10 @@ def pool(bench: Bench, providers: Providers, redis: RedisServer, firsts: dict[st
     return manifest
 
 
-async def metric(worker: Worker, name: str) -> float | None:
-    async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/metrics") as response:
-        for line in (await response.text()).splitlines():
-            if line.startswith(f"voicefleet_worker_{name}"):
-                return float(line.rpartition(" ")[2])
-    return None
-
-
-async def wait_until(worker: Worker, name: str, value: float) -> None:
-    async with asyncio.timeout(SHARED_SECONDS):
-        while await metric(worker, name) != value:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
-
-
 async def shared(fleet: Fleet) -> None:
     for worker in (fleet.one, fleet.two):
         await ready(worker)
-        await wait_until(worker, "shared_health", 1)
+        await metric_is(worker, "shared_health", 1, within_seconds=SHARED_SECONDS)
 
 
 def at_once(rows: list[dict[str, Any]]) -> int:
@@ -148,7 +139,7 @@ async def test_a_breaker_that_one_worker_opens_is_open_at_the_other(start: Start
             await caller.say(QUESTION, timeout_seconds=40)
         asked = len(fleet.rows("chat"))
         fleet.control.mend()
-        await wait_until(fleet.two, 'provider_breaker{provider="openai",role="Llm"}', 2)
+        await metric_is(fleet.two, BREAKER, OPEN)
         async with fleet.call(fleet.two) as caller:
             turn = await caller.say(QUESTION, timeout_seconds=40)
         async with asyncio.timeout(15):
@@ -159,6 +150,35 @@ async def test_a_breaker_that_one_worker_opens_is_open_at_the_other(start: Start
     assert len(fleet.rows("chat")) == asked, "it asked to be left alone for a minute"
     assert turn.agent_text == ANSWER
     assert states.seen[-1].shares_health is True
+
+
+async def test_a_key_that_is_replaced_at_one_worker_is_used_there_whatever_the_other_is_refused(start: Start) -> None:
+    rotated, old = fingerprint("rotated"), fingerprint("key-of-openai")
+    fleet = start({})
+    await shared(fleet)
+    fleet.control.set_keys("openai", ["rotated"], instance="main")
+
+    async def ask(worker: Worker) -> dict[str, str]:
+        """Return with which keys the first of the pair was asked, and what it said."""
+        before = len(fleet.rows("chat"))
+        async with fleet.call(worker) as caller:
+            assert (await caller.say(QUESTION, timeout_seconds=40)).agent_text == ANSWER
+        return {row["key"]: row["outcome"] for row in fleet.rows("chat")[before:]}
+
+    assert await ask(fleet.one) == {old: "unauthorized"}
+    for worker in (fleet.one, fleet.two):
+        await metric_is(worker, BREAKER, OPEN)
+    replace_secret(fleet.folder / "one", "openai", "rotated")
+    for worker in (fleet.one, fleet.two):
+        await metric_is(worker, BREAKER, CLOSED, within_seconds=10)
+
+    # The kubelet of the other one's node takes its time.
+    assert await ask(fleet.two) == {old: "unauthorized"}
+    await metric_is(fleet.two, BREAKER, OPEN)
+    assert await ask(fleet.one) == {rotated: "ok"}
+    replace_secret(fleet.folder / "two", "openai", "rotated")
+    await metric_is(fleet.two, BREAKER, CLOSED, within_seconds=10)
+    assert await ask(fleet.two) == {rotated: "ok"}
 
 
 @pytest.mark.proof
@@ -211,7 +231,7 @@ async def test_redis_that_dies_in_the_middle_of_a_call_is_seen_and_costs_it_noth
     async with watched(fleet.one) as states, fleet.call(fleet.one) as caller:
         turns = [await caller.say(QUESTION, timeout_seconds=40)]
         redis.kill()
-        await wait_until(fleet.one, "shared_health", 0)
+        await metric_is(fleet.one, "shared_health", 0)
         turns.append(await caller.say(QUESTION, timeout_seconds=40))
         # Until leases have run out, and each worker decides alone.
         await asyncio.sleep(12)

@@ -164,6 +164,29 @@ def control_port(worker: Worker) -> int:
     raise AssertionError(f"no control port: {worker.log.read_text()}")
 
 
+async def metric(worker: Worker, name: str) -> float | None:
+    async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/metrics") as response:
+        for line in (await response.text()).splitlines():
+            if line.startswith(f"voicefleet_worker_{name}"):
+                return float(line.rpartition(" ")[2])
+    return None
+
+
+async def metric_is(worker: Worker, name: str, value: float, *, within_seconds: float = 60) -> None:
+    """Wait until it is; nobody tells."""
+    async with asyncio.timeout(within_seconds):
+        while await metric(worker, name) != value:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+def replace_secret(folder: Path, name: str, value: str) -> None:
+    """Put another file in the place of the old one, as the kubelet does."""
+    file = folder / "secrets" / name / "api-key"
+    fresh = file.with_name("fresh")
+    fresh.write_text(value)
+    fresh.rename(file)
+
+
 async def ready(worker: Worker) -> None:
     async with asyncio.timeout(READY_SECONDS):
         while await worker.ask("GET", "/readyz") != 200:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.providers.alone import SharingLedger
 from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.growth import ProviderLedger
 from voicefleet.rollout import Drains, Ledger
@@ -60,6 +61,7 @@ class PoolMemory:
 
     uid: str
     ledger: ProviderLedger = field(default_factory=ProviderLedger)
+    sharing: SharingLedger = field(default_factory=SharingLedger)
     parsed: Kept[object] = field(default_factory=Kept)
     noted: dict[str, Heard] = field(default_factory=dict)
     """The word of each worker that the ledger has."""
@@ -73,9 +75,11 @@ class PoolMemory:
         if self.noted.get(uid) is not heard:
             self.noted[uid] = heard
             self.ledger.note(uid, namespace, heard.state, heard.at.timestamp())
+            self.sharing.note(uid, heard.state, heard.at.timestamp())
 
     def end_look(self, uids: Collection[str], providers: Collection[str], now: datetime) -> None:
         """Forget what a look did not find."""
         self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
         self.ledger.retain(uids, providers)
+        self.sharing.retain(uids)
         self.looked_at = now

@@ -18,6 +18,7 @@ def with_providers(state: WorkerState, before: WorkerState | None) -> WorkerStat
     return state.model_copy(update={"providers": before.providers})
 
 
-def health_of(state: WorkerState | None) -> list[tuple[Any, ...]]:
-    """Return what the status of a pool says at once; figures can wait."""
-    return [(word.name, word.state, word.cause) for word in (state.providers if state else None) or ()]
+def health_of(state: WorkerState | None) -> tuple[Any, ...]:
+    """Return what the status of a pool goes by at once; figures can wait."""
+    words = (state.providers if state else None) or ()
+    return (state and state.shares_health, *((word.name, word.state, word.cause) for word in words))

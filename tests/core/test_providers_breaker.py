@@ -114,11 +114,23 @@ def test_a_provider_cannot_ask_for_a_rest_without_end() -> None:
 
 
 def test_a_key_that_is_refused_is_tried_again_late_and_another_key_at_once() -> None:
-    refused = learn(Breaker(), Outcome(1, Cause.CREDENTIALS), POLICY, 1)
+    refused = learn(Breaker(), Outcome(1, Cause.CREDENTIALS, key=7), POLICY, 1)
     assert refused.until == 1 + POLICY.max_open_seconds
 
-    assert forgive(refused, 5).admits(5)
-    assert forgive(OPEN, 5) == OPEN
+    assert forgive(refused, 7, 5) == refused, "a new key may be the one that is refused"
+    assert forgive(refused, 8, 5) == Breaker(since=5)
+    assert forgive(admit(refused, 101), 8, 102) == Breaker(since=102), "a probe with the old key proves nothing"
+
+
+@pytest.mark.parametrize("breaker", [Breaker(since=3), OPEN, play((1, Cause.THROTTLED))], ids=["well", "fails", "429"])
+def test_another_key_changes_nothing_where_none_was_refused(breaker: Breaker) -> None:
+    assert forgive(breaker, 8, 5) is breaker
+
+
+def test_who_refuses_a_key_that_nobody_knows_refuses_it_until_there_is_one() -> None:
+    refused = learn(Breaker(), Outcome(1, Cause.CREDENTIALS), POLICY, 1)
+
+    assert (forgive(refused, 0, 5), forgive(refused, 8, 5)) == (refused, Breaker(since=5))
 
 
 CAUSES = st.sampled_from([None, Cause.FAILURES, Cause.THROTTLED, Cause.CREDENTIALS])

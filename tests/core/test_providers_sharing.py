@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.providers.breaker import Breaker, Cause, State, Window
+from voicefleet.providers.breaker import Breaker, Cause, State, Window, forgive
 from voicefleet.providers.sharing import Counts, Figures, Published, Record, adopt, bare, publish
 
 LARGEST_CLOCK_ERROR = 1e6
 NOW = 1_790_000_000.0
 OPEN = Breaker(State.OPEN, NOW, NOW + 30, Cause.FAILURES, 1)
+OLD, NEW = 7, 2**48 - 1
 
 counts = st.integers(min_value=0, max_value=10**9)
 moments = st.floats(min_value=1e8, max_value=1e10)
@@ -22,7 +23,7 @@ figures = st.builds(
 breakers = st.builds(
     Breaker, st.sampled_from(State), moments, moments, st.sampled_from([None, *Cause]), st.integers(1, 1000)
 )
-records = st.builds(Record, counts, st.integers(0, 2), counts, counts, st.integers(0, 3))
+records = st.builds(Record, counts, st.integers(0, 2), counts, counts, st.integers(0, 3), st.integers(0, 3))
 
 
 def plus(one: Figures, two: Figures) -> Figures:
@@ -47,16 +48,18 @@ class Redis:
 
 
 class Worker:
-    """A worker whose clock is off by some time."""
+    """A worker whose clock is off by some time, and who has a key."""
 
-    def __init__(self, redis: Redis, ahead_seconds: float, breaker: Breaker) -> None:
-        self.redis, self.ahead, self.breaker = redis, ahead_seconds, breaker
+    def __init__(self, redis: Redis, ahead_seconds: float, breaker: Breaker, key: int = 0) -> None:
+        self.redis, self.ahead, self.breaker, self.key = redis, ahead_seconds, breaker, key
         self.published: Published | None = None
 
     def exchange(self) -> None:
         self.published = publish(self.breaker, self.published, ahead_seconds=self.ahead)
         answer = self.redis.exchange(self.published)
-        self.breaker, self.published = adopt(self.breaker, self.published, answer, ahead_seconds=self.ahead)
+        self.breaker, self.published = adopt(
+            self.breaker, self.published, answer, ahead_seconds=self.ahead, key=self.key
+        )
 
 
 @given(figures)
@@ -91,7 +94,9 @@ def test_a_record_is_read_as_it_was_written(breaker: Breaker, ahead_seconds: flo
     assert back.until == pytest.approx(breaker.until, abs=0.002)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[1, 2, 3, 4]", "[1, 3, 1, 1, 0]", "[1, 0, 1, 1, 4]", "null", "7"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[1, 2, 3, 4]", "[1, 3, 1, 1, 0]", "[1, 0, 1, 1, 4]", "[1, 0, 1, 1, 1, 7, 7]", "null", "7"]
+)
 def test_a_record_that_is_none_is_nobodys_word(text: str) -> None:
     assert Record.read(text) is None
 
@@ -177,3 +182,56 @@ def test_a_breaker_that_never_changed_is_not_published() -> None:
 @given(breakers)
 def test_a_window_stays_with_its_worker(breaker: Breaker) -> None:
     assert bare(replace(breaker, window=Window(NOW, 1, 1))) == breaker
+
+
+def refused(key: int, *, since: float = NOW) -> Breaker:
+    return Breaker(State.OPEN, since, since + 300, Cause.CREDENTIALS, 1, refused_key=key)
+
+
+def test_without_a_key_a_record_is_one_that_older_workers_read() -> None:
+    record = Record.of(OPEN, ahead_seconds=0.0)
+
+    assert record.text() == f"[{NOW * 1000:.0f}, 1, {(NOW + 30) * 1000:.0f}, 1, 1]"
+    keyed = Record.of(refused(NEW), ahead_seconds=0.0)
+    assert Record.read(keyed.text()) == keyed
+
+
+def test_a_key_that_is_refused_is_refused_to_all_who_have_it_and_to_nobody_else() -> None:
+    redis = Redis()
+    told, same, other = (
+        Worker(redis, 0.0, refused(OLD), OLD),
+        *(Worker(redis, 0.0, Breaker(), key) for key in (OLD, NEW)),
+    )
+    for worker in (told, same, other, told):
+        worker.exchange()
+
+    assert [worker.breaker.state for worker in (told, same, other)] == [State.OPEN, State.OPEN, State.CLOSED]
+
+
+def test_a_new_key_ends_a_refusal_for_all_and_no_word_of_an_old_one_brings_it_back() -> None:
+    redis = Redis()
+    first, late = Worker(redis, 0.0, refused(OLD), OLD), Worker(redis, -40.0, Breaker(), OLD)
+    for worker in (first, late):
+        worker.exchange()
+    assert late.breaker.state is State.OPEN
+
+    first.key, first.breaker = NEW, forgive(first.breaker, NEW, NOW + 50)
+    for worker in (first, late):
+        worker.exchange()
+    assert late.breaker.state is State.CLOSED
+
+    # A key reaches nodes one after another.
+    late.breaker = refused(OLD, since=NOW + 100)
+    for worker in (late, first, late, first):
+        worker.exchange()
+    joins = Worker(redis, 0.0, Breaker(), NEW)
+    joins.exchange()
+    assert [worker.breaker.state for worker in (first, joins, late)] == [State.CLOSED, State.CLOSED, State.OPEN]
+
+
+def test_what_is_forgiven_while_redis_is_asked_is_not_taken_back_by_its_answer() -> None:
+    published = publish(refused(OLD), None, ahead_seconds=0.0)
+    assert published is not None
+    forgiven = forgive(refused(OLD), NEW, NOW + 5)
+
+    assert adopt(forgiven, published, published.record, ahead_seconds=0.0, key=NEW)[0] == forgiven

@@ -1,5 +1,6 @@
 """What the status of a ProviderPool says, and when it says it anew."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.providers import MOMENT, latencies, ledger_of, opened, pool, 
 from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatus
 from voicefleet.names import POOL_FINALIZER, Reason
+from voicefleet.providers.alone import Sharing
 from voicefleet.providers.breaker import Cause
 from voicefleet.providers.fleet_view import view_pool
 from voicefleet.providers.growth import ProviderLedger
@@ -82,6 +84,28 @@ def test_a_pool_of_whom_each_job_has_somebody_is_ready() -> None:
     assert says_of(status, "CredentialsAccepted")[0] == "True AsWanted"
     assert says_of(status, "ReferencesResolved")[0] == "True AsWanted"
     assert says_of(status, "Stalled")[0] == "False AsWanted"
+
+
+@pytest.mark.parametrize(
+    ("sharing", "words"),
+    [
+        (Sharing(3, 0), ""),
+        (Sharing(3, 1), "; 1 of 3 workers decides alone: it does not reach the pool's Redis"),
+        (Sharing(3, 2), "; 2 of 3 workers decide alone: they do not reach the pool's Redis"),
+    ],
+)
+def test_workers_that_decide_alone_are_told_and_make_no_pool_unready(sharing: Sharing, words: str) -> None:
+    status = report(replace(see(heard()), sharing=sharing))
+
+    assert says_of(status, "Ready") == ("True Ready", f"every job has a provider that is well{words}")
+    assert says_of(status, "Stalled")[0] == "False AsWanted"
+
+
+def test_workers_that_decide_alone_are_told_beside_worse_news() -> None:
+    status, words = says_of(report(replace(see(heard(opened())), sharing=Sharing(2, 2))), "Ready")
+
+    assert (status, words.startswith("no provider of role Stt is well")) == ("False JobWithoutProvider", True)
+    assert words.endswith("; 2 of 2 workers decide alone: they do not reach the pool's Redis")
 
 
 def test_a_job_that_nobody_does_is_named_with_who_fails_since_when_and_why() -> None:

@@ -63,8 +63,10 @@ class World:
         self.cluster.put(PODS, {"metadata": {**pod, "labels": labels, "ownerReferences": [owner]}, "spec": {}})
         return agent
 
-    def say(self, *words: ProviderWord, agent: str = "desk", namespace: str = "voice") -> None:
-        self.workers.states[f"uid-{namespace}-{agent}-0"] = state(providers=words)
+    def say(
+        self, *words: ProviderWord, agent: str = "desk", namespace: str = "voice", shares: bool | None = None
+    ) -> None:
+        self.workers.states[f"uid-{namespace}-{agent}-0"] = state(providers=words, shares_health=shares)
         self.workers.said_at = self.now()
 
     def pool(self) -> Body | None:
@@ -79,6 +81,9 @@ class World:
     def condition(self, kind: str) -> str:
         found = next(c for c in self.status()["conditions"] if c["type"] == kind)
         return f"{found['status']} {found['reason']}"
+
+    def words(self, kind: str) -> str:
+        return str(next(c["message"] for c in self.status()["conditions"] if c["type"] == kind))
 
     def state_of(self, name: str) -> str:
         return str(next(each["state"] for each in self.status()["providers"] if each["name"] == name))
@@ -240,6 +245,22 @@ async def test_a_worker_that_falls_silent_says_nothing_after_fifteen_seconds(wor
     assert world.state_of("deepgram") == "Unknown"
 
 
+async def test_a_worker_that_is_gone_is_not_alone(world: World) -> None:
+    world.apply_pool(redis={"url": "redis://redis:6379"})
+    world.apply_agent()
+    for _ in range(3):
+        world.say(word("deepgram"), shares=False)
+        await world.turn(after=10)
+    assert "1 of 1 workers" in world.words("Ready")
+
+    pod = world.ports.cache.pods.get("voice", "desk-0")
+    assert pod is not None
+    world.ports.cache.observe(PODS, pod, gone=True)
+    await world.turn(after=3)
+
+    assert "alone" not in world.words("Ready")
+
+
 async def test_a_secret_of_the_pool_that_workers_wait_for_is_told_and_one_of_the_agent_is_not(world: World) -> None:
     def stalled(message: str) -> list[dict[str, str]]:
         return [{"type": "Stalled", "status": "True", "reason": "SecretMissing", "message": message}]
@@ -255,6 +276,35 @@ async def test_a_secret_of_the_pool_that_workers_wait_for_is_told_and_one_of_the
 
     assert world.condition("ReferencesResolved") == "False SecretMissing"
     assert words in str(world.status()["conditions"])
+
+
+async def test_a_worker_that_goes_on_without_the_pools_redis_is_told_until_it_shares_again(world: World) -> None:
+    world.apply_pool(redis={"url": "redis://redis:6379"})
+    world.apply_agent()
+    world.apply_agent("night")
+    alone = "1 of 2 workers decides alone: it does not reach the pool's Redis"
+
+    async def hear(*, shares: bool, after: float) -> str:
+        world.say(word("deepgram"), agent="night", shares=True)
+        world.say(word("deepgram"), shares=shares)
+        await world.turn(after=after)
+        return world.words("Ready")
+
+    assert alone not in await hear(shares=False, after=0)
+    assert alone not in await hear(shares=False, after=10)
+    assert alone in await hear(shares=False, after=5)
+    assert alone not in await hear(shares=True, after=5)
+
+
+async def test_where_the_pool_names_no_redis_nobody_is_alone(world: World) -> None:
+    world.apply_pool()
+    world.apply_agent()
+    for _ in range(3):
+        # Of a revision that had one.
+        world.say(word("deepgram"), shares=False)
+        await world.turn(after=10)
+
+    assert "alone" not in world.words("Ready")
 
 
 async def test_what_the_probes_find_is_in_the_status_and_a_pool_that_is_gone_is_probed_no_more(world: World) -> None:

@@ -55,3 +55,17 @@ async def test_a_pool_is_looked_at_when_a_providers_state_changes_and_not_with_i
     assert len(changed) == 2
     assert set(changed) == {KEY}
     await streams.aclose()
+
+
+async def test_a_pool_is_looked_at_when_a_worker_ceases_to_share_and_when_it_shares_again() -> None:
+    changed: list[Key] = []
+    streams = WorkerStreams(queue_that_knows(KEY), Metrics(), now=lambda: NOW, health_changed=changed.append)
+    streams.hear(KEY, "uid", Address("voice", "desk-rev-0", "127.0.0.1", "token"))
+    line = streams._lines["uid"]
+    seen = []
+    for shares in (None, True, True, False, False, True):
+        streams._hear(line, state(shares_health=shares).model_dump_json(by_alias=True).encode())
+        seen.append(len(changed))
+
+    assert seen == [0, 1, 1, 2, 2, 3]
+    await streams.aclose()

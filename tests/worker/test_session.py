@@ -10,17 +10,21 @@ from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.failover.scripted import unread
-from tests.worker.files import AGENT, Mounted
+from tests.worker.files import AGENT, SECRET_VALUE, Mounted
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.voice_plan import choice_for
 from voicefleet_worker import entry
 from voicefleet_worker.drain import drain_limit_seconds
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
+from voicefleet_worker.failover.hearing import HearingInTurn
+from voicefleet_worker.failover.speaking import SpeakingInTurn
+from voicefleet_worker.failover.switch import Switch
+from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
 from voicefleet_worker.reports import Reporter
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.secret_files import SecretFiles, fingerprint
 from voicefleet_worker.session import Session, Voices, build_session, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
 
@@ -120,6 +124,19 @@ def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> 
     assert len({id(voices.of(each)) for each in (a, c, d)}) == 3
     assert voices.other_than_entrys(b) is None
     assert voices.other_than_entrys(c) is voices.of(c)
+
+
+def test_each_job_of_a_call_knows_with_which_key_it_asks(mounted: Mounted) -> None:
+    plan = plan_of(mounted)
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), unread(), BoardReader())
+    models = Voices(plan.entry, SecretFiles(mounted.folder / "secrets"), health).of(plan.entry)
+    assert isinstance(models.stt, HearingInTurn)
+    assert isinstance(models.llm, ThinkingInTurn)
+    assert isinstance(models.tts, SpeakingInTurn)
+    switches: list[Switch[Any]] = [models.stt._switch, models.llm._switch, models.tts._switch]
+
+    asked = {attempt.name: attempt.key for attempt in (switch.begin(()) for switch in switches)}
+    assert asked == {name: fingerprint(f"{SECRET_VALUE}-{name}") for name in ("deepgram", "openai", "cartesia")}
 
 
 async def test_the_sdk_takes_the_settings_as_they_are_meant(mounted: Mounted) -> None:

@@ -58,6 +58,8 @@ class ProviderNews(WireModel):
     """When the request began that this is about."""
     outcome: Literal["", "Well", "CalledOff", "Failures", "Throttled", "CredentialsRefused"] = ""
     rest_seconds: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    key: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Fingerprint of the key that was refused."""
     first_seconds: Annotated[float, Field(ge=0, le=1e4)] | None = None
     """Time to the first answer."""
     stands_in: bool = False

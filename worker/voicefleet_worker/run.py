@@ -21,6 +21,7 @@ from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders, drain, rest_of_grace
 from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.failover.keys import watching_keys
 from voicefleet_worker.failover.leases import HeldLeases
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.keeping.settings import make_directories
@@ -100,6 +101,7 @@ async def _run(settings: Settings, directory: Path) -> int:
             try:
                 async with (
                     rest_of_grace(orders, settings.drain_grace_seconds) as grace,
+                    watching_keys(board, settings.secrets),
                     sharing(connect, board, leases, desk.share_health),
                     finish_records(clerk, grace),
                     keep_files(settings, desk, metrics, grace),

@@ -1,5 +1,6 @@
 """From a plan to an AgentSession: settings that the SDK knows under other names and in other units."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,13 @@ from livekit.agents.voice.events import EventTypes
 
 from voicefleet.api.voiceagent.voice import VoiceActivity
 from voicefleet.dialogue import AgentPlan, DialoguePlan
-from voicefleet.providers.lineup import ProviderPlan
+from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.voice_plan import PipelinePlan, RealtimePlan, VoicePlan, choice_for
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
 from voicefleet_worker.failover.hearing import HearingInTurn
 from voicefleet_worker.failover.patience import CallerSpeaks
 from voicefleet_worker.failover.speaking import SpeakingInTurn
-from voicefleet_worker.failover.switch import ONCE, Health, Switch
+from voicefleet_worker.failover.switch import ONCE, Health, Model, Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.noise import WebRtcNoiseSuppression
 from voicefleet_worker.providers import Ingredients, build_llm, build_realtime, build_stt, build_tts
@@ -85,24 +86,25 @@ class Voices:
         return Models(
             vad,
             HearingInTurn(
-                Switch(voice.stt, self._health, lambda of: build_stt(self._ingredients(voice, of), vad)), self.caller
+                self._switch(voice.stt, lambda of: build_stt(self._ingredients(voice, of), vad)), self.caller
             ),
-            ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(self._ingredients(voice, of)))),
-            SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(self._ingredients(voice, of)))),
+            ThinkingInTurn(self._switch(voice.llm, lambda of: build_llm(self._ingredients(voice, of)))),
+            SpeakingInTurn(self._switch(voice.tts, lambda of: build_tts(self._ingredients(voice, of)))),
         )
 
     def _realtime(self, voice: RealtimePlan) -> Models:
         speaking = None
         if voice.tts is not None:
-            speaking = SpeakingInTurn(
-                Switch(voice.tts, self._health, lambda of: build_tts(self._ingredients(voice, of)))
-            )
+            speaking = SpeakingInTurn(self._switch(voice.tts, lambda of: build_tts(self._ingredients(voice, of))))
         conversing = ConversingInTurn(
-            Switch(voice.realtime, self._health, lambda of: Source(build_realtime(self._ingredients(voice, of))))
+            self._switch(voice.realtime, lambda of: Source(build_realtime(self._ingredients(voice, of))))
         )
         # A model that decides about turns tells by itself when somebody speaks.
         vad = None if voice.decides_about_turns else _vad(VoiceActivity())
         return Models(vad, None, conversing, speaking)
+
+    def _switch(self, lineup: Lineup, build: Callable[[ProviderPlan], Model]) -> Switch[Model]:
+        return Switch(lineup, self._health, build, key_of=lambda of: self._secrets.fingerprint(of.api_key))
 
     def _ingredients(self, voice: VoicePlan, of: ProviderPlan) -> Ingredients:
         # Read now: a key that was rotated since the worker began is the one that works.

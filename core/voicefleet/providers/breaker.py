@@ -13,6 +13,7 @@
 | HalfOpen | the probe went well | Closed, as if nothing had been |
 | HalfOpen | the probe failed | Open, for twice as long as before, at most `maxOpenSeconds` |
 | HalfOpen | the probe was called off: the caller spoke on, or hung up | Open, and the next who asks is the probe |
+| Open, HalfOpen | the key that it refused is not the key that there is now | Closed: of this one nothing is known |
 
 Times are seconds since the epoch, since all workers of a fleet share what is known.
 """
@@ -53,6 +54,8 @@ class Outcome:
     """Why it failed, if it did."""
     rest_seconds: float | None = None
     """How long the provider asked to be left alone."""
+    key: int = 0
+    """Fingerprint of the key that was refused; 0 where there is none, or it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class Breaker:
     openings: int = 0
     """Times that it opened without having been closed in between."""
     window: Window = Window()
+    refused_key: int = 0
+    """Fingerprint of the key for whose sake it is open."""
 
     def admits(self, now: float) -> bool:
         """Tell whether a request may be made now."""
@@ -163,9 +168,17 @@ def _open(breaker: Breaker, outcome: Outcome, policy: Policy, now: float) -> Bre
             rest = min(outcome.rest_seconds, LONGEST_REST_SECONDS)
         case _:
             rest = grown
-    return Breaker(State.OPEN, now, now + rest, outcome.failed, openings)
+    return Breaker(State.OPEN, now, now + rest, outcome.failed, openings, refused_key=outcome.key)
 
 
-def forgive(breaker: Breaker, now: float) -> Breaker:
-    """Let a provider that refused its key be asked at once, now that there is another key."""
-    return replace(breaker, until=now) if breaker.cause is Cause.CREDENTIALS else breaker
+def concerns(breaker: Breaker, key: int) -> bool:
+    """Tell whether a breaker stands in the way of whoever has this key: that another one is refused is no matter."""
+    return breaker.cause is not Cause.CREDENTIALS or breaker.refused_key == key
+
+
+def forgive(breaker: Breaker, key: int, now: float) -> Breaker:
+    """Let a provider be asked that refused another key than there is now.
+
+    Closed and not half-open: where it has no standby, calls would fail while they wait for who probes.
+    """
+    return breaker if concerns(breaker, key) else Breaker(since=now)

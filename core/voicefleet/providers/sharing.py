@@ -1,14 +1,15 @@
 """What workers tell each other of a provider, and how their words become one picture.
 
 Counts add up, so the fleet's are a sum from which a worker takes away its own. Of breakers the newer one wins, by the
-clock of the Redis that they are kept in: those of nodes differ.
+clock of the Redis that they are kept in: those of nodes differ. That a key was refused says nothing to those who have
+another one: workers of other namespaces, and those that a new key has reached before the rest.
 """
 
 import json
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
-from voicefleet.providers.breaker import Breaker, Cause, State, Window
+from voicefleet.providers.breaker import Breaker, Cause, State, Window, concerns
 from voicefleet.providers.latency import BOUNDS_SECONDS
 
 # Numbers come back from a store that others write to; what is larger than this is no count and no moment.
@@ -16,6 +17,7 @@ _LARGEST = 2**53
 _NO_LATENCY = (0,) * (len(BOUNDS_SECONDS) + 1)
 _STATES = tuple(State)
 _CAUSES: tuple[Cause | None, ...] = (None, *Cause)
+_NUMBERS_WITHOUT_KEY = 5
 
 
 class Counts(NamedTuple):
@@ -76,6 +78,8 @@ class Record(NamedTuple):
     until: int
     openings: int
     cause: int
+    key: int = 0
+    """Fingerprint of the key that was refused."""
 
     @classmethod
     def of(cls, breaker: Breaker, *, ahead_seconds: float) -> Self:
@@ -86,6 +90,7 @@ class Record(NamedTuple):
             until=_milliseconds(breaker.until + ahead_seconds),
             openings=breaker.openings,
             cause=_CAUSES.index(breaker.cause),
+            key=breaker.refused_key,
         )
 
     def breaker(self, *, ahead_seconds: float) -> Breaker:
@@ -96,11 +101,12 @@ class Record(NamedTuple):
             until=max(0.0, self.until / 1000 - ahead_seconds),
             cause=_CAUSES[self.cause],
             openings=self.openings,
+            refused_key=self.key,
         )
 
     def text(self) -> str:
-        """Return it as it is sent."""
-        return json.dumps(list(self))
+        """Return it as it is sent; without a key, as all versions of the worker have sent it."""
+        return json.dumps(list(self if self.key else self[:_NUMBERS_WITHOUT_KEY]))
 
     @classmethod
     def read(cls, text: str) -> Self | None:
@@ -109,7 +115,7 @@ class Record(NamedTuple):
             numbers = json.loads(text)
         except ValueError:
             return None
-        if not isinstance(numbers, list) or len(numbers) != len(cls._fields):
+        if not isinstance(numbers, list) or not _NUMBERS_WITHOUT_KEY <= len(numbers) <= len(cls._fields):
             return None
         record = cls(*(_count(number) for number in numbers))
         return record if record.state < len(_STATES) and record.cause < len(_CAUSES) else None
@@ -146,12 +152,17 @@ def publish(breaker: Breaker, before: Published | None, *, ahead_seconds: float)
 
 
 def adopt(
-    mine: Breaker, sent: Published | None, answer: Record | None, *, ahead_seconds: float
+    mine: Breaker, sent: Published | None, answer: Record | None, *, ahead_seconds: float, key: int = 0
 ) -> tuple[Breaker, Published | None]:
-    """Return the breaker to go by, and what of it stands in Redis, once Redis has answered what was sent."""
+    """Return the breaker to go by, and what of it stands in Redis, once Redis has answered what was sent.
+
+    The key is the one that this worker has.
+    """
     if answer is None or (sent is not None and answer == sent.record):
         return mine, sent
     theirs = answer.breaker(ahead_seconds=ahead_seconds)
+    if not concerns(theirs, key):
+        return mine, sent
     # Meanwhile this worker may have seen something newer, which it publishes next.
     unchanged = bare(mine) == (sent.breaker if sent else Breaker())
     if unchanged or theirs.since > mine.since:

@@ -1,10 +1,11 @@
 """Who uses a pool, and whether it may go."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voicefleet.api import ProviderPool
 from voicefleet.names import POOL_FINALIZER
+from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView
 
 _NAMED = 3
@@ -34,6 +35,8 @@ class PoolSeen:
     views: tuple[ProviderView, ...] = ()
     has_workers: bool = False
     """Some worker that uses it has come up."""
+    sharing: Sharing = field(default_factory=Sharing)
+    """Of the workers, where the pool names a Redis."""
 
     @property
     def is_leaving(self) -> bool:

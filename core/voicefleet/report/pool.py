@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatus, TrunkStatus
 from voicefleet.names import Reason
+from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.users import PoolSeen, User, name_some
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
@@ -137,7 +138,8 @@ def _references(seen: PoolSeen) -> Statement:
 
 
 def _standing(seen: PoolSeen, providers: tuple[ProviderStatus, ...], more: dict[str, Statement]) -> Standing:
-    standing = Standing(_ready(seen, {provider.name: provider for provider in providers}))
+    ready = _ready(seen, {provider.name: provider for provider in providers})
+    standing = Standing(_with_those_alone(ready, seen.sharing))
     for statement in (more["ReferencesResolved"], more["CredentialsAccepted"]):
         if statement.status == "False":
             standing = replace(standing, stalled=replace(statement, status="True"))
@@ -183,6 +185,15 @@ def _ready(seen: PoolSeen, said: dict[str, ProviderStatus]) -> Statement:
     unwell = [f"{view.provider.name} is {view.state}" for view in views if not view.is_well]
     words = "every job has a provider that is well"
     return Statement("True", Reason.READY, f"{words}; {name_some(unwell)}" if unwell else words)
+
+
+def _with_those_alone(ready: Statement, sharing: Sharing) -> Statement:
+    """Say who lacks the pool's Redis; calls go on without it, so it makes no pool unready."""
+    if not sharing.alone:
+        return ready
+    they = "decides alone: it does" if sharing.alone == 1 else "decide alone: they do"
+    words = f"{sharing.alone} of {sharing.workers} workers {they} not reach the pool's Redis"
+    return replace(ready, message=f"{ready.message}; {words}")
 
 
 def _loss(job: str, able: list[ProviderView], said: dict[str, ProviderStatus]) -> str:

@@ -9,6 +9,7 @@ from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool
 from voicefleet.manifests.secrets import refs_in
 from voicefleet.names import Reason
+from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView, view_pool
 from voicefleet.providers.probing import Probed, probe_rules
 from voicefleet.providers.users import PoolSeen, User
@@ -38,6 +39,7 @@ async def observe_pool(ports: Ports, key: Key, memory: PoolMemory, pool: Provide
         users=tuple(sorted((_user(body, secrets) for body in allowed), key=str)),
         views=_view(memory, pool, ports.probes.found(rule.address for rule in rules), now),
         has_workers=bool(memory.noted),
+        sharing=memory.sharing.count(now.timestamp()) if pool.spec.redis is not None else Sharing(),
     )
 
 

@@ -52,6 +52,26 @@ def lineup(role: Role, *names: str, silence_seconds: float = 0.0) -> Lineup:
     return Lineup(Need(role, "en"), RoutingPolicy(), plans, names[0], silence_seconds)
 
 
+class Rotating:
+    """The key of all providers, which a test replaces; each model knows with which one it was built."""
+
+    def __init__(self) -> None:
+        self.key = 1
+        self.built: list[int] = []
+
+    def of(self, _: ProviderPlan) -> int:
+        return self.key
+
+    def building(self, build: Callable[[int], Any]) -> Callable[[ProviderPlan], Any]:
+        """Return who builds a model for the key of the moment."""
+
+        def built(_: ProviderPlan) -> Any:
+            self.built.append(self.key)
+            return build(self.key)
+
+        return built
+
+
 def unread() -> Notebook:
     """Return a notebook that nobody keeps."""
     return Notebook(Journal(None), Transcript())
@@ -66,11 +86,16 @@ class Stage:
     reporter: Reporter
 
 
-def stage(of: Lineup, build: Callable[[ProviderPlan], Any]) -> Stage:
+def no_key(_: ProviderPlan) -> int:
+    """Return the fingerprint of no key."""
+    return 0
+
+
+def stage(of: Lineup, build: Callable[[ProviderPlan], Any], key_of: Callable[[ProviderPlan], int] = no_key) -> Stage:
     """Set a stage on which nobody has failed yet."""
     reporter = Reporter("AJ_1", None)
     health = CallHealth(of.plans, reporter, unread(), BoardReader())
-    return Stage(Switch(of, health, build), health, reporter)
+    return Stage(Switch(of, health, build, key_of=key_of), health, reporter)
 
 
 class Thinker(llm.LLM[Any]):

@@ -76,6 +76,16 @@ async def test_what_breaks_for_one_call_is_broken_for_the_next(worker: Worker) -
     assert seen(worker.call("AJ_2"), "b").breaker.state is State.CLOSED
 
 
+async def test_which_key_was_refused_is_told_with_it(worker: Worker) -> None:
+    health = worker.call("AJ_1")
+    at = worker.clock()
+    health.begin("a", at)
+    health.learn("a", Outcome(at, Cause.CREDENTIALS, key=7))
+    worker.box.read()
+
+    assert worker.board.known["a"].breaker.refused_key == 7
+
+
 async def test_failures_of_several_calls_add_up(worker: Worker) -> None:
     for number in range(5):
         refuse(worker, worker.call(f"AJ_{number}"), Cause.FAILURES)

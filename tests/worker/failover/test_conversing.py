@@ -10,7 +10,7 @@ import pytest
 from livekit.agents import NOT_GIVEN, APIConnectionError, APIError, APIStatusError, llm
 from livekit.agents.utils.aio import Chan
 
-from tests.worker.failover.scripted import STALL_SECONDS, TIMEOUT_SECONDS, lineup, stage
+from tests.worker.failover.scripted import STALL_SECONDS, TIMEOUT_SECONDS, Rotating, lineup, stage
 from voicefleet.providers.breaker import State
 from voicefleet_worker.failover import conversing, patience
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
@@ -138,6 +138,7 @@ class Talker(llm.RealtimeModel):
         super().__init__(capabilities=ABLE)
         self.fates = list(fates)
         self.talks: list[Talk] = []
+        self.is_closed = False
 
     def session(self, *, turn_detection_disabled: bool = False) -> Talk:  # noqa: ARG002
         fate = self.fates.pop(0) if self.fates else "well"
@@ -145,7 +146,8 @@ class Talker(llm.RealtimeModel):
         self.talks.append(Talk(self, fails=failure, lives=fate == "well"))
         return self.talks[-1]
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        self.is_closed = True
 
 
 class Agent:
@@ -412,3 +414,38 @@ async def test_without_anybody_who_can_be_built_there_is_no_call() -> None:
 
     with pytest.raises(APIConnectionError):
         ConversingInTurn(stage(lineup("Realtime", "a"), refuse).switch)
+
+
+async def test_a_call_that_is_older_than_its_key_goes_on_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversing, "_TRY_AGAIN_SECONDS", 60.0)
+    rotating = Rotating()
+    models = {1: Talker(), 2: Talker()}
+    build = rotating.building(lambda key: Source(models[key]))
+    model = ConversingInTurn(stage(lineup("Realtime", "only"), build, rotating.of).switch)
+    conversation = cast("Any", model.session())
+    await conversation._update_session(instructions="Be kind.", chat_ctx=llm.ChatContext.empty(), tools=[])
+    await until(conversation._life.done)
+    rotating.key = 2
+    conversation._active.fail(APIStatusError("no such key", status_code=401))
+    await until(lambda: conversation._active in models[2].talks and "instructions" in conversation._active.told)
+    await conversation.aclose()
+    await model.aclose()
+
+    assert (models[1].is_closed, models[2].is_closed) == (True, True)
+
+
+async def test_who_is_built_anew_between_two_conversations_holds_the_second() -> None:
+    rotating = Rotating()
+    models = {1: Talker(APIStatusError("no such key", status_code=401)), 2: Talker()}
+    set_stage = stage(lineup("Realtime", "only"), rotating.building(lambda key: Source(models[key])), rotating.of)
+    model = ConversingInTurn(set_stage.switch)
+    attempt = set_stage.switch.begin(())
+    set_stage.switch.fail(attempt, APIStatusError("no such key", status_code=401))
+    set_stage.switch.release(attempt)
+    set_stage.health._seen.clear()
+    rotating.key = 2
+    conversation = cast("Any", model.session())
+    await until(conversation._life.done)
+    await conversation.aclose()
+
+    assert (len(models[1].talks), len(models[2].talks)) == (0, 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from livekit.agents import APIConnectionError, APIStatusError, UserStateChangedEvent, stt
 
-from tests.worker.failover.scripted import Listener, Stage, final, lineup, sound, stage
+from tests.worker.failover.scripted import Listener, Rotating, Stage, final, lineup, sound, stage
 from voicefleet_worker.failover import hearing as under_test
 from voicefleet_worker.failover import patience
 from voicefleet_worker.failover.hearing import HearingInTurn
@@ -16,6 +16,7 @@ from voicefleet_worker.failover.tape import Tape
 
 DOWN = APIStatusError("down", status_code=503)
 LOST = APIConnectionError("lost")
+REFUSED = APIStatusError("no such key", status_code=401)
 
 
 class Call:
@@ -175,7 +176,7 @@ async def test_deaf_is_who_was_silent_over_what_another_one_has_heard() -> None:
     await call.say(5)
     speaks(call)
     async with asyncio.timeout(5):
-        while not errors(set_stage):  # noqa: ASYNC110 - nobody tells
+        while not (errors(set_stage) and call.written):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
     assert call.written == ["heard"]
@@ -263,3 +264,21 @@ async def test_without_a_time_the_last_of_what_was_heard_is_kept() -> None:
     tape.written_down(None)
 
     assert [frame.data[0] for frame in tape] == [17, 18, 19]
+
+
+async def test_a_call_that_is_older_than_its_key_is_heard_with_the_new_one_from_its_first_word_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(under_test, "_TRY_AGAIN_SECONDS", 60.0)
+    rotating = Rotating()
+    models = {1: Listener([8, REFUSED]), 2: Listener([20, "all of it"])}
+    build = rotating.building(models.__getitem__)
+    call = Call(stage(lineup("Stt", "only", silence_seconds=0.2), build, rotating.of))
+
+    await call.say(4)
+    rotating.key = 2
+    await call.say(16)
+    await call.end()
+
+    assert call.written == ["all of it"]
+    assert models[2].heard == [list(range(1, 21))]

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from livekit.agents import APIConnectionError, APIStatusError, tts
 
-from tests.worker.failover.scripted import Speaker, Stage, lineup, stage
+from tests.worker.failover.scripted import Rotating, Speaker, Stage, lineup, stage
 from voicefleet_worker.failover.speaking import SAMPLE_RATE, SpeakingInTurn
 from voicefleet_worker.failover.spoken import spoken_characters
 
 DOWN = APIStatusError("down", status_code=503)
 LOST = APIConnectionError("lost")
+REFUSED = APIStatusError("no such key", status_code=401)
 TEXT = "It is half past eleven. The bus has just left, and the next one goes at noon."
 
 
@@ -45,7 +46,7 @@ async def test_while_all_is_well_one_says_all() -> None:
 
 @pytest.mark.parametrize(
     "fails",
-    [[DOWN], [APIStatusError("no such key", status_code=401)], [LOST], [ValueError("a bug")], [10.0], []],
+    [[DOWN], [REFUSED], [LOST], [ValueError("a bug")], [10.0], []],
     ids=["503", "401", "lost", "bug", "slow", "without a sound"],
 )
 async def test_before_the_first_sound_another_one_says_all(fails: list[Any]) -> None:
@@ -149,3 +150,15 @@ async def test_a_whole_text_can_be_said_at_once() -> None:
 def test_how_far_a_text_was_spoken(seconds: float, words: list[tuple[str, float]], rest: str) -> None:
     text = "one two three"
     assert text[spoken_characters(text, words, seconds, per_second=15) :] == rest
+
+
+async def test_a_call_that_is_older_than_its_key_says_all_with_the_new_one() -> None:
+    rotating = Rotating()
+    models = {1: Speaker(1, [0.05, REFUSED]), 2: Speaker(2, ["all"])}
+    set_stage = stage(lineup("Tts", "only"), rotating.building(models.__getitem__), rotating.of)
+    saying = asyncio.create_task(say(set_stage, TEXT))
+    await asyncio.sleep(0.02)
+    rotating.key = 2
+
+    assert (await saying).keys() == {2}
+    assert models[2].spoken[0].text == TEXT

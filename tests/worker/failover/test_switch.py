@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from livekit.agents import APIConnectionError
+from livekit.agents import APIConnectionError, APIStatusError
 
-from tests.worker.failover.scripted import Thinker, plan, unread
+from tests.worker.failover.scripted import Rotating, Stage, Thinker, lineup, plan, stage, unread
 from voicefleet.api.providerpool.providers import Quota
 from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.providers.breaker import Breaker, Cause, State
@@ -18,6 +18,7 @@ from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import HeldLeases, TakenLeases
 from voicefleet_worker.failover.switch import Switch
+from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import Reporter
 
 NOW = 1000.0
@@ -131,3 +132,85 @@ def test_once_a_probe_went_well_everybody_may_ask(worker: Worker) -> None:
 
     assert worker.held.forbid_probe("first"), "nobody holds the probe any more"
     assert one.begin(()).name == "first"
+
+
+REFUSED = APIStatusError("no such key", status_code=401)
+
+
+def only(rotating: Rotating) -> Stage:
+    return stage(lineup("Llm", "only"), rotating.building(lambda _: Thinker()), rotating.of)
+
+
+def state_of(of: Stage) -> Breaker:
+    (candidate,) = of.health.candidates(of.switch.lineup)
+    return candidate.breaker
+
+
+def test_a_request_with_a_key_that_was_replaced_is_made_again_with_the_new_one() -> None:
+    rotating = Rotating()
+    of = only(rotating)
+    old = of.switch.begin(())
+    rotating.key = 2
+
+    assert of.switch.fail(old, REFUSED)
+    of.switch.release(old)
+    assert state_of(of).state is State.CLOSED, "of the provider nothing was learned"
+    new = of.switch.begin(())
+    assert (rotating.built, new.key) == ([1, 2], 2)
+    assert set(of.switch.models()) == {old.model, new.model}, "both are closed in the end"
+
+
+def test_a_key_that_is_refused_and_still_the_same_opens_the_breaker_by_its_name() -> None:
+    rotating = Rotating()
+    of = only(rotating)
+
+    assert not of.switch.fail(of.switch.begin(()), REFUSED)
+    breaker = state_of(of)
+    assert (breaker.state, breaker.cause, breaker.refused_key) == (State.OPEN, Cause.CREDENTIALS, 1)
+    with pytest.raises(APIConnectionError, match="only: it refuses the key"):
+        of.switch.begin(())
+
+
+def test_a_call_whose_key_was_refused_comes_back_with_the_key_of_that_moment() -> None:
+    rotating = Rotating()
+    of = only(rotating)
+    of.switch.fail(of.switch.begin(()), REFUSED)
+    rotating.key = 2
+    of.health._seen["only"] = Breaker()
+
+    assert of.switch.begin(()).key == 2
+
+
+def test_of_two_requests_with_an_old_key_the_second_leaves_the_new_model_alone() -> None:
+    rotating = Rotating()
+    of = only(rotating)
+    first, second = of.switch.begin(()), of.switch.begin(())
+    rotating.key = 2
+    of.switch.fail(first, REFUSED)
+    of.switch.begin(())
+
+    assert of.switch.fail(second, REFUSED)
+    assert of.switch.begin(()).key == 2
+    assert rotating.built == [1, 2]
+
+
+@pytest.mark.parametrize("error", [APIStatusError("down", status_code=503), APIConnectionError("lost")])
+def test_a_failure_that_is_no_matter_of_the_key_is_the_providers(error: Exception) -> None:
+    rotating = Rotating()
+    of = only(rotating)
+    attempt = of.switch.begin(())
+    rotating.key = 2
+
+    assert not of.switch.fail(attempt, error)
+    assert of.switch.begin(()).model is attempt.model
+
+
+def test_a_key_that_cannot_be_read_is_refused_as_none() -> None:
+    def refuse(_: object) -> Thinker:
+        raise BadInputError("secrets/only/api-key", "secret is empty")
+
+    of = stage(lineup("Llm", "only"), refuse)
+    with pytest.raises(APIConnectionError):
+        of.switch.begin(())
+
+    assert (state_of(of).cause, state_of(of).refused_key) == (Cause.CREDENTIALS, 0)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, llm
 
-from tests.worker.failover.scripted import Stage, Step, Thinker, lineup, stage
+from tests.worker.failover.scripted import Rotating, Stage, Step, Thinker, lineup, stage
 from voicefleet.providers.breaker import State
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 
 DOWN = APIStatusError("down", status_code=503)
 LOST = APIConnectionError("lost")
+REFUSED = APIStatusError("no such key", status_code=401)
 
 
 def thinkers(**scripts: list[list[Step]]) -> tuple[dict[str, Thinker], Stage]:
@@ -36,7 +37,7 @@ async def answer(of: Stage) -> tuple[str, list[str]]:
     "fails",
     [
         [DOWN],
-        [APIStatusError("no such key", status_code=401)],
+        [REFUSED],
         [APIStatusError("slow down", status_code=429)],
         [LOST],
         [ValueError("a bug of the plugin")],
@@ -187,3 +188,22 @@ async def test_tokens_are_counted_once_although_they_are_told_with_each_piece() 
     await answer(set_stage)
 
     assert sum(told) == 55
+
+
+async def test_a_call_that_is_older_than_its_key_asks_once_more_with_the_new_one() -> None:
+    rotating = Rotating()
+    models = {1: Thinker([0.05, REFUSED]), 2: Thinker(["It is ", "noon."])}
+    set_stage = stage(lineup("Llm", "only"), rotating.building(models.__getitem__), rotating.of)
+    asking = asyncio.create_task(answer(set_stage))
+    await asyncio.sleep(0.01)
+    rotating.key = 2
+
+    assert await asking == ("It is noon.", [])
+
+
+async def test_a_key_that_stays_refused_ends_the_turn() -> None:
+    rotating = Rotating()
+    set_stage = stage(lineup("Llm", "only"), rotating.building(lambda _: Thinker([REFUSED])), rotating.of)
+
+    with pytest.raises(APIConnectionError, match="only: has just failed at this"):
+        await answer(set_stage)

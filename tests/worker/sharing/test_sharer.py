@@ -14,7 +14,7 @@ from voicefleet.providers.breaker import Cause, State
 from voicefleet.providers.leases import LEASE_SECONDS
 from voicefleet.providers.routing import Refusal
 from voicefleet.providers.sharing import Counts, Figures, Record
-from voicefleet_worker.failover.board import BoardReader, HealthBoard
+from voicefleet_worker.failover.board import BoardReader, Entry, HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases, TakenLeases
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.reports import ProviderNews
@@ -149,6 +149,33 @@ async def test_a_breaker_that_opens_here_is_told_by_the_clock_of_redis(scene: Sc
     record = scene.meeting.asked[-1]["many"].breaker
     assert record is not None
     assert (record.state, record.since) == (1, round((NOW + 1 + AHEAD) * 1000))
+
+
+async def test_a_refusal_of_another_key_than_ones_own_hangs_on_no_board(scene: Scene) -> None:
+    scene.board.take_keys({"many": 2})
+    scene.meeting.breaker = Record(int((NOW + AHEAD) * 1000), 1, int((NOW + AHEAD + 300) * 1000), 1, 3, key=1)
+    await scene.exchange()
+    assert scene.reader.entries().get("many", Entry()).state is State.CLOSED
+
+    scene.meeting.breaker = scene.meeting.breaker._replace(key=2)
+    await scene.exchange()
+    assert scene.reader.entries()["many"].state is State.OPEN
+
+
+async def test_a_refused_key_is_told_to_the_fleet_and_so_is_that_there_is_another(scene: Scene) -> None:
+    scene.board.take_keys({"many": 1})
+    await scene.exchange()
+    scene.learn(outcome="CredentialsRefused", began_at=NOW, key=1)
+    await scene.exchange()
+    refused = scene.meeting.asked[-1]["many"].breaker
+    scene.board.take_keys({"many": 2})
+    await scene.exchange()
+    forgiven = scene.meeting.asked[-1]["many"].breaker
+
+    assert refused is not None
+    assert forgiven is not None
+    assert (refused.state, refused.key) == (1, 1)
+    assert (forgiven.state, forgiven > refused) == (0, True)
 
 
 async def test_failures_that_others_have_seen_fill_the_window(scene: Scene) -> None:

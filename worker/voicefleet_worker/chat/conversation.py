@@ -23,7 +23,7 @@ from voicefleet_worker.chat.material import Material
 from voicefleet_worker.chat.screen import Screen, Words
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
-from voicefleet_worker.failover.switch import ONCE, Switch
+from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.greeting import opening_words
 from voicefleet_worker.handoffs.team import Means, Team
@@ -71,7 +71,7 @@ class _Voices(Voices):
     """Those of a chat: whoever thinks stands in for one another as in a call; nobody hears or speaks."""
 
     def _pipeline(self, voice: PipelinePlan) -> Models:
-        thinking = ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(self._ingredients(voice, of))))
+        thinking = ThinkingInTurn(self._switch(voice.llm, lambda of: build_llm(self._ingredients(voice, of))))
         return Models(None, None, thinking, None)
 
 

@@ -87,6 +87,15 @@ class HealthBoard:
                 known.end(job_id)
         self.write()
 
+    def take_keys(self, keys: Mapping[str, int]) -> tuple[str, ...]:
+        """Go by these fingerprints of the providers' keys, and return who is forgiven that it refused another one."""
+        now = self._clock()
+        forgiven = tuple(name for name, key in keys.items() if self.known[name].take_key(key, now))
+        if forgiven:
+            self.urgent()
+            self.write()
+        return forgiven
+
     def say_goodbye(self) -> None:
         """Have all calls say goodbye."""
         self._leaving = True

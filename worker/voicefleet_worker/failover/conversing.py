@@ -67,7 +67,8 @@ class ConversingInTurn(llm.RealtimeModelFallbackAdapter):
     def session(self, *, turn_detection_disabled: bool = False) -> "_Conversation":
         """Begin a conversation with whoever is to be asked now."""
         attempt = self._switch.begin(())
-        self._models.sort(key=lambda model: model is not attempt.model.model)
+        first = attempt.model.model
+        self._models[:] = [first, *(model for model in self._models if model is not first)]
         return _Conversation(self, self._switch, attempt, turn_detection_disabled=turn_detection_disabled)
 
 
@@ -254,18 +255,20 @@ class _Conversation(_FallbackRealtimeSession):
 
     async def _try_next(self, error: Exception, context: llm.ChatContext) -> None:
         failed, lasted_seconds = self._attempt, asyncio.get_running_loop().time() - self._began_at
-        self._switch.fail(failed, error)
+        is_for_an_old_key = self._switch.fail(failed, error)
         self._release()
         self._unbind(self._active)
         with suppress(Exception):
             await self._active.aclose()
-        if self._patience.note_failure(failed.plan, lasted_seconds=lasted_seconds):
+        if not is_for_an_old_key and self._patience.note_failure(failed.plan, lasted_seconds=lasted_seconds):
             await asyncio.sleep(_TRY_AGAIN_SECONDS)
         attempt = await self._choose()
         self._note_begin(attempt)
         self._active = attempt.model.model.session(turn_detection_disabled=self._turn_detection_disabled)
         self._bind(self._active)
         self._adapter._active_instance = attempt.model.model
+        if attempt.model.model not in self._adapter._models:
+            self._adapter._models.append(attempt.model.model)
         await self._await_life()
         if self._lost is None:
             await self._brief(context)

@@ -55,10 +55,10 @@ class Finding:
     status: int | None
     rest_seconds: float | None
 
-    def outcome(self, began_at: float) -> Outcome | None:
-        """Return what is learned from it, or None if it says nothing about the provider."""
+    def outcome(self, began_at: float, key: int = 0) -> Outcome | None:
+        """Return what is learned from it, made with this key, or None if it says nothing about the provider."""
         if isinstance(self.error, BadInputError) or self.status in _KEY_REFUSED:
-            return Outcome(began_at, Cause.CREDENTIALS)
+            return Outcome(began_at, Cause.CREDENTIALS, key=key)
         if self.status == HTTPStatus.TOO_MANY_REQUESTS:
             return Outcome(began_at, Cause.THROTTLED, self.rest_seconds)
         return None if self.status in _OUR_FAULT else Outcome(began_at, Cause.FAILURES)

@@ -82,6 +82,7 @@ class CallHealth:
             began_at=outcome.began_at,
             outcome=outcome.failed.value if outcome.failed else "Well",
             rest_seconds=outcome.rest_seconds,
+            key=outcome.key,
             first_seconds=first_seconds,
         )
         self._end_probe(name)

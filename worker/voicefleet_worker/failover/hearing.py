@@ -132,7 +132,8 @@ class _Hearing(stt.RecognizeStream):
                 self._silent.append(attempt)
                 patience.note_silence(attempt.plan)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
-                self._switch.fail(attempt, error)
+                if self._switch.fail(attempt, error):
+                    continue
                 if patience.note_failure(attempt.plan, lasted_seconds=loop.time() - began):
                     await asyncio.sleep(_TRY_AGAIN_SECONDS)
             else:

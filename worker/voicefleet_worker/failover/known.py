@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from voicefleet.api.providerpool.providers import Provider
-from voicefleet.providers.breaker import Breaker, Cause, Outcome, admit, call_off, learn
+from voicefleet.providers.breaker import Breaker, Cause, Outcome, admit, call_off, forgive, learn
 from voicefleet.providers.latency import Sketch
 from voicefleet.providers.leases import LACKING_SECONDS, PROBE_WANTED_SECONDS
 from voicefleet.providers.rates import Rate
@@ -38,6 +38,8 @@ class Known:
     elsewhere: Figures = field(default_factory=Figures)
     """What all other workers have; nothing where nobody shares."""
     totals: Totals = field(default_factory=Totals)
+    key: int = 0
+    """Fingerprint of its key; 0 where it has none."""
     _latency: Sketch = field(default_factory=Sketch)
     _requests: Rate = field(default_factory=Rate)
     _tokens: Rate = field(default_factory=Rate)
@@ -57,13 +59,19 @@ class Known:
             self.breaker = call_off(self.breaker, news.began_at, now)
         elif news.outcome:
             failed = None if news.outcome == "Well" else Cause(news.outcome)
-            outcome = Outcome(news.began_at, failed, news.rest_seconds)
+            outcome = Outcome(news.began_at, failed, news.rest_seconds, news.key)
             self.breaker = learn(self.breaker, outcome, self.provider.breaker, now, self.elsewhere.window())
         if news.refusal is Refusal.FULL:
             self._lacking_until = now + LACKING_SECONDS
         if news.refusal is Refusal.PROBED:
             self._probe_wanted_until = now + PROBE_WANTED_SECONDS
         return news.refusal is not None or replace(self.breaker, window=Breaker().window) != before
+
+    def take_key(self, key: int, now: float) -> bool:
+        """Go by this key, and tell whether that puts an end to the refusal of another one."""
+        before, self.key = self.breaker, key
+        self.breaker = forgive(before, key, now)
+        return self.breaker is not before
 
     def end(self, job_id: str) -> None:
         """Forget what a call had in use."""

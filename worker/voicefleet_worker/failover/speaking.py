@@ -121,8 +121,8 @@ class _Speech(tts.SynthesizeStream):
             try:
                 await voice.say()
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
-                self._switch.fail(attempt, error)
-                tries.note_failure(attempt.plan)
+                if not self._switch.fail(attempt, error):
+                    tries.note_failure(attempt.plan)
                 self._said += voice.spoken_characters()
                 if self._is_whole and not self._text[self._said :].strip():
                     return

@@ -11,10 +11,10 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from livekit.agents import APIConnectionError, APIConnectOptions
 
-from voicefleet.providers.breaker import Outcome
+from voicefleet.providers.breaker import Cause, Outcome
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Candidate, Choice, NoChoice, Refusal, choose
-from voicefleet_worker.failover.errors import Overheard
+from voicefleet_worker.failover.errors import Finding, Overheard
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -70,6 +70,8 @@ class Attempt(Generic[Model]):
     plan: ProviderPlan
     model: Model
     began_at: float
+    key: int = 0
+    """Fingerprint of the key with which it is made."""
     is_answered: bool = False
     """Whether it is known how it went."""
 
@@ -112,13 +114,18 @@ class Switch(Generic[Model]):
         health: Health,
         build: Callable[[ProviderPlan], Model],
         *,
+        key_of: Callable[[ProviderPlan], int] = lambda _: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.lineup = lineup
         self._health = health
         self._build = build
+        self._key_of = key_of
         self._clock = clock
         self._models: dict[str, Model] = {}
+        self._keys: dict[str, int] = {}
+        self._set_aside: list[Model] = []
+        """Those whose key was refused; what they have begun goes on."""
         self._overheard: dict[str, Overheard] = {}
         self.hand_on: Callable[[object], None] = lambda _: None
         """What becomes of what a model has measured; each request once, however many are under way."""
@@ -131,7 +138,7 @@ class Switch(Generic[Model]):
 
     def models(self) -> Iterable[Model]:
         """Return what was built so far."""
-        return tuple(self._models.values())
+        return (*self._models.values(), *self._set_aside)
 
     def built(self) -> tuple[Model, ...]:
         """Build all whom this call may be with, and return those that could be."""
@@ -139,7 +146,7 @@ class Switch(Generic[Model]):
             try:
                 self._model_of(plan)
             except Exception as error:  # noqa: BLE001 - a plugin may refuse what it was given, with whatever it likes
-                self._learn_failure(plan.name, error, self._clock())
+                self._learn_failure(plan, error, self._clock())
         return tuple(self._models.values())
 
     def first_model(self) -> Model:
@@ -155,7 +162,7 @@ class Switch(Generic[Model]):
             try:
                 model = self._model_of(plan)
             except Exception as error:  # noqa: BLE001 - a plugin may refuse what it was given, with whatever it likes
-                self._learn_failure(plan.name, error, began_at)
+                self._learn_failure(plan, error, began_at)
                 failed.add(plan.name)
                 continue
             refusal = self._health.take(plan.name, is_last_resort=choice.is_last_resort)
@@ -164,17 +171,27 @@ class Switch(Generic[Model]):
                 continue
             self._note_choice(choice)
             self._health.begin(plan.name, began_at, stands_in=bool(failed))
-            return Attempt(plan, model, began_at)
+            return Attempt(plan, model, began_at, self._keys[plan.name])
 
     def succeed(self, attempt: Attempt[Model], first_seconds: float | None = None) -> None:
         """Note that a request goes well."""
         self._current, attempt.is_answered = attempt.name, True
         self._health.learn(attempt.name, Outcome(attempt.began_at), first_seconds)
 
-    def fail(self, attempt: Attempt[Model], error: BaseException) -> None:
-        """Note that a request failed."""
+    def fail(self, attempt: Attempt[Model], error: BaseException) -> bool:
+        """Note that a request failed; return True if it should be made again, since there is another key by now."""
+        finding = self._find_out(attempt.plan, error)
+        outcome = finding.outcome(attempt.began_at, attempt.key)
+        if outcome is not None and outcome.failed is Cause.CREDENTIALS:
+            self._put_aside(attempt)
+            if self._key_of(attempt.plan) != attempt.key:
+                # Of the provider nothing was learned: the call is of longer standing than the key.
+                logger.info("provider has another key and is asked again", extra={"provider": attempt.name})
+                return True
         attempt.is_answered = True
-        self._learn_failure(attempt.name, error, attempt.began_at)
+        if outcome is not None:
+            self._health.learn(attempt.name, outcome)
+        return False
 
     def use_tokens(self, attempt: Attempt[Model], tokens: int) -> None:
         """Note what a language model has read and written."""
@@ -190,14 +207,23 @@ class Switch(Generic[Model]):
         """Note what a request was measured to have used."""
         self._health.measure(attempt.name, metrics)
 
-    def _learn_failure(self, name: str, error: BaseException, began_at: float) -> None:
-        finding = self._overheard.get(name, Overheard()).finding(error)
-        role = self.lineup.need.role
-        logger.warning("provider failed", extra={"provider": name, "role": role, "problem": str(finding)})
-        self._health.note_problem(name, str(finding))
-        outcome = finding.outcome(began_at)
+    def _learn_failure(self, plan: ProviderPlan, error: BaseException, began_at: float) -> None:
+        """Note that somebody cannot even be built."""
+        outcome = self._find_out(plan, error).outcome(began_at, self._keys[plan.name])
         if outcome is not None:
-            self._health.learn(name, outcome)
+            self._health.learn(plan.name, outcome)
+
+    def _find_out(self, plan: ProviderPlan, error: BaseException) -> Finding:
+        finding = self._overheard.get(plan.name, Overheard()).finding(error)
+        extra = {"provider": plan.name, "role": plan.role, "problem": str(finding)}
+        logger.warning("provider failed", extra=extra)
+        self._health.note_problem(plan.name, str(finding))
+        return finding
+
+    def _put_aside(self, attempt: Attempt[Model]) -> None:
+        """Have a provider built anew, with the key of that moment, when it is asked again."""
+        if self._models.get(attempt.name) is attempt.model:
+            self._set_aside.append(self._models.pop(attempt.name))
 
     def _choose(self, tried: Iterable[str], refused: Mapping[str, Refusal]) -> Choice:
         draw = random.random()  # noqa: S311 - a share of calls, no secret
@@ -219,8 +245,10 @@ class Switch(Generic[Model]):
 
     def _model_of(self, plan: ProviderPlan) -> Model:
         if plan.name not in self._models:
-            self._overheard[plan.name] = Overheard()
-            self._models[plan.name] = self._build(plan)
-            self._models[plan.name].on("error", self._overheard[plan.name].hear)
-            self._models[plan.name].on("metrics_collected", partial(self._hand_on, plan.name))
+            # Before it is read for the model: a key that is replaced in between is refused as another one.
+            self._keys[plan.name] = self._key_of(plan)
+            model = self._build(plan)
+            model.on("error", self._overheard.setdefault(plan.name, Overheard()).hear)
+            model.on("metrics_collected", partial(self._hand_on, plan.name))
+            self._models[plan.name] = model
         return self._models[plan.name]

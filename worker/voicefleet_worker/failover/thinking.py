@@ -82,12 +82,13 @@ class _Answer(llm.LLMStream):
             try:
                 await self._ask(attempt)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
-                self._switch.fail(attempt, error)
+                is_for_an_old_key = self._switch.fail(attempt, error)
                 if self._called_tools:
                     # What it wanted done is known; the end of its answer would add nothing.
                     return
                 self._words.drop()
-                tried.add(attempt.name)
+                if not is_for_an_old_key:
+                    tried.add(attempt.name)
             else:
                 return
             finally:

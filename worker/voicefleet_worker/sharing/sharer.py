@@ -142,7 +142,11 @@ class Sharer:
         # The sum holds already what was granted just now.
         known.elsewhere = told.fleet.without(replace(ask.figures, counts=ask.figures.counts._replace(held=held)))
         known.breaker, published = adopt(
-            known.breaker, self._published.get(ask.provider), told.breaker, ahead_seconds=self._ahead_seconds
+            known.breaker,
+            self._published.get(ask.provider),
+            told.breaker,
+            ahead_seconds=self._ahead_seconds,
+            key=known.key,
         )
         if published is not None:
             self._published[ask.provider] = published
