@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -53,8 +54,8 @@ def arguments(of: Ingredients) -> dict[str, Any]:
     return importlib.import_module(f"voicefleet_worker.providers.{of.plan.plugin}").arguments(of)  # type: ignore[no-any-return]
 
 
-def lineup(*plans: ProviderPlan) -> Lineup:
-    return Lineup(Need(plans[0].role, "en"), RoutingPolicy(), plans, plans[0].name)
+def lineup(*plans: ProviderPlan, needs: Collection[str] = ()) -> Lineup:
+    return Lineup(Need(plans[0].role, "en", frozenset(needs)), RoutingPolicy(), plans, plans[0].name)
 
 
 @pytest.mark.parametrize(("role", "plugin"), EVERY)
@@ -151,3 +152,17 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     assert "openai" in alone.message
     assert isinstance(beside, Lineup)
     assert beside.first.plugin == "openai"
+
+
+def test_who_is_left_in_place_of_a_stranger_can_do_what_the_agent_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_find", lambda name: None if name == "anthropic" else under_test._load(name))
+    stranger = plan("Llm", "anthropic", capabilities=("Tools",))
+    plain, able = (plan("Llm", name, capabilities=(can,)) for name, can in (("groq", "Streaming"), ("openai", "Tools")))
+
+    beside = without_strangers(lineup(stranger, plain, able, needs=["Tools"]))
+    alone = without_strangers(lineup(stranger, plain, needs=["Tools"]))
+
+    assert isinstance(beside, Lineup)
+    assert beside.first.plugin == "openai"
+    assert isinstance(alone, DialogueProblem)
+    assert alone.field == "spec.providers[anthropic-llm].plugin"
