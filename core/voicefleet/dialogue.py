@@ -211,6 +211,7 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
         greeting, turns = agent.greeting, spec.conversation.turn_taking
         wishes = (
             (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
+            *((f"spec.tools[{tool.name}].interruptible", not tool.interruptible) for tool in agent.tools),
             ("spec.conversation.turnTaking.detection", turns.detection != type(turns)().detection),
         )
         at = f"spec.agents[{index}].voice" if spec.agents[index].voice else "spec.voice"

@@ -284,3 +284,21 @@ def test_what_no_make_of_the_line_up_knows_is_named(spec: dict[str, Any], fields
 
     assert list(planned(agent(**spec), pool(*PLAIN, ALL)).not_yet) == fields
     assert planned(agent(**spec), pool(*THREE, knowing, ALL)).not_yet == ()
+
+
+@pytest.mark.parametrize(
+    ("voice", "not_yet"),
+    [
+        ({"realtime": {}}, ("spec.tools[it].interruptible",)),
+        ({"realtime": {"turnDetection": "Local"}}, ()),
+        ({"pipeline": {}}, ()),
+    ],
+    ids=["the model decides about turns", "the worker does", "a pipeline"],
+)
+def test_a_tool_that_would_be_interrupted_all_the_same_is_named(
+    voice: dict[str, Any], not_yet: tuple[str, ...]
+) -> None:
+    tool = {"name": "it", "description": "d", "http": {"url": "https://x.example.com"}, "interruptible": False}
+    spec = agent(agents=[named("desk", tools=["it"])], tools=[tool, {**tool, "name": "unused"}], voice=voice)
+
+    assert planned(spec, pool(*THREE, ALL)).not_yet == not_yet

@@ -4,9 +4,11 @@ import importlib
 import json
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from livekit.agents import APIConnectOptions, ChatContext, function_tool
 
 from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
@@ -166,3 +168,39 @@ def test_who_is_left_in_place_of_a_stranger_can_do_what_the_agent_needs(monkeypa
     assert beside.first.plugin == "openai"
     assert isinstance(alone, DialogueProblem)
     assert alone.field == "spec.providers[anthropic-llm].plugin"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "asks"),
+    [
+        ("openai", {"parallel_tool_calls": False}),
+        ("groq", {"parallel_tool_calls": False}),
+        ("anthropic", {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+    ],
+)
+async def test_each_make_is_asked_in_its_own_words_for_one_tool_at_a_time(plugin: str, asks: dict[str, Any]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def create(**request: Any) -> Any:
+        asked.append(request)
+        raise LookupError
+
+    model: Any = under_test._build(ingredients(plan("Llm", plugin)))
+    client = model._client.messages if plugin == "anthropic" else model._client.chat.completions
+    client.create = create
+    tools = [function_tool(_no_tool)]
+    stream = model.chat(
+        chat_ctx=ChatContext.empty(),
+        tools=tools,
+        parallel_tool_calls=False,
+        conn_options=APIConnectOptions(max_retry=0),
+    )
+    with suppress(Exception):
+        await anext(stream)
+    await stream.aclose()
+
+    assert {name: asked[0].get(name) for name in asks} == asks
+
+
+async def _no_tool() -> None:
+    """Do nothing."""

@@ -86,9 +86,13 @@ class Voices:
             HearingInTurn(
                 Switch(voice.stt, self._health, lambda of: build_stt(self._ingredients(voice, of), vad)), self.caller
             ),
-            ThinkingInTurn(Switch(voice.llm, self._health, lambda of: build_llm(self._ingredients(voice, of)))),
+            self._thinking(voice),
             SpeakingInTurn(Switch(voice.tts, self._health, lambda of: build_tts(self._ingredients(voice, of)))),
         )
+
+    def _thinking(self, voice: PipelinePlan) -> ThinkingInTurn:
+        switch = Switch(voice.llm, self._health, lambda of: build_llm(self._ingredients(voice, of)))
+        return ThinkingInTurn(switch, parallel_tool_calls=voice.thinking.parallel_tool_calls)
 
     def _realtime(self, voice: RealtimePlan) -> Models:
         speaking = None
