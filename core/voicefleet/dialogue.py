@@ -229,6 +229,7 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
     talk, phone, privacy = spec.conversation, spec.telephony, spec.data_protection
     wishes: tuple[tuple[str, Any], ...] = (
         *((f"spec.agents[{index}].knowledge", spec.agents[index].knowledge) for index in met),
+        ("spec.knowledge", spec.knowledge),
         ("spec.routing", spec.routing),
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.backgroundAudio.hold", talk.background_audio and talk.background_audio.hold),

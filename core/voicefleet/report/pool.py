@@ -7,8 +7,9 @@ from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatus, TrunkStatus
 from voicefleet.names import Reason
 from voicefleet.providers.fleet_view import ProviderView
+from voicefleet.providers.gaps import gaps_in
 from voicefleet.providers.users import PoolSeen, User, name_some
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
+from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
 
 _LONGEST_SUMMARY = 256
 _LONGEST_ERROR = 512
@@ -137,7 +138,8 @@ def _references(seen: PoolSeen) -> Statement:
 
 
 def _standing(seen: PoolSeen, providers: tuple[ProviderStatus, ...], more: dict[str, Statement]) -> Standing:
-    standing = Standing(_ready(seen, {provider.name: provider for provider in providers}))
+    ready = _ready(seen, {provider.name: provider for provider in providers})
+    standing = Standing(with_gaps(ready, gaps_in(seen.pool.spec)))
     for statement in (more["ReferencesResolved"], more["CredentialsAccepted"]):
         if statement.status == "False":
             standing = replace(standing, stalled=replace(statement, status="True"))
