@@ -78,6 +78,8 @@ async def test_the_answer_of_a_tool_is_spoken(worker: Worker, providers: Provide
     said = await answer(worker, providers, line, call("check_order", order="100001"))
 
     assert "sent" in said
+    requests = Control(providers.control_url).requests("openai", "chat")
+    assert [row["options"].get("parallel_tool_calls") for row in requests if row["options"]["tools"]] == [False, False]
 
 
 async def test_a_variable_of_the_call_finds_the_account(worker: Worker, providers: Providers, line: Line) -> None:

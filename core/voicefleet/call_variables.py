@@ -45,6 +45,12 @@ def resolve_variables(declared: Iterable[Variable], given: Mapping[str, str]) ->
     return {name: value for name, value in values.items() if value is not None}
 
 
+def shareable(declared: Iterable[Variable], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values that others may keep: those that are no personal data."""
+    personal = {variable.name for variable in declared if variable.personal}
+    return {name: value for name, value in values.items() if name not in personal}
+
+
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Fill the double braces; one without a value leaves nothing behind that could be read aloud.
 

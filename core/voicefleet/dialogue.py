@@ -23,9 +23,10 @@ from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
 from voicefleet.names import agent_dispatch_name
 from voicefleet.problem import DialogueProblem
 from voicefleet.providers.lineup import ProviderPlan
+from voicefleet.providers.needs import needs_of
 from voicefleet.records.plan import RecordPlan, plan_records
 from voicefleet.structured import missing_field
-from voicefleet.voice_plan import RealtimePlan, VoicePlan, ignored_wishes, plan_voice
+from voicefleet.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
 
 __all__ = ["DEFAULT_NAMESPACE", "KNOWN_BUILTINS", "AgentPlan", "DialoguePlan", "DialogueProblem", "plan_dialogue"]
 from voicefleet.transferring import DialOut, can_transfer, dial_out
@@ -170,12 +171,12 @@ def _plan_agent(
     spec: VoiceAgentSpec, pool: ProviderPool, index: int, over: DialOut | None
 ) -> AgentPlan | DialogueProblem:
     named, where = spec.agents[index], f"spec.agents[{index}]"
-    language = named.language or spec.languages[0]
+    tools = tuple(tool for tool in spec.tools if tool.name in named.tools and _is_known(tool, over))
+    needs = needs_of(spec, named, tools)
     at = f"{where}.voice" if named.voice else "spec.voice"
-    voice = plan_voice(pool, named.voice or spec.voice, spec.conversation, at=at, language=language)
+    voice = plan_voice(pool, named.voice or spec.voice, spec.conversation, needs, at=at)
     if isinstance(voice, DialogueProblem):
         return voice
-    tools = tuple(tool for tool in spec.tools if tool.name in named.tools and _is_known(tool, over))
     taken = {tool.name for tool in tools} & {tool_name(handoff.agent) for handoff in named.handoffs}
     if taken:
         message = f"{taken.pop()} is the name by which the agent hands over: give the tool another one"
@@ -190,7 +191,7 @@ def _plan_agent(
     return AgentPlan(
         name=named.name,
         description=named.description,
-        language=language,
+        language=needs.language,
         instructions=named.instructions or "",
         instructions_from=named.instructions_from,
         greeting=named.greeting,
@@ -210,10 +211,13 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
         greeting, turns = agent.greeting, spec.conversation.turn_taking
         wishes = (
             (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
+            *((f"spec.tools[{tool.name}].interruptible", not tool.interruptible) for tool in agent.tools),
             ("spec.conversation.turnTaking.detection", turns.detection != type(turns)().detection),
         )
         at = f"spec.agents[{index}].voice" if spec.agents[index].voice else "spec.voice"
-        found += [*ignored_wishes(agent.voice, at), *(field for field, wish in wishes if decides and wish)]
+        found += ignored_wishes(agent.voice, at)
+        found += ignored_steering(agent.voice, agent.structured_output, f"spec.agents[{index}].structuredOutput")
+        found += [field for field, wish in wishes if decides and wish]
     return tuple(dict.fromkeys(found))
 
 
@@ -222,9 +226,10 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
 
     What equals its default was not chosen: the apiserver writes defaults into every object.
     """
-    talk, phone = spec.conversation, spec.telephony
+    talk, phone, privacy = spec.conversation, spec.telephony, spec.data_protection
     wishes: tuple[tuple[str, Any], ...] = (
         *((f"spec.agents[{index}].knowledge", spec.agents[index].knowledge) for index in met),
+        ("spec.knowledge", spec.knowledge),
         ("spec.routing", spec.routing),
         ("spec.memory", spec.memory.caller.enabled or _is_chosen(spec.memory.session)),
         ("spec.conversation.backgroundAudio.hold", talk.background_audio and talk.background_audio.hold),
@@ -235,7 +240,9 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
         ("spec.recording.retentionDays", spec.recording.enabled and spec.recording.retention_days),
         ("spec.transcript.retentionDays", spec.transcript.retention_days),
         ("spec.analysis", spec.analysis),
-        ("spec.dataProtection", _is_chosen(spec.data_protection.model_copy(update={"trace_content": False}))),
+        ("spec.dataProtection.redaction", _is_chosen(privacy.redaction)),
+        ("spec.dataProtection.logPersonalData", privacy.log_personal_data),
+        ("spec.dataProtection.retentionDays", privacy.retention_days),
     )
     used = {name for index in met for name in spec.agents[index].tools}
     strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool, over)]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from voicefleet.api.providerpool import ProviderPool
+from voicefleet.api.voiceagent.agents import StructuredOutput
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.voice import (
     LanguageModel,
@@ -17,10 +18,14 @@ from voicefleet.api.voiceagent.voice import (
 )
 from voicefleet.problem import DialogueProblem
 from voicefleet.providers.lineup import Lineup, Nobody, line_up
+from voicefleet.providers.needs import AgentNeeds
 from voicefleet.providers.routing import Role
 
-# OpenAI has taken the temperature out of its realtime protocol.
-_KNOWS_TEMPERATURE = ("google",)
+# Makes that have a word for what the others don't know; OpenAI has taken the temperature out of its realtime protocol.
+_KNOW_KEYTERMS = ("assemblyai", "deepgram", "google")
+_KNOW_EMOTION = ("cartesia",)
+_KNOW_STYLE = ("openai",)
+_KNOW_TEMPERATURE = ("google",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +93,15 @@ def choice_for(voice: VoicePlan, role: Role) -> ModelChoice:
 
 
 def plan_voice(
-    pool: ProviderPool, voice: Voice, conversation: Conversation, *, at: str, language: str
+    pool: ProviderPool, voice: Voice, conversation: Conversation, needs: AgentNeeds, *, at: str
 ) -> VoicePlan | DialogueProblem:
     """Decide who hears, thinks and speaks, or say what stands in the way."""
     if voice.realtime is not None:
-        return _plan_realtime(pool, voice.realtime, conversation, f"{at}.realtime", language)
+        return _plan_realtime(pool, voice.realtime, conversation, needs, f"{at}.realtime")
     pipeline = voice.pipeline or Pipeline()
-    stt = _line_up(pool, "Stt", pipeline.stt, language, at=f"{at}.pipeline.stt")
-    llm = _line_up(pool, "Llm", pipeline.llm, language, at=f"{at}.pipeline.llm")
-    tts = _line_up(pool, "Tts", pipeline.tts, language, at=f"{at}.pipeline.tts")
+    stt = _line_up(pool, "Stt", pipeline.stt, needs, at=f"{at}.pipeline.stt")
+    llm = _line_up(pool, "Llm", pipeline.llm, needs, at=f"{at}.pipeline.llm")
+    tts = _line_up(pool, "Tts", pipeline.tts, needs, at=f"{at}.pipeline.tts")
     if isinstance(stt, DialogueProblem):
         return stt
     if isinstance(llm, DialogueProblem):
@@ -108,24 +113,51 @@ def plan_voice(
 
 def ignored_wishes(voice: VoicePlan, at: str) -> tuple[str, ...]:
     """Name the wishes that none of the providers can fulfil."""
-    if isinstance(voice, PipelinePlan) or voice.conversing.temperature is None:
+    wishes = _wishes(voice, at)
+    return tuple(field for field, wished, lineup, makes in wishes if wished and not _is_known(lineup, makes))
+
+
+def _wishes(voice: VoicePlan, at: str) -> tuple[tuple[str, object, Lineup | None, tuple[str, ...]], ...]:
+    """Return those that not every make knows: the field, what is wished, of whom, and who knows it."""
+    if isinstance(voice, PipelinePlan):
+        return (
+            (f"{at}.pipeline.stt.keyterms", voice.hearing.keyterms, voice.stt, _KNOW_KEYTERMS),
+            (f"{at}.pipeline.tts.emotion", voice.speaking.emotion, voice.tts, _KNOW_EMOTION),
+        )
+    wish = voice.conversing
+    return (
+        (f"{at}.realtime.temperature", wish.temperature is not None, voice.realtime, _KNOW_TEMPERATURE),
+        (f"{at}.realtime.tts.emotion", wish.tts and wish.tts.emotion, voice.tts, _KNOW_EMOTION),
+    )
+
+
+def ignored_steering(voice: VoicePlan, structured: StructuredOutput | None, at: str) -> tuple[str, ...]:
+    """Name the fields of an agent's answers that none of its voices can follow."""
+    if structured is None or isinstance(voice, RealtimePlan):
         return ()
-    knows = any(plan.plugin in _KNOWS_TEMPERATURE for plan in voice.realtime.plans)
-    return () if knows else (f"{at}.realtime.temperature",)
+    wishes = (
+        (f"{at}.emotionField", structured.emotion_field, _KNOW_EMOTION),
+        (f"{at}.styleField", structured.style_field, _KNOW_STYLE),
+    )
+    return tuple(field for field, wished, makes in wishes if wished and not _is_known(voice.tts, makes))
 
 
 def _plan_realtime(
-    pool: ProviderPool, wish: Realtime, conversation: Conversation, at: str, language: str
+    pool: ProviderPool, wish: Realtime, conversation: Conversation, needs: AgentNeeds, at: str
 ) -> RealtimePlan | DialogueProblem:
     if problem := _clash(wish, conversation):
         return problem
-    realtime = _line_up(pool, "Realtime", wish, language, at=at)
+    realtime = _line_up(pool, "Realtime", wish, needs, at=at)
     if isinstance(realtime, DialogueProblem):
         return realtime
-    tts = None if wish.tts is None else _line_up(pool, "Tts", wish.tts, language, at=f"{at}.tts")
+    tts = None if wish.tts is None else _line_up(pool, "Tts", wish.tts, needs, at=f"{at}.tts")
     if isinstance(tts, DialogueProblem):
         return tts
     return RealtimePlan(wish, realtime, tts)
+
+
+def _is_known(lineup: Lineup | None, makes: tuple[str, ...]) -> bool:
+    return lineup is not None and any(plan.plugin in makes for plan in lineup.plans)
 
 
 def _clash(wish: Realtime, conversation: Conversation) -> DialogueProblem | None:
@@ -142,9 +174,9 @@ def _clash(wish: Realtime, conversation: Conversation) -> DialogueProblem | None
 
 
 def _line_up(
-    pool: ProviderPool, role: Role, choice: ModelChoice, language: str, *, at: str
+    pool: ProviderPool, role: Role, choice: ModelChoice, needs: AgentNeeds, *, at: str
 ) -> Lineup | DialogueProblem:
-    found = line_up(pool, role, choice, language=language)
+    found = line_up(pool, role, choice, needs)
     if isinstance(found, Nobody):
         if found.is_listed:
             return DialogueProblem("agent", f"{at}.providers", found.message)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.voiceagent.agents import Variable
-from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
+from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables, shareable
 from voicefleet.phrases import disclosure
 
 DECLARED = (Variable(name="name"), Variable(name="company", default="Riverside"))
@@ -38,6 +38,12 @@ def test_empty_text_is_a_value() -> None:
 
 def test_braces_are_filled_and_unknown_ones_leave_nothing() -> None:
     assert fill("Hi {{name}}, {{ company }}{{gone}}.", {"name": "Ada", "company": "R"}) == "Hi Ada, R."
+
+
+def test_personal_values_are_for_nobody_else() -> None:
+    declared = (*DECLARED, Variable(name="birthday", default="", personal=True))
+
+    assert shareable(declared, {"company": "R", "birthday": "3 May"}) == {"company": "R"}
 
 
 @given(st.text())

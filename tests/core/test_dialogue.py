@@ -150,6 +150,9 @@ def test_what_the_apiserver_fills_in_is_no_wish() -> None:
     [
         ({"telephony": {"headersToAttributes": {"X-Order": "order"}}}, "spec.telephony.headersToAttributes"),
         ({"memory": {"session": {"maxTurns": 60}}}, "spec.memory"),
+        ({"dataProtection": {"redaction": {"enabled": True}}}, "spec.dataProtection.redaction"),
+        ({"dataProtection": {"logPersonalData": True}}, "spec.dataProtection.logPersonalData"),
+        ({"dataProtection": {"retentionDays": 30}}, "spec.dataProtection.retentionDays"),
         ({"telephony": {"inbound": {"numbers": ["+49301234567"]}}}, "spec.telephony.inbound"),
     ],
 )
@@ -253,3 +256,49 @@ def test_a_realtime_model_that_knows_temperatures_is_given_one() -> None:
     gemini = provider("gemini", "Realtime", "google")
 
     assert planned(agent(voice={"realtime": {"temperature": 0.3}}), pool(gemini)).not_yet == ()
+
+
+PLAIN = (provider("wh", "Stt", "openai"), THREE[1], provider("au", "Tts", "deepgram"))
+STEERED = {
+    "parameters": {"type": "object", "properties": {"text": {}, "mood": {}, "style": {}}},
+    "emotionField": "mood",
+    "styleField": "style",
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({"voice": {"pipeline": {"stt": {"keyterms": ["Okonkwo"]}}}}, ["spec.voice.pipeline.stt.keyterms"]),
+        ({"voice": {"pipeline": {"tts": {"emotion": "calm"}}}}, ["spec.voice.pipeline.tts.emotion"]),
+        ({"voice": {"realtime": {"tts": {"emotion": "calm"}}}}, ["spec.voice.realtime.tts.emotion"]),
+        (
+            {"agents": [{"name": "desk", "instructions": "Be kind.", "structuredOutput": STEERED}]},
+            [f"spec.agents[0].structuredOutput.{name}" for name in ("emotionField", "styleField")],
+        ),
+    ],
+    ids=["key terms", "emotion", "emotion beside realtime", "steering"],
+)
+def test_what_no_make_of_the_line_up_knows_is_named(spec: dict[str, Any], fields: list[str]) -> None:
+    knowing = provider("ot", "Tts", "openai")
+
+    assert list(planned(agent(**spec), pool(*PLAIN, ALL)).not_yet) == fields
+    assert planned(agent(**spec), pool(*THREE, knowing, ALL)).not_yet == ()
+
+
+@pytest.mark.parametrize(
+    ("voice", "not_yet"),
+    [
+        ({"realtime": {}}, ("spec.tools[it].interruptible",)),
+        ({"realtime": {"turnDetection": "Local"}}, ()),
+        ({"pipeline": {}}, ()),
+    ],
+    ids=["the model decides about turns", "the worker does", "a pipeline"],
+)
+def test_a_tool_that_would_be_interrupted_all_the_same_is_named(
+    voice: dict[str, Any], not_yet: tuple[str, ...]
+) -> None:
+    tool = {"name": "it", "description": "d", "http": {"url": "https://x.example.com"}, "interruptible": False}
+    spec = agent(agents=[named("desk", tools=["it"])], tools=[tool, {**tool, "name": "unused"}], voice=voice)
+
+    assert planned(spec, pool(*THREE, ALL)).not_yet == not_yet

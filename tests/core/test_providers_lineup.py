@@ -6,6 +6,7 @@ import pytest
 
 from tests.core.test_dialogue import THREE, agent, planned, pool, provider
 from voicefleet.providers.lineup import Lineup, Nobody, line_up, read_option
+from voicefleet.providers.needs import AgentNeeds
 
 
 def hearing(*others: dict[str, Any], **choice: Any) -> Lineup:
@@ -55,10 +56,10 @@ def test_who_does_not_speak_the_language_is_nobody() -> None:
     choice = agent(voice={"pipeline": {}}).spec.voice.pipeline
     assert choice is not None
 
-    nobody = line_up(only_german, "Stt", choice.stt, language="en")
+    nobody = line_up(only_german, "Stt", choice.stt, AgentNeeds("desk", "en"))
 
     assert isinstance(nobody, Nobody)
-    assert nobody.message == "no provider of role Stt can do this: dg: does not know en"
+    assert nobody.message == "no provider of role Stt can do what agent desk needs: dg: does not know en"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -292,3 +293,20 @@ def test_no_message_is_longer_than_a_status_takes() -> None:
     assert ProviderPoolStatus.model_validate(status.model_dump(by_alias=True)) == status
     assert datetime.fromisoformat(status.conditions[0].last_transition_time) == NOW.astimezone(UTC)
     assert says_of(status, "CredentialsAccepted")[0] == f"False {Reason.CREDENTIALS_REFUSED}"
+
+
+def test_what_nothing_acts_on_is_named() -> None:
+    used = {"name": "used", "trunkId": "ST_1", "direction": "Outbound"}
+    wished = {"name": "wished", "address": "sip.example.com", "countries": ["DE"], "transport": "Auto"}
+    plain = pool().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    livekit = {**plain["spec"]["livekit"], "targetLoad": 0.5}
+
+    def ready(**more: Any) -> str:
+        of = ProviderPool.model_validate({**plain, "spec": {**plain["spec"], **more}})
+        return says_of(report(see(heard(), of)), "Ready")[1]
+
+    words = "every job has a provider that is well"
+    assert ready(trunks=[used]) == words
+    fields = "spec.livekit.targetLoad, spec.trunks[wished].address, spec.trunks[wished].countries"
+    gaps = f"{words}; this version does not act on {fields}"
+    assert ready(trunks=[used, wished], livekit=livekit) == gaps

@@ -3,9 +3,12 @@
 import importlib
 import json
 import sys
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from livekit.agents import APIConnectOptions, ChatContext, function_tool
 
 from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
@@ -53,8 +56,8 @@ def arguments(of: Ingredients) -> dict[str, Any]:
     return importlib.import_module(f"voicefleet_worker.providers.{of.plan.plugin}").arguments(of)  # type: ignore[no-any-return]
 
 
-def lineup(*plans: ProviderPlan) -> Lineup:
-    return Lineup(Need(plans[0].role, "en"), RoutingPolicy(), plans, plans[0].name)
+def lineup(*plans: ProviderPlan, needs: Collection[str] = ()) -> Lineup:
+    return Lineup(Need(plans[0].role, "en", frozenset(needs)), RoutingPolicy(), plans, plans[0].name)
 
 
 @pytest.mark.parametrize(("role", "plugin"), EVERY)
@@ -151,3 +154,53 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     assert "openai" in alone.message
     assert isinstance(beside, Lineup)
     assert beside.first.plugin == "openai"
+
+
+def test_who_is_left_in_place_of_a_stranger_can_do_what_the_agent_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_find", lambda name: None if name == "anthropic" else under_test._load(name))
+    stranger = plan("Llm", "anthropic", capabilities=("Tools",))
+    plain, able = (plan("Llm", name, capabilities=(can,)) for name, can in (("groq", "Streaming"), ("openai", "Tools")))
+
+    beside = without_strangers(lineup(stranger, plain, able, needs=["Tools"]))
+    alone = without_strangers(lineup(stranger, plain, needs=["Tools"]))
+
+    assert isinstance(beside, Lineup)
+    assert beside.first.plugin == "openai"
+    assert isinstance(alone, DialogueProblem)
+    assert alone.field == "spec.providers[anthropic-llm].plugin"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "asks"),
+    [
+        ("openai", {"parallel_tool_calls": False}),
+        ("groq", {"parallel_tool_calls": False}),
+        ("anthropic", {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+    ],
+)
+async def test_each_make_is_asked_in_its_own_words_for_one_tool_at_a_time(plugin: str, asks: dict[str, Any]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def create(**request: Any) -> Any:
+        asked.append(request)
+        raise LookupError
+
+    model: Any = under_test._build(ingredients(plan("Llm", plugin)))
+    client = model._client.messages if plugin == "anthropic" else model._client.chat.completions
+    client.create = create
+    tools = [function_tool(_no_tool)]
+    stream = model.chat(
+        chat_ctx=ChatContext.empty(),
+        tools=tools,
+        parallel_tool_calls=False,
+        conn_options=APIConnectOptions(max_retry=0),
+    )
+    with suppress(Exception):
+        await anext(stream)
+    await stream.aclose()
+
+    assert {name: asked[0].get(name) for name in asks} == asks
+
+
+async def _no_tool() -> None:
+    """Do nothing."""

@@ -5,11 +5,11 @@ import pickle
 from typing import Any
 
 import pytest
-from livekit.agents import UserStateChangedEvent, inference
+from livekit.agents import ChatContext, UserStateChangedEvent, function_tool, inference
 from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
-from tests.worker.failover.scripted import unread
+from tests.worker.failover.scripted import Thinker, unread
 from tests.worker.files import AGENT, SECRET_VALUE, Mounted
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.voice_plan import choice_for
@@ -169,3 +169,24 @@ async def test_a_session_keeps_nothing_of_what_it_has_told() -> None:
 
     kept = [value for value in vars(session).values() if isinstance(value, list) and len(value) > 100]
     assert (len(told), kept) == (1000, [])
+
+
+@pytest.mark.parametrize(("parallel", "called"), [(True, ["one", "two"]), (False, ["one"])])
+def test_whoever_thinks_calls_as_many_tools_at_once_as_the_spec_allows(
+    mounted: Mounted, called: list[str], *, parallel: bool
+) -> None:
+    plan = plan_of(mounted, voice={"pipeline": {"llm": {"parallelToolCalls": parallel}}})
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), unread(), BoardReader())
+    thinking, _ = Voices(plan.entry, load_settings(mounted.flags, {}).secrets, health).pipeline_of(plan.entry)
+    thinker = Thinker(["call one", "call two"])
+    thinking._switch._build, thinking._switch._key_of = lambda _: thinker, lambda _: 0
+
+    async def calls() -> list[str]:
+        async with thinking.chat(chat_ctx=ChatContext.empty(), tools=[function_tool(_no_tool)]) as stream:
+            return [call.name async for chunk in stream if chunk.delta for call in chunk.delta.tool_calls]
+
+    assert asyncio.run(calls()) == called
+
+
+async def _no_tool() -> None:
+    """Do nothing."""

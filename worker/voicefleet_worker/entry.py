@@ -10,7 +10,7 @@ from pathlib import Path
 from livekit import rtc
 from livekit.agents import JobContext, JobProcess
 
-from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables
+from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables, shareable
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.ends import End
 from voicefleet_worker.call import Call, hang_up
@@ -117,7 +117,7 @@ class _Listeners:
 
 async def _hold(setup: CallSetup, values: dict[str, str], listeners: _Listeners) -> None:
     """Hold a call that has all that it needs."""
-    listeners.notebook.bill(fill(setup.plan.records.account, values))
+    listeners.notebook.bill(fill(setup.plan.records.account, shareable(setup.plan.variables, values)))
     await asyncio.to_thread(check_keys, setup.plan, setup.secrets)
     board = await asyncio.to_thread(BoardReader.open, setup.board)
     providers = [plan.provider for plan in setup.plan.providers]

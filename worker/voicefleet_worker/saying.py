@@ -24,7 +24,10 @@ def reply(
     )
 
 
+def decides_about_turns(session: AgentSession[None]) -> bool:
+    """Tell whether it is the model that decides about turns: nobody can be kept from interrupting it."""
+    return isinstance(session.llm, llm.RealtimeModel) and session.llm.capabilities.turn_detection
+
+
 def _interruptions(session: AgentSession[None], *, wanted: bool) -> NotGivenOr[bool]:
-    """Return who may interrupt; nobody can be kept from interrupting a model that decides about turns."""
-    decides = isinstance(session.llm, llm.RealtimeModel) and session.llm.capabilities.turn_detection
-    return NOT_GIVEN if decides else wanted
+    return NOT_GIVEN if decides_about_turns(session) else wanted

@@ -88,9 +88,13 @@ class Voices:
             HearingInTurn(
                 self._switch(voice.stt, lambda of: build_stt(self._ingredients(voice, of), vad)), self.caller
             ),
-            ThinkingInTurn(self._switch(voice.llm, lambda of: build_llm(self._ingredients(voice, of)))),
+            self._thinking(voice),
             SpeakingInTurn(self._switch(voice.tts, lambda of: build_tts(self._ingredients(voice, of)))),
         )
+
+    def _thinking(self, voice: PipelinePlan) -> ThinkingInTurn:
+        switch = self._switch(voice.llm, lambda of: build_llm(self._ingredients(voice, of)))
+        return ThinkingInTurn(switch, parallel_tool_calls=voice.thinking.parallel_tool_calls)
 
     def _realtime(self, voice: RealtimePlan) -> Models:
         speaking = None

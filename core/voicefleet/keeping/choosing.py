@@ -26,6 +26,12 @@ class Choice(StrEnum):
     RECORD = "Record"
 
 
+def tools_of(recording: Recording) -> tuple[str, ...]:
+    """Return what the model can do about recordings, in calls that are recorded."""
+    consent = (CONSENT_TOOL,) if recording.require_consent else ()
+    return (*consent, *((PAUSE_TOOL, RESUME_TOOL) if recording.pausable else ()))
+
+
 def choose(recording: Recording, call: str, *, has_room: bool) -> Choice:
     """Decide about one call."""
     if not recording.enabled:

@@ -9,6 +9,7 @@ from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.api.voiceagent.voice import ModelChoice, Realtime, SpeechToText, TextToSpeech
+from voicefleet.providers.needs import AgentNeeds
 from voicefleet.providers.routing import Candidate, Choice, Need, NoChoice, Role, choose, policy_for
 
 OptionValue = str | int | float | bool
@@ -88,7 +89,7 @@ class Nobody:
     is_listed: bool
 
 
-def line_up(pool: ProviderPool, role: Role, choice: ModelChoice, *, language: str) -> Lineup | Nobody:
+def line_up(pool: ProviderPool, role: Role, choice: ModelChoice, needs: AgentNeeds) -> Lineup | Nobody:
     """Return who may do a job of an agent's calls."""
     usable = [p for p in pool.spec.providers if p.role == role and p.enabled]
     if choice.providers:
@@ -101,17 +102,20 @@ def line_up(pool: ProviderPool, role: Role, choice: ModelChoice, *, language: st
     names = {provider.name for provider in usable}
     need = Need(
         role=role,
-        language=language,
+        language=needs.language,
+        capabilities=needs.of(role, usable),
+        region=needs.region,
         wanted=tuple(name for name in choice.providers if name in names),
         may_fall_back=choice.fallback,
     )
     policy = policy_for(pool.spec.routing, role)
     first = _first_of(usable, need, policy)
     if isinstance(first, NoChoice):
-        return Nobody(f"no provider of role {role} can do this: {first}", is_listed=bool(choice.providers))
+        message = f"no provider of role {role} can do what agent {needs.agent} needs: {first}"
+        return Nobody(message, is_listed=bool(choice.providers))
     silence = choice.silence_timeout_milliseconds / 1000 if isinstance(choice, SpeechToText) else 0.0
     make = first.provider.plugin
-    plans = tuple(_plan(provider, choice, language, is_meant=provider.plugin == make) for provider in usable)
+    plans = tuple(_plan(provider, choice, needs.language, is_meant=provider.plugin == make) for provider in usable)
     return Lineup(need, policy, plans, first.provider.name, silence)
 
 

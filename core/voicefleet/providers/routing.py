@@ -10,7 +10,7 @@ The same table for hearing, thinking, speaking and the models that do it all:
   to lose. Who asked to be left alone, or refuses the key, is not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -109,7 +109,7 @@ class NoChoice:
 def choose(candidates: Iterable[Candidate], need: Need, policy: RoutingPolicy, now: float) -> Choice | NoChoice:
     """Decide whom to ask."""
     listed = _listed(candidates, need)
-    reasons = {c.name: _why_never(c.provider, need) or _why_not_now(c, need, now) for c in listed}
+    reasons = {c.name: why_never(c.provider, need) or _why_not_now(c, need, now) for c in listed}
     free = [candidate for candidate in listed if not reasons[candidate.name]]
     passed_over = tuple((name, reason) for name, reason in reasons.items() if reason)
     if free:
@@ -147,16 +147,22 @@ def _listed(candidates: Iterable[Candidate], need: Need) -> list[Candidate]:
     return wanted if need.may_fall_back else wanted[:1]
 
 
-def _why_never(provider: Provider, need: Need) -> str | None:
+def why_never(provider: Provider, need: Need) -> str | None:
+    """Say why a provider cannot do a job, however well it is."""
     if not provider.enabled:
         return "disabled"
     if provider.languages and not any(_speaks(known, need.language) for known in provider.languages):
         return f"does not know {need.language}"
-    if lacking := sorted(need.capabilities - set(provider.capabilities)):
-        return f"lacks {', '.join(lacking)}"
+    if lacking := lacks(provider, need.capabilities):
+        return f"lacks {', '.join(sorted(lacking))}"
     if need.region is not None and provider.region != need.region:
         return f"not in region {need.region}"
     return None
+
+
+def lacks(provider: Provider, capabilities: Collection[str]) -> frozenset[str]:
+    """Return what a provider cannot do by its own list; one that has none says nothing, and is asked."""
+    return frozenset(capabilities).difference(provider.capabilities) if provider.capabilities else frozenset()
 
 
 def _speaks(known: str, language: str) -> bool:
@@ -199,7 +205,7 @@ def _why_full(candidate: Candidate, need: Need) -> str | None:
 
 def _is_last_resort(candidate: Candidate, need: Need) -> bool:
     return (
-        _why_never(candidate.provider, need) is None
+        why_never(candidate.provider, need) is None
         and candidate.name not in need.tried
         # Whoever asked to be left alone was, once somebody finds out whether it is well.
         and (candidate.breaker.cause is Cause.FAILURES or candidate.breaker.state is State.HALF_OPEN)

@@ -11,7 +11,7 @@ from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
+from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
 
 _LONGEST_SENTENCE = 1024
 # Troubles that time does not mend.
@@ -124,7 +124,7 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     rollout = _rollout_trouble(steps)
     troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
-    ready = _with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
+    ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
@@ -176,13 +176,6 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if agent.spec.scaling.scale_to_zero:
         return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
     return Statement("False", Reason.NO_WORKERS, "there is no worker that takes calls")
-
-
-def _with_gaps(ready: Statement, not_yet: tuple[str, ...]) -> Statement:
-    """Never let a field that does nothing pass in silence."""
-    if not not_yet:
-        return ready
-    return replace(ready, message=f"{ready.message}; this version does not act on {', '.join(not_yet)}")
 
 
 def _silent_message(silent: int) -> str:

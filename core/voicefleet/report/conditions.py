@@ -1,7 +1,7 @@
 """Conditions as kstatus reads them: Ready, Reconciling, Stalled, each with the generation that it is about."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -28,6 +28,13 @@ class Standing:
     ready: Statement
     reconciling: Statement = Statement("False", Reason.AS_WANTED)
     stalled: Statement = Statement("False", Reason.AS_WANTED)
+
+
+def with_gaps(ready: Statement, gaps: Sequence[str]) -> Statement:
+    """Never let a field that does nothing pass in silence."""
+    if not gaps:
+        return ready
+    return replace(ready, message=f"{ready.message}; this version does not act on {', '.join(gaps)}")
 
 
 def stalled(reason: Reason, message: str, *, ready: Verdict = "False") -> Standing:

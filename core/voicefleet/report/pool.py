@@ -8,8 +8,9 @@ from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatu
 from voicefleet.names import Reason
 from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView
+from voicefleet.providers.gaps import gaps_in
 from voicefleet.providers.users import PoolSeen, User, name_some
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp
+from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
 
 _LONGEST_SUMMARY = 256
 _LONGEST_ERROR = 512
@@ -139,7 +140,7 @@ def _references(seen: PoolSeen) -> Statement:
 
 def _standing(seen: PoolSeen, providers: tuple[ProviderStatus, ...], more: dict[str, Statement]) -> Standing:
     ready = _ready(seen, {provider.name: provider for provider in providers})
-    standing = Standing(_with_those_alone(ready, seen.sharing))
+    standing = Standing(with_gaps(_with_those_alone(ready, seen.sharing), gaps_in(seen.pool.spec)))
     for statement in (more["ReferencesResolved"], more["CredentialsAccepted"]):
         if statement.status == "False":
             standing = replace(standing, stalled=replace(statement, status="True"))

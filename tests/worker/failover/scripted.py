@@ -36,7 +36,7 @@ def plan(name: str, role: Role, **fields: Any) -> ProviderPlan:
     return ProviderPlan(
         provider=provider,
         role=role,
-        model=None,
+        model=provider.model,
         voice=None,
         options=(),
         language="en",
@@ -46,9 +46,9 @@ def plan(name: str, role: Role, **fields: Any) -> ProviderPlan:
     )
 
 
-def lineup(role: Role, *names: str, silence_seconds: float = 0.0) -> Lineup:
+def lineup(role: Role, *names: str, silence_seconds: float = 0.0, **fields: Any) -> Lineup:
     """Return these providers, the first of which begins."""
-    plans = tuple(plan(name, role) for name in names)
+    plans = tuple(plan(name, role, **fields) for name in names)
     return Lineup(Need(role, "en"), RoutingPolicy(), plans, names[0], silence_seconds)
 
 
@@ -105,11 +105,13 @@ class Thinker(llm.LLM[Any]):
         super().__init__()
         self.scripts = list(scripts)
         self.asked: list[llm.ChatContext] = []
+        self.wishes: list[dict[str, Any]] = []
         self.totals: list[int] = []
         """Tokens so far, told with each piece."""
 
-    def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **_: Any) -> Any:
+    def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None, conn_options: Any = None, **wishes: Any) -> Any:
         self.asked.append(chat_ctx)
+        self.wishes.append(wishes)
         options = conn_options or APIConnectOptions(max_retry=0)
         return _Thought(self, self.scripts.pop(0), chat_ctx, tools or [], options)
 
@@ -130,11 +132,12 @@ class _Thought(llm.LLMStream):
 
 
 def chunk(piece: str, *, tokens: int | None = None) -> llm.ChatChunk:
-    """Return a piece of an answer; one that begins with `call` is a call of a tool, perhaps with arguments."""
+    """Return a piece of an answer; one that begins with `call` is a call of tools: several, or one with arguments."""
     if piece.startswith("call "):
-        name, _, arguments = piece[5:].partition(" ")
-        call = llm.FunctionToolCall(name=name, arguments=arguments or "{}", call_id="1")
-        return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", tool_calls=[call]))
+        first, _, rest = piece[5:].partition(" ")
+        names, arguments = ([first], rest) if rest.startswith("{") else (piece.split()[1:], "{}")
+        calls = [llm.FunctionToolCall(name=name, arguments=arguments, call_id=str(n)) for n, name in enumerate(names)]
+        return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", tool_calls=calls))
     usage = tokens and llm.CompletionUsage(completion_tokens=1, prompt_tokens=tokens - 1, total_tokens=tokens)
     return llm.ChatChunk(id="c", delta=llm.ChoiceDelta(role="assistant", content=piece), usage=usage or None)
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, llm
+from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, APIStatusError, function_tool, llm
 
 from tests.worker.failover.scripted import Rotating, Stage, Step, Thinker, lineup, stage
 from voicefleet.providers.breaker import State
@@ -207,3 +207,47 @@ async def test_a_key_that_stays_refused_ends_the_turn() -> None:
 
     with pytest.raises(APIConnectionError, match="only: has just failed at this"):
         await answer(set_stage)
+
+
+async def called(of: Stage, *, parallel_tool_calls: bool, has_tools: bool = True) -> list[str]:
+    """Ask one question and return which tools are to be called."""
+    thinking = ThinkingInTurn(of.switch, parallel_tool_calls=parallel_tool_calls)
+    tools: list[llm.Tool] = [look_up] if has_tools else []
+    async with thinking.chat(chat_ctx=llm.ChatContext.empty(), tools=tools) as stream:
+        return [call.name async for chunk in stream if chunk.delta for call in chunk.delta.tool_calls]
+
+
+@function_tool
+async def look_up() -> str:
+    """Look something up."""
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("parallel", "has_tools", "told"),
+    [(False, True, False), (True, True, NOT_GIVEN), (False, False, NOT_GIVEN)],
+    ids=["one at a time", "as the model likes", "no tools"],
+)
+async def test_a_model_is_told_to_call_one_tool_at_a_time(told: object, *, parallel: bool, has_tools: bool) -> None:
+    """Servers refuse the wish in a request without tools."""
+    models, set_stage = thinkers(a=[[DOWN]], b=[["Yes."]])
+    await called(set_stage, parallel_tool_calls=parallel, has_tools=has_tools)
+
+    assert [model.wishes[0]["parallel_tool_calls"] for model in models.values()] == [told, told]
+
+
+@pytest.mark.parametrize("name", ["o4-mini", "openai/o3"])
+async def test_a_model_that_refuses_to_be_told_is_not(name: str) -> None:
+    model = Thinker(["call one", "call two"])
+    set_stage = stage(lineup("Llm", "a", model=name), lambda _: model)
+
+    assert await called(set_stage, parallel_tool_calls=False) == ["one"]
+    assert model.wishes[0]["parallel_tool_calls"] is NOT_GIVEN
+
+
+@pytest.mark.parametrize("pieces", [["call one", "call two", "call three"], ["call one two three"]])
+async def test_of_several_calls_the_first_is_made_where_they_are_made_one_at_a_time(pieces: list[str]) -> None:
+    _, set_stage = thinkers(a=[["Let me see. ", *pieces]] * 2)
+
+    assert await called(set_stage, parallel_tool_calls=False) == ["one"]
+    assert await called(set_stage, parallel_tool_calls=True) == ["one", "two", "three"]

@@ -24,13 +24,11 @@ from voicefleet_worker.chat.screen import Screen, Words
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.switch import ONCE
-from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.greeting import opening_words
 from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.lookup import find_variables
 from voicefleet_worker.manners import Manners
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.providers import build_llm
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
@@ -71,8 +69,7 @@ class _Voices(Voices):
     """Those of a chat: whoever thinks stands in for one another as in a call; nobody hears or speaks."""
 
     def _pipeline(self, voice: PipelinePlan) -> Models:
-        thinking = ThinkingInTurn(self._switch(voice.llm, lambda of: build_llm(self._ingredients(voice, of))))
-        return Models(None, None, thinking, None)
+        return Models(None, None, self._thinking(voice), None)
 
 
 def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:

@@ -209,7 +209,7 @@ class Switch(Generic[Model]):
 
     def _learn_failure(self, plan: ProviderPlan, error: BaseException, began_at: float) -> None:
         """Note that somebody cannot even be built."""
-        outcome = self._find_out(plan, error).outcome(began_at, self._keys[plan.name])
+        outcome = self._find_out(plan, error).outcome(began_at, self._keys.get(plan.name, 0))
         if outcome is not None:
             self._health.learn(plan.name, outcome)
 

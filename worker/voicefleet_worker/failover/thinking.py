@@ -1,11 +1,12 @@
 """Who thinks: another one takes over before a word was said, or goes on where the first one fell silent."""
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from typing import Any
 
 from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError, APITimeoutError, NotGivenOr, llm
 
+from voicefleet.providers.lineup import ProviderPlan
 from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
 from voicefleet_worker.failover.words import WholeWords
 
@@ -15,14 +16,17 @@ GO_ON = (
 )
 # Whose requests can be given fields of OpenAI's protocol; others would refuse them.
 _TAKES_EXTRAS = ("openai",)
+# Models that refuse to be told how many tools they may call.
+_REFUSE_TO_BE_TOLD = ("o1", "o3", "o4")
 
 
 class ThinkingInTurn(llm.LLM[Any]):
     """A language model as the session sees it; behind it all of a line-up."""
 
-    def __init__(self, switch: Switch[llm.LLM[Any]]) -> None:
+    def __init__(self, switch: Switch[llm.LLM[Any]], *, parallel_tool_calls: bool = True) -> None:
         super().__init__()
         self._switch = switch
+        self._parallel_tool_calls = parallel_tool_calls
         switch.hand_on = lambda metrics: self.emit("metrics_collected", metrics)
 
     @property
@@ -46,6 +50,8 @@ class ThinkingInTurn(llm.LLM[Any]):
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
         """Begin an answer."""
+        if tools and not self._parallel_tool_calls:
+            parallel_tool_calls = False
         wishes = {"parallel_tool_calls": parallel_tool_calls, "tool_choice": tool_choice, "extra_kwargs": extra_kwargs}
         return _Answer(self, self._switch, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options, **wishes)
 
@@ -72,6 +78,7 @@ class _Answer(llm.LLMStream):
         super().__init__(outer, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
         self._switch = switch
         self._wishes = wishes
+        self._calls_in_turn = wishes["parallel_tool_calls"] is False
         self._words = WholeWords()
         self._called_tools = False
 
@@ -97,7 +104,7 @@ class _Answer(llm.LLMStream):
     async def _ask(self, attempt: Attempt[llm.LLM[Any]]) -> None:
         """Let one provider answer, or go on with the answer of the one before."""
         options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
-        wishes = self._wishes if attempt.plan.plugin in _TAKES_EXTRAS else {**self._wishes, "extra_kwargs": NOT_GIVEN}
+        wishes = _taken(attempt.plan, self._wishes)
         stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **wishes)
         # A retry after a word was said would say it twice.
         stream._retry_on_chunk_sent = False
@@ -134,6 +141,7 @@ class _Answer(llm.LLMStream):
         return context
 
     def _let_through(self, chunk: llm.ChatChunk) -> None:
+        chunk = self._without_further_calls(chunk)
         delta = chunk.delta
         if delta is None or not delta.content:
             if delta is not None and delta.tool_calls:
@@ -147,6 +155,17 @@ class _Answer(llm.LLMStream):
             chunk.model_copy(update={"delta": delta.model_copy(update={"content": whole or None})})
         )
 
+    def _without_further_calls(self, chunk: llm.ChatChunk) -> llm.ChatChunk:
+        """Leave an answer its first call where tools are called in turn: not every make can be told, or listens.
+
+        The model is asked again with what came of it, and calls the next one then.
+        """
+        delta = chunk.delta
+        if not self._calls_in_turn or delta is None or not delta.tool_calls:
+            return chunk
+        kept = [] if self._called_tools else delta.tool_calls[:1]
+        return chunk.model_copy(update={"delta": delta.model_copy(update={"tool_calls": kept})})
+
     def _say(self, text: str) -> None:
         if text:
             delta = llm.ChoiceDelta(role="assistant", content=text)
@@ -156,6 +175,14 @@ class _Answer(llm.LLMStream):
         """Measure nothing: whoever is asked does."""
         async for _ in event_aiter:
             pass
+
+
+def _taken(plan: ProviderPlan, wishes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out of the wishes what a provider would refuse."""
+    refused = set() if plan.plugin in _TAKES_EXTRAS else {"extra_kwargs"}
+    if (plan.model or "").rpartition("/")[2].startswith(_REFUSE_TO_BE_TOLD):
+        refused.add("parallel_tool_calls")
+    return {name: NOT_GIVEN if name in refused else wish for name, wish in wishes.items()}
 
 
 async def _next(stream: llm.LLMStream, deadline: float) -> llm.ChatChunk | None:

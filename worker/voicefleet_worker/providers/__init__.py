@@ -15,6 +15,7 @@ from livekit.agents.vad import VAD
 from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
 from voicefleet.dialogue import DialogueProblem
 from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
+from voicefleet.providers.routing import why_never
 from voicefleet_worker.preloading import EXTRAS, PLUGIN_MODULES
 
 Arguments = dict[str, Any]
@@ -79,11 +80,12 @@ def primary_language(language: str) -> str:
 
 
 def without_strangers(lineup: Lineup) -> Lineup | DialogueProblem:
-    """Leave out those of a line-up whose plugin this image has not, unless nobody is left."""
+    """Leave out those of a line-up whose plugin this image has not, unless nobody is left who can do the job."""
     plans = tuple(plan for plan in lineup.plans if _is_here(plan))
-    if not plans:
+    able = [plan.name for plan in plans if why_never(plan.provider, lineup.need) is None]
+    if not able:
         return _stranger(lineup.first)
-    first = lineup.first_name if _is_here(lineup.first) else plans[0].name
+    first = lineup.first_name if lineup.first_name in able else able[0]
     return replace(lineup, plans=plans, first_name=first)
 
 

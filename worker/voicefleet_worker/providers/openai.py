@@ -31,7 +31,6 @@ def _hearing(of: Ingredients) -> Arguments:
 
 def _thinking(of: Ingredients) -> Arguments:
     choice = of.thinking
-    # `parallelToolCalls` waits for tools: servers refuse it in a request without any.
     return given({"temperature": choice.temperature, "max_completion_tokens": choice.max_output_tokens})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from livekit.agents import RunContext, function_tool, llm
 
 from voicefleet.api.voiceagent.records import Recording
-from voicefleet.keeping.choosing import CONSENT_TOOL, PAUSE_TOOL, RESUME_TOOL
+from voicefleet.keeping.choosing import CONSENT_TOOL, PAUSE_TOOL, RESUME_TOOL, tools_of
 
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 _ASK_FIRST = (
@@ -27,10 +27,8 @@ def instructions(recording: Recording, text: str) -> str:
 
 def build_tools(recording: Recording, consent: Deed, pause: Deed, resume: Deed) -> list[llm.Tool]:
     """Return what the model may do about the recording, as the SDK takes it."""
-    tools = [_tool(CONSENT_TOOL, _CONSENT, consent)] if recording.require_consent else []
-    if recording.pausable:
-        tools += [_tool(PAUSE_TOOL, _PAUSE, pause), _tool(RESUME_TOOL, _RESUME, resume)]
-    return tools
+    deeds = {CONSENT_TOOL: (_CONSENT, consent), PAUSE_TOOL: (_PAUSE, pause), RESUME_TOOL: (_RESUME, resume)}
+    return [_tool(name, *deeds[name]) for name in tools_of(recording)]
 
 
 def _tool(name: str, description: str, deed: Deed) -> llm.Tool:

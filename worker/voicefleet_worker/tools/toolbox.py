@@ -1,17 +1,19 @@
 """The tools of a spec as the SDK takes them: arguments checked, waiting filled, failures told to the model."""
 
+import contextlib
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
 from livekit.agents import RunContext, StopResponse, ToolError, function_tool, llm
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.dialogue import DialogueProblem
 from voicefleet.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.saying import say
+from voicefleet_worker.saying import decides_about_turns, say
 from voicefleet_worker.tools.arguments import Arguments, fault_in
 from voicefleet_worker.tools.builtins import BUILTINS, NO_ARGUMENTS, Deeds, Use
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
@@ -74,15 +76,42 @@ def guarded(tool: Tool, schema: Mapping[str, object], deed: Deed, *, language: s
     """Return a function for the model whose arguments are checked and whose failures are no silence."""
     parameters = schema["parameters"]
     arguments = Arguments(parameters if isinstance(parameters, Mapping) else NO_ARGUMENTS)
-    words = tool.filler.phrases or (one_moment(language),)
+    phrases = tool.filler.phrases or (one_moment(language),)
+
+    def wait_a_moment(ctx: RunContext[None]) -> SpeechHandle:
+        words = random.choice(phrases)  # noqa: S311 - for a change
+        return say(ctx.session, words, interruptible=tool.interruptible)
 
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
-        await arguments.check(raw_arguments)
-        filler = random.choice(words)  # noqa: S311 - for a change
-        async with ctx.with_filler(lambda _: say(ctx.session, filler), delay=tool.filler.after_milliseconds / 1000):
-            return await _use(tool, deed, raw_arguments)
+        async with _undisturbed(tool, ctx):
+            await arguments.check(raw_arguments)
+            async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
+                return await _use(tool, deed, raw_arguments)
 
     return function_tool(run, raw_schema=dict(schema))
+
+
+@contextlib.asynccontextmanager
+async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]:
+    """Keep the caller from speaking over the words before a tool, if it is not to be interrupted.
+
+    It may be done sooner than they are spoken: then it waits for their end, as the answer to it would.
+    """
+    speech = ctx.speech_handle
+    if tool.interruptible or speech.interrupted or not speech.allow_interruptions or decides_about_turns(ctx.session):
+        yield
+        return
+    ctx.disallow_interruptions()
+    try:
+        yield
+    except Exception:
+        await ctx.wait_for_playout()
+        raise
+    else:
+        await ctx.wait_for_playout()
+    finally:
+        # The answer is said under the same handle.
+        speech.allow_interruptions = True
 
 
 async def _use(tool: Tool, deed: Deed, arguments: Values) -> str:

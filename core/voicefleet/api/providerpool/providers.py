@@ -9,6 +9,7 @@ from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import SecretKeyRef, no_secret_values
 from voicefleet.api.types import Items, Label, Language, Milliseconds, Positive, Price, Priority, ServiceUrl, ShortText
 
+Capability = Literal["Streaming", "Tools", "StructuredOutput", "WordTimestamps", "Emotion", "Diarization"]
 PLUGINS_BY_ROLE = {
     "Stt": ("deepgram", "openai", "cartesia", "assemblyai", "google", "groq"),
     "Llm": ("openai", "anthropic", "google", "groq"),
@@ -131,14 +132,11 @@ class Provider(ApiModel):
     """Further options of the plugin, written as text; numbers and booleans are read as such."""
     languages: Annotated[Items[Language], Field(max_length=64), ListSet()] = ()
     """Languages that it knows; absent means all."""
-    capabilities: Annotated[
-        Items[Literal["Streaming", "Tools", "StructuredOutput", "WordTimestamps", "Emotion", "Diarization"]],
-        Field(max_length=6),
-        ListSet(),
-    ] = ()
-    """What it can do beyond the ordinary; agents that need it are sent to providers that have it."""
+    capabilities: Annotated[Items[Capability], Field(max_length=6), ListSet()] = ()
+    """What it can do beyond the ordinary; agents that need Tools, StructuredOutput or Emotion are not sent to providers
+    whose list lacks it, while one without a list is asked as ever, and nothing needs the others."""
     region: ShortText | None = None
-    """Region in which data is processed."""
+    """Region in which data is processed; agents with dataProtection.region are sent to providers of that region."""
     enabled: bool = True
     """Whether it is used at all."""
     priority: Priority = 100

@@ -114,7 +114,7 @@ class Variable(ApiModel):
     default: Text | None = None
     """Value when a call brings none; without one a call that lacks it is refused."""
     personal: bool = False
-    """Whether it is personal data, which logs and exports leave out."""
+    """Whether it is personal data, which the bill's account leaves out; no log holds the value of any variable."""
 
 
 class Lookup(ApiModel):

@@ -143,7 +143,7 @@ class DataProtection(ApiModel):
     retention_days: Days | None = None
     """How long call records are kept; absent leaves it to the sink."""
     region: ShortText | None = None
-    """Region in which data must stay; providers elsewhere are not used."""
+    """Region that providers must name as theirs to be asked; stores, tools and workers are where you put them."""
 
 
 class WebhookSink(ApiModel):

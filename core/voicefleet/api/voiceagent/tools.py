@@ -204,7 +204,7 @@ class Tool(ApiModel):
     on_error: Annotated[str, StringConstraints(max_length=512)] | None = None
     """What the model is told when it fails; absent means a plain sentence."""
     interruptible: bool = True
-    """Whether the caller may speak over its announcement."""
+    """Whether the caller may speak over what is said before it and while it runs, which calls its answer off."""
 
 
 class ToolPolicy(ApiModel):

@@ -41,7 +41,7 @@ class LanguageModel(ModelChoice):
     max_output_tokens: Annotated[int, Field(ge=16, le=32_768)] | None = None
     """Longest answer."""
     parallel_tool_calls: bool = False
-    """Whether several tools may be called at once."""
+    """Whether the model may call several tools at once; otherwise the next one waits for the answer of the first."""
 
 
 class TextToSpeech(ModelChoice):

@@ -156,10 +156,7 @@ class Worker(ApiModel):
     drain_grace_seconds: Annotated[int, Field(ge=30, le=86_400)] = 600
     """How long a worker that must go may finish its calls; pod grace and drain limit follow from it."""
     job_memory_limit_mebibytes: Annotated[int, Field(ge=64, le=65_536)] | None = None
-    """Memory above which a call's process is ended for the others' sake; absent means a quarter of the worker's.
-
-    A quarter that is less than 512 counts as 512.
-    """
+    """Memory above which a call is ended for the others' sake; absent means a quarter of the worker's, 512 at least."""
     idle_processes: Annotated[int, Field(ge=0, le=200)] | None = None
     """Warm processes that wait for a call; absent means as many as there are free slots, up to four."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
