@@ -92,6 +92,8 @@ async def test_an_agent_with_its_own_voice_greets_hears_and_says_one_field(
     assert after.agent_text == "Please leave the house now. Somebody is on the way.", "of the object only the words"
     assert after.heard_seconds > 1
     assert caller.report().cuts == ()
+    options = [row["options"] for row in Control(providers.control_url).requests("cartesia", "tts")]
+    assert "calm" in [each.get("generation_config", {}).get("emotion") for each in options], "and how they are said"
 
 
 async def test_a_tool_of_the_next_agent_is_not_offered_before(worker: Worker, providers: Providers, line: Line) -> None:

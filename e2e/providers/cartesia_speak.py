@@ -103,7 +103,8 @@ class _Contexts:
 def _describe(exchange: Exchange, body: Json) -> None:
     entry = exchange.entry
     entry.model, entry.language = str(body.get("model_id", "")), str(body.get("language") or "")
-    entry.options |= {name: body[name] for name in ("voice", "output_format", "add_timestamps") if name in body}
+    told = ("voice", "output_format", "add_timestamps", "generation_config")
+    entry.options |= {name: body[name] for name in told if name in body}
 
 
 def _rate_hz(body: Json) -> int:
