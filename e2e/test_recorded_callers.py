@@ -34,11 +34,15 @@ from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
 
 PATIENCE_SECONDS = 60.0
+# Long enough after the last word that it shows who thinks before.
+MIN_DELAY_SECONDS = 1.5
+PATIENT = {"detection": "Vad", "minDelayMilliseconds": 1500, "maxDelayMilliseconds": 3000}
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("control")]
 
 
 @pytest.fixture
-def settings(bench: Bench, providers: Providers, tmp_path: Path) -> Settings:
+def settings(bench: Bench, providers: Providers, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Settings of a worker; a test may have turns taken in another way."""
     write_files(tmp_path, bench, providers, "recorded")
     agent = json.loads((tmp_path / "agent.json").read_text())
     hours = {"timeZone": "Europe/Berlin", "hours": [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]}
@@ -46,6 +50,7 @@ def settings(bench: Bench, providers: Providers, tmp_path: Path) -> Settings:
         {"name": "opening", "description": "d", "builtin": {"type": "BusinessHours", "businessHours": hours}}
     ]
     agent["spec"]["agents"][0]["tools"] = ["opening"]
+    agent["spec"]["conversation"]["turnTaking"] = getattr(request, "param", {})
     (tmp_path / "agent.json").write_text(json.dumps(agent))
     flags = Flags(
         spec=tmp_path / "agent.json",
@@ -187,10 +192,33 @@ async def test_whoever_speaks_over_the_answer_is_heard_and_the_answer_stops(
     async with conversation(settings, journal) as talk:
         await talk.interrupt(WHEN_OPEN, SOMETHING_ELSE)
 
-    first, cut, second, answer = said(journal)
-    assert "when are you open" in (first.text or "").lower()
-    assert (cut.interrupted, answer.interrupted) == (True, False)
-    assert "something else" in (second.text or "")
+    expect = talk.run.expect
+    events = [expect.next_event().is_message(role=role).event() for role in ("user", "assistant", "user", "assistant")]
+    expect.no_more_events()
+    assert [event.item.interrupted for event in events] == [False, True, False, False]
+    assert [event.item.text_content for event in events[::2]] == [WHEN_OPEN.words, SOMETHING_ELSE.words]
+    assert [line.interrupted for line in said(journal)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_early"),
+    [(PATIENT, True), ({**PATIENT, "preemptiveGeneration": False}, False)],
+    ids=["it may", "it may not"],
+    indirect=["settings"],
+)
+async def test_the_model_thinks_before_the_turn_is_certain_if_it_may(
+    settings: Settings, providers: Providers, journal: Path, control: Control, *, is_early: bool
+) -> None:
+    heard_as(providers, WHEN_OPEN)
+    async with conversation(settings, journal) as talk:
+        await talk.say(WHEN_OPEN)
+
+    took = talk.run.expect.next_event().is_message(role="user").event().item.metrics
+    (request,) = control.requests("openai", "chat")
+    certain_at = took["stopped_speaking_at"] + took["end_of_turn_delay"]
+    lead_seconds = certain_at - request["time_seconds"]
+    assert took["end_of_turn_delay"] >= MIN_DELAY_SECONDS
+    assert lead_seconds > 0.5 if is_early else lead_seconds <= 0
 
 
 async def test_a_question_that_needs_a_tool_is_answered_by_it(

@@ -79,9 +79,10 @@ def worker(
                 "description": "d",
                 "builtin": {"type": "CollectFeedback", "feedback": {"question": "How was it?", "scale": 5}},
             },
+            {"name": "keys", "description": "d", "builtin": {"type": "SendDtmf"}},
         ],
     }
-    agent["spec"]["agents"][0]["tools"] = ["colleague", "rate"]
+    agent["spec"]["agents"][0]["tools"] = ["colleague", "rate", "keys"]
     agent["spec"]["agents"].append({"name": "hours", "instructions": "Be kind.", "greeting": {"text": HOURS}})
     (folder / "agent.json").write_text(json.dumps(agent))
     (folder / "pool.json").write_text(json.dumps(pool))
@@ -189,10 +190,28 @@ async def test_other_keys_are_read_by_the_agent(
         assert call.record.transfers == ()
 
 
+async def test_keys_that_the_agent_presses_are_heard_at_the_other_end(
+    bench: Bench, gateway: SipGateway, worker: Worker, control: Control
+) -> None:
+    keys = "0147*#AD0"
+    control.set_rules([
+        {"match": "pressed 5", "tool_call": call_of("keys", digits=keys)},
+        {"match": "keys were pressed", "on": "tool", "reply": "I have pressed the keys for you."},
+    ])  # fmt: skip
+    async with phone_call(bench, gateway, worker, QUIET) as call:
+        await call.press("5")
+        await eventually(lambda: len(call.record.dtmf_received) >= len(keys), "the keys arrive")
+        before = call.record.voiced_ms
+        await eventually(lambda: call.record.voiced_ms > before + 1000, "the agent says that it is done")
+
+        assert call.record.dtmf_received == keys
+        assert call.record.ended_at is None
+
+
 # Warm: callers and colleagues who talk to each other, with the agent gone
 
 
-def call_of(tool: str, **arguments: int) -> dict[str, Any]:
+def call_of(tool: str, **arguments: int | str) -> dict[str, Any]:
     return {"name": tool, "arguments": arguments}
 
 
