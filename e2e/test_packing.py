@@ -197,9 +197,9 @@ async def test_calls_go_where_the_loads_say(fleet: Fleet) -> None:
     assert await fleet.dispatch(3) == [0, 0, 3]
 
     # Who rests where loads below zero are ignored reports as much as it may, and is open all the same.
+    await fleet.order(second, "/v1/uncordon")
     said = await fleet.order(second, "/v1/load", {"load": 0.686})
     assert said["reportedLoad"] == 0.686
-    await fleet.order(second, "/v1/uncordon")
     await fleet.order(third, "/v1/cordon")
     assert await fleet.dispatch(3) == [0, 3, 0]
     print("held:", fleet.held(), "refused:", [states.seen[-1].refused for states in fleet.states])
