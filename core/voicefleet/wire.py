@@ -19,6 +19,8 @@ LATENCY_BOUNDS_MILLISECONDS = (
 _CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
 _LOWEST_LOAD = -1e18
 _HIGHEST_LOAD = 1e9
+# At 1 LiveKit sends a worker no calls.
+_HIGHEST_OPEN_LOAD = 0.99
 _LONGEST_AGE_SECONDS = 1e9
 _LATEST_MOMENT = 1e11
 
@@ -31,7 +33,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 LatencyCounts = Annotated[tuple[Count, ...], Field(min_length=_CLASSES, max_length=_CLASSES)]
 """Turns by how long the answer took, one count for each class."""
 
-AskedLoad = Annotated[float, Field(ge=_LOWEST_LOAD, le=0)]
+AskedLoad = Annotated[float, Field(ge=_LOWEST_LOAD, le=_HIGHEST_OPEN_LOAD)]
 
 
 class WireModel(BaseModel):

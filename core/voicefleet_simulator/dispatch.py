@@ -19,6 +19,8 @@ class Dispatch(StrEnum):
     """A stock server: at random, weighted by the room that each worker last reported."""
     PACKED = "packed"
     """The same server; workers report the loads that the operator chooses."""
+    CLAMPED = "clamped"
+    """Packed, on a server that takes loads below zero for zero."""
     BEST_FIT = "best-fit"
     """The fullest worker with room, without any delay: no server does this, it is for comparison."""
 
@@ -30,6 +32,8 @@ def build_dispatch(kind: Dispatch, random: Random) -> Choice:
             return lambda pods, now: _draw_spread(pods, now, random)
         case Dispatch.PACKED:
             return lambda pods, now: _draw(pods, [_preference(pod, now) for pod in pods], now, random)
+        case Dispatch.CLAMPED:
+            return lambda pods, now: _draw(pods, [min(1.0, _preference(pod, now)) for pod in pods], now, random)
         case Dispatch.BEST_FIT:
             return _choose_fullest
 

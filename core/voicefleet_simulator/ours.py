@@ -7,7 +7,7 @@ from dataclasses import replace
 from voicefleet.autoscaling.choosing import choose
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Outlook, Rules, Standing, WorkerLoad
-from voicefleet.autoscaling.packing import plan_loads
+from voicefleet.autoscaling.packing import choose_rest, plan_loads
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet_simulator.dispatch import Dispatch
 from voicefleet_simulator.pod import Pod
@@ -41,7 +41,8 @@ class Voicefleet(Policy):
             self._rules, startup_seconds=world.startup_seconds, expected_call_seconds=world.expected_call_seconds
         )
         self._known = trace.known if world.campaigns_known else ()
-        self._packs = dispatch is Dispatch.PACKED
+        self._packs = dispatch in (Dispatch.PACKED, Dispatch.CLAMPED)
+        self._clamped, self._target_load = dispatch is Dispatch.CLAMPED, world.target_load
         self._headroom = headroom
         self._size_at = 0.0
         self._repack = True
@@ -59,7 +60,8 @@ class Voicefleet(Policy):
         if self._repack and self._packs and self._lessons is not None:
             self._repack = False
             pods = {pod.name: pod for pod in controls.pods}
-            for name, load in plan_loads(_records(controls.pods), self._lessons, now).items():
+            rest = choose_rest(self._lessons, self._target_load)
+            for name, load in plan_loads(_records(controls.pods), self._lessons, now, rest=rest).items():
                 pods[name].tell_load(load, now)
 
     def wants_to_look(self, now: float) -> bool:  # noqa: ARG002 - it counts calls, not seconds
@@ -92,7 +94,7 @@ class Voicefleet(Policy):
         self._size_at = now
 
     def _resize(self, controls: Controls, now: float) -> None:
-        lessons = self._history.lessons(now)
+        lessons = replace(self._history.lessons(now), loads_ignored=self._clamped)
         if self._headroom is not None:
             lessons = replace(lessons, headroom=self._headroom)
         self._lessons = lessons

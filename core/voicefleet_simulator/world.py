@@ -22,6 +22,8 @@ class World:
     max_workers: int = NO_LIMIT
     expected_call_seconds: float = 180.0
     """What the spec says about the length of calls before any was measured."""
+    target_load: float = 0.7
+    """LiveKit's `agents.target_load`, as it is by default."""
     campaigns_known: bool = True
     seed: int = 1
 

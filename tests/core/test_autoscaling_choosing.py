@@ -1,12 +1,15 @@
 """Which workers are opened, closed, created and deleted; which load they report; how long a call is held."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.test_autoscaling_size import NOW, lessons, worker
 from voicefleet.autoscaling.choosing import choose
 from voicefleet.autoscaling.load import Size, Standing, WorkerLoad
-from voicefleet.autoscaling.packing import GRADES, REST, plan_loads
+from voicefleet.autoscaling.packing import GRADES, REST, choose_rest, plan_loads
 
 OPEN, CLOSED, STARTING = Standing.OPEN, Standing.CLOSED, Standing.STARTING
 
@@ -144,6 +147,44 @@ def test_a_grade_has_room_for_what_arrives_before_the_server_hears_of_a_change()
     # 5 calls in half a second: 6 workers with one free slot each.
     assert sum(1 for load in loads.values() if load == GRADES[0]) == 6
     assert sum(1 for load in loads.values() if load == REST) == 200 - 6 * len(GRADES)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "target_load", "rest"),
+    [(False, 0.7, 0.0), (False, 1.0, 0.0), (True, 0.7, 0.686), (True, 1.0, 0.98), (True, 0.01, 0.0098)],
+    ids=["honoured", "honoured, whatever the target", "ignored", "ignored by a server set for us", "the least target"],
+)
+def test_who_rests_reports_as_much_as_counts_and_leaves_it_open(ignored: bool, target_load: float, rest: float) -> None:
+    assert choose_rest(replace(lessons(0.1), loads_ignored=ignored), target_load) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
+    ("with_room", "asking"), [(1, 1), (2, 1), (3, 1), (4, 2), (6, 2), (7, 3), (9, 3), (10, 3), (100, 3)]
+)
+def test_where_loads_below_zero_are_ignored_few_ask_for_calls(with_room: int, asking: int) -> None:
+    taught = replace(lessons(0.1), loads_ignored=True)
+    fleet = [worker("full", 12), *(worker(f"w{number}", 6) for number in range(with_room))]
+
+    loads = plan_loads(fleet, taught, NOW, rest=0.686)
+
+    assert sum(load < 0 for name, load in loads.items() if name != "full") == asking
+    assert loads["full"] == GRADES[0]
+    assert plan_loads(fleet[:1], taught, NOW, rest=0.686) == {"full": GRADES[0]}
+
+
+@given(fleets(), st.floats(0.01, 1), st.floats(0, 20))
+def test_a_server_that_takes_loads_below_zero_for_zero_prefers_fuller_workers_too(
+    fleet: list[WorkerLoad], target_load: float, rate: float
+) -> None:
+    taught = replace(lessons(rate), loads_ignored=True)
+    loads = plan_loads(fleet, taught, NOW, rest=choose_rest(taught, target_load))
+    free = {each.name: each.free for each in fleet}
+    fullest_first = sorted(loads, key=lambda name: (free[name], loads[name]))
+    seen = [max(0.0, loads[name]) for name in fullest_first]
+
+    assert seen == sorted(seen)
+    # Nobody is taken for full: a call that finds only those is lost.
+    assert all(load < target_load for load in seen)
 
 
 @given(fleets())

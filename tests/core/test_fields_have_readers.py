@@ -209,7 +209,6 @@ def named_gaps() -> set[str]:
     }
     trunk = {"mediaEncryption": "Require", "allowedAddresses": ["192.0.2.1"]}
     pool["spec"]["trunks"] = [{**each, **trunk} for each in pool["spec"]["trunks"]]
-    pool["spec"]["livekit"]["targetLoad"] = 0.5
     of = ProviderPool.model_validate(pool)
     agent = VoiceAgent.model_validate({**body, "spec": {**spec, **wishes}})
     named = (re.sub(r"\[[^]]*\]", "[]", field) for field in (*planned(agent, of).not_yet, *gaps_in(of.spec)))

@@ -8,6 +8,7 @@ import pytest
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet, names, want
 from voicefleet.autoscaling.load import Size
+from voicefleet.autoscaling.packing import GRADES, choose_rest
 from voicefleet.fleet import Drain, Fleet, FleetPlan, Wanted, Worker, plan_fleet
 from voicefleet.fleet.loads import LoadOrder
 from voicefleet.fleet.plan import plan_farewell
@@ -212,8 +213,10 @@ def test_an_agent_that_goes_at_once_takes_its_calls_along() -> None:
     assert names(decided.delete) == ["desk-new-1"]
 
 
-def packed(wanted: Wanted, seen: Fleet) -> dict[str, float]:
-    orders: tuple[LoadOrder, ...] = plan(replace(wanted, lessons=make.lessons()), seen).loads
+def packed(wanted: Wanted, seen: Fleet, *, clamps: bool = False) -> dict[str, float]:
+    taught = make.lessons(loads_ignored=clamps)
+    wanted = replace(wanted, lessons=taught, resting_load=choose_rest(taught, 0.7))
+    orders: tuple[LoadOrder, ...] = plan(wanted, seen).loads
     return {order.pod.name: order.load for order in orders}
 
 
@@ -235,6 +238,35 @@ def test_a_worker_that_retires_gets_a_call_only_if_nobody_else_has_room() -> Non
     # By its own formula it weighs two at the most.
     assert "desk-old-0" not in loads
     assert loads["desk-new-0"] < -1000
+
+
+def test_where_loads_below_zero_are_ignored_all_but_the_fullest_report_as_much_as_they_may() -> None:
+    fullest = [make.busy(f"desk-new-{number}", calls=11 - number) for number in range(4)]
+
+    loads = packed(want(5), fleet(make.busy("desk-old-0", calls=3), *fullest), clamps=True)
+
+    assert loads["desk-new-0"] == GRADES[0]
+    assert loads["desk-old-0"] == loads["desk-new-3"] == pytest.approx(0.686)
+
+
+def test_who_rested_is_told_when_loads_below_zero_are_honoured_again() -> None:
+    rested = make.heard("desk-new-1", make.state(calls=1, asked_load=0.686), marked_busy=True)
+    retiring = make.heard("desk-old-0", make.state(calls=1, asked_load=0.686), marked_busy=True)
+
+    loads = packed(want(3), fleet(make.busy("desk-new-0", calls=5), rested, retiring))
+
+    assert loads["desk-old-0"] == 0
+    assert loads["desk-new-1"] == GRADES[1]
+
+
+@pytest.mark.parametrize("share", [1, 25, 99])
+def test_a_canary_lifts_nobody_who_rests_where_loads_below_zero_are_ignored(share: int) -> None:
+    old = [make.busy(f"desk-old-{number}", calls=9 - number) for number in range(5)]
+    new = [make.busy(f"desk-new-{number}", calls=9 - number) for number in range(5)]
+
+    loads = packed(canary(10, share), fleet(*old, *new), clamps=True)
+
+    assert loads["desk-new-4"] == loads["desk-old-4"] == pytest.approx(0.686)
 
 
 def test_a_worker_that_was_preferred_is_told_when_it_retires() -> None:

@@ -299,7 +299,6 @@ def test_what_nothing_acts_on_is_named() -> None:
     used = {"name": "used", "trunkId": "ST_1", "direction": "Outbound"}
     wished = {"name": "wished", "address": "sip.example.com", "countries": ["DE"], "transport": "Auto"}
     plain = pool().model_dump(mode="json", by_alias=True, exclude_unset=True)
-    livekit = {**plain["spec"]["livekit"], "targetLoad": 0.5}
 
     def ready(**more: Any) -> str:
         of = ProviderPool.model_validate({**plain, "spec": {**plain["spec"], **more}})
@@ -307,6 +306,6 @@ def test_what_nothing_acts_on_is_named() -> None:
 
     words = "every job has a provider that is well"
     assert ready(trunks=[used]) == words
-    fields = "spec.livekit.targetLoad, spec.trunks[wished].address, spec.trunks[wished].countries"
+    fields = "spec.trunks[wished].address, spec.trunks[wished].countries"
     gaps = f"{words}; this version does not act on {fields}"
-    assert ready(trunks=[used, wished], livekit=livekit) == gaps
+    assert ready(trunks=[used, wished]) == gaps

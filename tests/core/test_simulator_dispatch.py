@@ -109,3 +109,11 @@ def test_a_worker_that_was_full_is_known_to_have_room_at_once_when_it_says_so() 
 def test_best_fit_takes_the_fullest_with_room() -> None:
     pods = [_pod("a", 3), _pod("b", 9), _pod("c", 10)]
     assert _chooser(Dispatch.BEST_FIT)(pods, START) is pods[1]
+
+
+def test_a_server_that_clamps_tells_no_two_loads_below_zero_apart() -> None:
+    pods = [_pod("first"), _pod("second"), _pod("rest")]
+    for pod, load in zip(pods, (-1e12, -1.0, 0.5), strict=True):
+        pod.tell_load(load, START)
+    shares = _shares(Dispatch.CLAMPED, pods, START + 5)
+    assert list(shares.values()) == pytest.approx([0.4, 0.4, 0.2], abs=0.03)

@@ -57,7 +57,7 @@ def test_a_count_that_is_none_is_refused(field: str, value: object) -> None:
     ("field", "refused", "taken"),
     [
         ("reportedLoad", (1.1e9, -1.1e18, 1e308, math.nan, math.inf, -math.inf), (1, 0, -1e18)),
-        ("askedLoad", (1e-6, -1.1e18, -1e308, math.nan, -math.inf), (None, 0, -1e18)),
+        ("askedLoad", (0.991, 1, -1.1e18, -1e308, math.nan, -math.inf), (None, 0, 0.99, -1e18)),
         ("instance", ("i" * 33, 5), ("", "i" * 32)),
         ("slots", (-1, 201), (0, 200)),
         ("sessions", ([{"id": "a", "ageSeconds": math.inf}], [{"id": "a", "ageSeconds": 1.1e9}]), ([],)),
@@ -77,12 +77,12 @@ def test_bounds_hold_on_both_sides(field: str, refused: tuple[object, ...], take
             WorkerState.model_validate_json(line(field, value))
 
 
-@pytest.mark.parametrize("load", [0, -1, -0.5, -1e18])
-def test_a_load_to_report_is_zero_or_less(load: float) -> None:
+@pytest.mark.parametrize("load", [0.99, 0, -1, -0.5, -1e18])
+def test_a_load_to_report_is_well_below_one(load: float) -> None:
     assert LoadOrder.model_validate_json(json.dumps({"load": load})).load == load
 
 
-@pytest.mark.parametrize("load", [1e-9, 1, -1.1e18, math.nan, math.inf, -math.inf, "-1", True, None, [0]])
+@pytest.mark.parametrize("load", [0.991, 1, -1.1e18, math.nan, math.inf, -math.inf, "-1", True, None, [0]])
 def test_anything_else_is_no_load(load: object) -> None:
     with pytest.raises(ValidationError):
         LoadOrder.model_validate_json(json.dumps({"load": load}))

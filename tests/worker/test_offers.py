@@ -186,12 +186,12 @@ def test_load_packs_below_the_threshold_and_closes_above(limit: int) -> None:
     loads = [reported_load(used=used, limit=limit, closed=False) for used in range(limit)]
 
     assert loads == sorted(loads)
-    assert all(load < 0 <= LOAD_THRESHOLD for load in loads)
-    assert reported_load(used=limit, limit=limit, closed=False) == CLOSED_LOAD > LOAD_THRESHOLD
+    assert all(load < 0 < LOAD_THRESHOLD for load in loads)
+    assert reported_load(used=limit, limit=limit, closed=False) == CLOSED_LOAD >= LOAD_THRESHOLD
     assert reported_load(used=0, limit=limit, closed=True) == CLOSED_LOAD
 
 
-ASKED = (None, 0.0, -1e-300, -0.5, -1.0, -1000.0, -1e6, -1e9)
+ASKED = (None, 0.99, 0.686, 0.0, -1e-300, -0.5, -1.0, -1000.0, -1e6, -1e9)
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -206,7 +206,7 @@ async def test_livekit_is_told_that_an_open_worker_is_open(
     await server._update_worker_status()
 
     assert [told.status for told in sent] == [protocol.WorkerStatus.WS_AVAILABLE]
-    assert sent[0].load < 0
+    assert sent[0].load < CLOSED_LOAD
 
 
 @pytest.mark.parametrize(("used", "reserved"), [(0, 0), (200, 0), (1, 3)])
@@ -283,6 +283,7 @@ def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) ->
 
     assert server._is_available()
     assert callable(AgentServer._is_available)
+    assert callable(AgentServer._get_effective_load)
     assert not is_registered(server)
     assert pool.target == 2
     assert callable(ProcPool.set_target_idle_processes)
@@ -292,12 +293,12 @@ def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) ->
     assert server._connecting is False
 
 
-@pytest.mark.parametrize("load", [0.0, -1e-300, -0.25, -1000.0, -999_999.5, -1e9])
-def test_an_open_worker_is_below_zero_on_the_wire_whatever_it_is_told(load: float) -> None:
+@pytest.mark.parametrize("load", [0.99, 0.686, 0.0, -1e-300, -0.25, -1000.0, -999_999.5, -1e9])
+def test_an_open_worker_says_what_it_was_told_and_on_the_wire_it_is_open_too(load: float) -> None:
     told = reported_load(used=0, limit=12, closed=False, asked=load)
 
-    assert load_on_the_wire(told) == protocol.UpdateWorkerStatus(load=told).load < 0
-    assert told == load or load > -1e-6
+    assert load_on_the_wire(told) == protocol.UpdateWorkerStatus(load=told).load < LOAD_THRESHOLD
+    assert told == load
 
 
 def test_loads_that_differ_by_a_ten_millionth_of_themselves_stay_different_on_the_wire() -> None:

@@ -134,7 +134,7 @@ class Control:
 
     async def ask_load(self, request: web.Request) -> web.Response:
         """Report the load that is asked for, as long as the worker is open."""
-        order = await _read(request, LoadOrder, '{"load": a number from -1e9 to 0}')
+        order = await _read(request, LoadOrder, '{"load": a number from -1e18 to 0.99}')
         self.desk.ask_load(order.load)
         return self._state()
 

@@ -177,10 +177,17 @@ def _worth_telling(desk: Desk) -> tuple[bool, float | None] | None:
 
 
 class _Server(AgentServer):
-    """Leaves every offer to us: what the SDK refuses by itself is counted nowhere."""
+    """Leaves every offer to us: what the SDK refuses by itself is counted nowhere.
+
+    For each call that is being launched the SDK adds what a call under way seems to weigh: load/calls. With the loads
+    that packing needs that is nonsense, and a worker with room would be told to LiveKit as full.
+    """
 
     def _is_available(self) -> bool:
         return True
+
+    def _get_effective_load(self) -> float:
+        return self._worker_load
 
 
 def is_registered(server: AgentServer) -> bool:

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 # LiveKit weighs open workers by 1 - load, so loads below zero pack calls. Anything below the threshold is open.
-# The threshold is zero, because for each call that is being launched the SDK adds threshold/idle processes to the
-# load of an empty worker, and load/calls to that of another: nothing to the first, less than nothing to the second.
-LOAD_THRESHOLD = 0.0
-CLOSED_LOAD = 1.0
-# Whoever is told to report zero is open all the same.
-HIGHEST_OPEN_LOAD = -1e-6
+LOAD_THRESHOLD = 1.0
+CLOSED_LOAD = LOAD_THRESHOLD
 
 
 @dataclass(slots=True)
@@ -93,13 +89,13 @@ class Slots:
 
 
 def reported_load(*, used: int, limit: int, closed: bool, asked: float | None = None) -> float:
-    """Return the load to report: below zero while there is room, as asked, or else the fuller the nearer to zero.
+    """Return the load to report: as asked while there is room, or else below zero, the fuller the nearer to it.
 
     12 slots, nothing asked: empty -1.0, six calls -0.5, eleven -0.083; full, cordoned or draining 1.0.
     """
     if closed or used >= limit:
         return CLOSED_LOAD
-    return -1.0 + used / limit if asked is None else min(asked, HIGHEST_OPEN_LOAD)
+    return -1.0 + used / limit if asked is None else asked
 
 
 def load_on_the_wire(load: float) -> float:

@@ -82,7 +82,7 @@ class Lessons:
     fell_at: float | None = None
     """Since when the demand has allowed fewer workers than there are, without a break."""
     loads_ignored: bool = False
-    """LiveKit gives calls to workers that did not ask for them; then neither packing nor a canary's share holds."""
+    """LiveKit ignores loads below zero: then workers are packed less well, and a canary's share does not hold."""
 
 
 @dataclass(frozen=True, slots=True)

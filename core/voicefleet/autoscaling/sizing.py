@@ -91,7 +91,7 @@ def _explain(scene: _Scene, expected: Expectation, worst: tuple[Demand, float], 
     if outlook.waiting:
         reasons.append(f"{outlook.waiting} calls wait for a slot")
     if lessons.loads_ignored:
-        reasons.append("LiveKit gives calls to workers that ask for none: they empty more slowly, and cost more")
+        reasons.append("LiveKit ignores loads below zero: calls are packed as far as that allows, and cost more")
     if scene.burst:
         reasons.append(f"a burst or a loss a moment ago: no worker is cordoned for {lessons.burst_until - now:.0f} s")
     return tuple(reasons)

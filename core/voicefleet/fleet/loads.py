@@ -1,18 +1,18 @@
 """Which load each worker is told to report, so that LiveKit fills the fullest and a canary gets its share.
 
 LiveKit draws a worker at random with weight 1 - load. Loads are far below zero for the workers that should be filled
-first, and zero for those that should get a call only if nobody else has a slot.
+first. They are zero for those that should get a call only if nobody else has a slot, and above zero on a server that
+ignores what is below.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from voicefleet.autoscaling.packing import plan_loads
+from voicefleet.autoscaling.packing import REST, plan_loads
 from voicefleet.fleet.observed import PodRef, Worker
 from voicefleet.fleet.parts import Parts
 from voicefleet.fleet.wanted import Wanted
 
-_LAST_RESORT = 0.0
 _OWN_FORMULA = -1.0
 _SAME_WEIGHT = 0.1
 
@@ -37,7 +37,7 @@ def plan_load_orders(wanted: Wanted, parts: Parts, *, closing: list[Worker], now
     if len(workers) < 2 or wanted.lessons is None:
         # The worker's own formula does well enough for one that is alone.
         return ()
-    loads = {w.pod.ref.uid: _LAST_RESORT for w in last} | _shared(wanted, groups, now)
+    loads = {w.pod.ref.uid: wanted.resting_load for w in last} | _shared(wanted, groups, now)
     return tuple(
         LoadOrder(workers[uid].pod.ref, load)
         for uid, load in sorted(loads.items())
@@ -65,7 +65,9 @@ def _shared(wanted: Wanted, groups: dict[str, list[Worker]], now: datetime) -> d
 
 def _packed(wanted: Wanted, group: list[Worker], now: datetime) -> dict[str, float]:
     loads = [worker.load(now, slots=wanted.slots) for worker in group]
-    return plan_loads(loads, wanted.lessons, now.timestamp()) if wanted.lessons else {}
+    if wanted.lessons is None:
+        return {}
+    return plan_loads(loads, wanted.lessons, now.timestamp(), rest=wanted.resting_load)
 
 
 def _weight(loads: dict[str, float], full: set[str]) -> float:
@@ -75,7 +77,8 @@ def _weight(loads: dict[str, float], full: set[str]) -> float:
 
 
 def _scaled(loads: dict[str, float], factor: float) -> dict[str, float]:
-    return {uid: 1 - (1 - load) * factor for uid, load in loads.items()}
+    # Scaled up, what rests above zero would fall below it, and weigh as much as a favourite where that is ignored.
+    return {uid: load if load > REST else 1 - (1 - load) * factor for uid, load in loads.items()}
 
 
 def _is_news(worker: Worker, load: float, now: datetime) -> bool:
@@ -84,5 +87,5 @@ def _is_news(worker: Worker, load: float, now: datetime) -> bool:
         return False
     if state.asked_load is None:
         # By its own formula it weighs one or two, which among thousands is as good as one.
-        return load < _OWN_FORMULA
+        return load < _OWN_FORMULA or load > REST
     return abs((1 - load) / (1 - state.asked_load) - 1) > _SAME_WEIGHT

@@ -8,7 +8,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
 from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
-from voicefleet.fleet.preference import Preference
+from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
 from voicefleet.names import SILENT_AFTER_SECONDS
@@ -56,6 +56,7 @@ class FleetMemory:
         history = self._history_for(spec, now, startup_seconds)
         self._count_hours(fleet, now)
         uids = {worker.pod.ref.uid for worker in fleet}
+        self._note_preference(fleet, now)
         for worker in fleet:
             self._note_start(history, worker, now)
             self._note_failure(worker)
@@ -138,7 +139,6 @@ class FleetMemory:
         oldest = at - SILENT_AFTER_SECONDS if uid not in self._calls else float("-inf")
         new = sorted(moment for call, moment in calls.items() if call not in known)
         history.seed([moment for moment in new if moment < oldest], at)
-        self.preference = self.preference.after(uid, sum(moment >= oldest for moment in new), self._heard)
         for moment in new:
             if moment >= oldest:
                 history.began(moment)
@@ -146,6 +146,15 @@ class FleetMemory:
             if call not in calls:
                 history.ended(moment, max(moment, at))
         self._calls[uid], self._heard[uid] = calls, heard
+
+    def _note_preference(self, fleet: Fleet, now: datetime) -> None:
+        """Note whether new calls went to workers that asked for them, while the words before are still kept."""
+        said = {w.pod.ref.uid: w.heard for w in fleet if w.heard is not None and w.state(now) is not None}
+        words = Words(self._heard, said)
+        for uid, heard in said.items():
+            if uid in self._calls and self._heard[uid] is not heard:
+                new = sum(call.id not in self._calls[uid] for call in heard.state.sessions)
+                self.preference = self.preference.after(uid, new, words)
 
     def _note_refusals(self, history: History, fleet: Fleet, worker: Worker, heard: Heard, now: datetime) -> None:
         """Take a refused call for a lost one only if no worker had room: else LiveKit asked the next."""

@@ -8,6 +8,7 @@ from typing import Literal
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.autoscaling.load import Lessons, Outlook, Size
+from voicefleet.autoscaling.packing import REST, choose_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, next_look, plan_look
 from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, PodRef, Trouble
@@ -171,6 +172,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
         resources={name: tuple(sorted(revisions[name].resources.items())) for name in sized},
         resize_in_place=rules.resize == "InPlace",
         lessons=seen.lessons,
+        resting_load=choose_rest(seen.lessons, seen.pool.spec.livekit.target_load) if seen.pool else REST,
     )
 
 

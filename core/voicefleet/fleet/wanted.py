@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.autoscaling.packing import REST
 
 # A pod that ended stays this long before its place is filled again, so that a crash at once is not a crash loop.
 FAILED_REST = timedelta(seconds=5)
@@ -40,6 +41,8 @@ class Wanted:
     """Cores and memory that workers of a revision should have, where that is known."""
     resize_in_place: bool = True
     lessons: Lessons | None = None
+    resting_load: float = REST
+    """What workers report that should get a call only if nobody else has a slot."""
 
     @property
     def active(self) -> tuple[str, ...]:

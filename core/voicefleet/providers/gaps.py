@@ -2,8 +2,8 @@
 
 from pydantic.alias_generators import to_camel
 
-from voicefleet.api.base import ApiModel
 from voicefleet.api.providerpool import ProviderPoolSpec
+from voicefleet.api.providerpool.connections import Trunk
 
 # Trunks are used as they stand on the LiveKit server: by their id, to dial a person.
 _OF_TRUNKS = (
@@ -22,11 +22,9 @@ _OF_TRUNKS = (
 
 def gaps_in(spec: ProviderPoolSpec) -> tuple[str, ...]:
     """Name the fields that do nothing."""
-    trunks = [field for trunk in spec.trunks for field in _chosen(trunk, _OF_TRUNKS, f"spec.trunks[{trunk.name}]")]
-    # Workers report loads that are below any threshold.
-    return (*_chosen(spec.livekit, ("target_load",), "spec.livekit"), *trunks)
+    return tuple(field for trunk in spec.trunks for field in _chosen(trunk, f"spec.trunks[{trunk.name}]"))
 
 
-def _chosen(model: ApiModel, names: tuple[str, ...], at: str) -> tuple[str, ...]:
-    fields = type(model).model_fields
-    return tuple(f"{at}.{to_camel(name)}" for name in names if getattr(model, name) != fields[name].default)
+def _chosen(trunk: Trunk, at: str) -> tuple[str, ...]:
+    fields = Trunk.model_fields
+    return tuple(f"{at}.{to_camel(name)}" for name in _OF_TRUNKS if getattr(trunk, name) != fields[name].default)

@@ -20,7 +20,7 @@ class LiveKit(ApiModel):
     api_secret: SecretKeyRef
     """API secret."""
     target_load: Annotated[float, Between(0.01, 1)] = 0.7
-    """The server's own agents.target_load; calls are packed without it."""
+    """The server's own agents.target_load; workers to be spared report a little less, if it clamps loads."""
 
 
 class Redis(ApiModel):
