@@ -19,6 +19,7 @@ from e2e.redis_server import RedisServer, run_redis
 from e2e.working import (
     States,
     Worker,
+    metric,
     metric_is,
     pool_manifest,
     ready,
@@ -130,6 +131,24 @@ def breaker_of(states: States, name: str) -> str | None:
     return next((word.state.value for word in told[-1] if word.name == name), None) if told else None
 
 
+@asynccontextmanager
+async def breaker_seen(worker: Worker) -> AsyncIterator[set[float | None]]:
+    """Look at a worker's breaker all the time, and note how it is."""
+    seen: set[float | None] = set()
+
+    async def look() -> None:
+        while True:
+            seen.add(await metric(worker, BREAKER))
+            await asyncio.sleep(0.1)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield seen
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
 async def test_a_breaker_that_one_worker_opens_is_open_at_the_other(start: Start) -> None:
     fleet = start({})
     await shared(fleet)
@@ -173,8 +192,12 @@ async def test_a_key_that_is_replaced_at_one_worker_is_used_there_whatever_the_o
         await metric_is(worker, BREAKER, CLOSED, within_seconds=10)
 
     # The kubelet of the other one's node takes its time.
-    assert await ask(fleet.two) == {old: "unauthorized"}
-    await metric_is(fleet.two, BREAKER, OPEN)
+    async with breaker_seen(fleet.one) as seen:
+        assert await ask(fleet.two) == {old: "unauthorized"}
+        await metric_is(fleet.two, BREAKER, OPEN)
+        # Both have talked to Redis once more by then.
+        await asyncio.sleep(2)
+    assert seen == {CLOSED}
     assert await ask(fleet.one) == {rotated: "ok"}
     replace_secret(fleet.folder / "two", "openai", "rotated")
     await metric_is(fleet.two, BREAKER, CLOSED, within_seconds=10)
