@@ -63,7 +63,7 @@ async def test_a_store_of_transcripts_that_is_away_holds_up_no_record_and_gets_i
     records = Sink()
     async with at_work(desks, records, transcripts=Sink(away=FOR_EVER)) as clerk:
         clerk.close_books(["AJ_1", "AJ_2"], lambda _: End.CRASHED)
-        await until(lambda: len(records.taken) == 2)
+        await until(lambda: clerk.couriers[0].pending == 0)
         await finish(clerk, 0.05)
         assert [(courier.cargo, courier.pending) for courier in clerk.couriers] == [("records", 0), ("transcripts", 2)]
     transcripts = Sink()
@@ -152,7 +152,8 @@ async def test_a_disk_that_has_no_room_for_one_copy_holds_up_no_other_and_gets_i
     async with at_work(desks, records, registry, transcripts=transcripts) as clerk:
         await asyncio.to_thread(write_journal, desks, "AJ_1")
         clerk.close_books(["AJ_1"], lambda _: End.CRASHED)
-        await until(lambda: len(records.taken) == 1)
+        await until(lambda: clerk.couriers[0].pending == 0)
+        assert records.ids == ["AJ_1"]
         assert [(courier.cargo, courier.pending) for courier in clerk.couriers] == [("records", 0), ("transcripts", 1)]
         assert await asyncio.to_thread(lambda: [*desks.journals.iterdir()]), "it goes last"
         disk.is_full = False
@@ -180,9 +181,10 @@ async def test_a_record_that_the_next_process_makes_again_is_the_same_one(
     async with at_work(desks, records, transcripts=transcripts) as clerk:
         await finish(clerk)
 
-    first, again = records.taken
+    # The first process may have died before it noted that it was taken.
+    first, *again = records.taken
     assert first.disposition == Disposition.CUT
-    assert first == again
+    assert again == [first] * len(again) != []
     assert transcripts.taken == [first]
 
 
