@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from voicefleet.api.base import ApiModel, Rule, at_least_one_of, is_set, ordered
 from voicefleet.api.markers import Between, ListSet
 from voicefleet.api.references import SecretKeyRef, no_secret_values
-from voicefleet.api.types import Items, Label, Language, Milliseconds, Positive, Price, Priority, ServiceUrl, ShortText
+from voicefleet.api.types import Items, Label, Language, Positive, Price, Priority, ServiceUrl, ShortText
 
 Capability = Literal["Streaming", "Tools", "StructuredOutput", "WordTimestamps", "Emotion", "Diarization"]
 PLUGINS_BY_ROLE = {
@@ -95,7 +95,7 @@ class Attempt(ApiModel):
 
     timeout_milliseconds: Annotated[int, Field(ge=100, le=60_000)] = 3000
     """Time to the first byte."""
-    stall_milliseconds: Milliseconds = 5000
+    stall_milliseconds: Annotated[int, Field(ge=100, le=600_000)] = 5000
     """Silence on a stream under way that counts as failure."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     """Further attempts at the same provider."""
