@@ -138,10 +138,10 @@ def parse_record(raw: Mapping[str, Any]) -> CallRecord:
     for name in ("asked_at", "ringing_at", "answered_at", "ended_at"):
         known[name] = _time(raw[name])
     known["rule_id"] = raw.get("rule_id", "")
-    known["events"] = tuple((event["at_ms"], event["what"]) for event in raw["events"])
-    known["dtmf_received"] = "".join(key["digit"] for key in raw["dtmf_received"])
-    known["dtmf_sent"] = "".join(key["digit"] for key in raw["dtmf_sent"])
-    known["transfers"] = tuple((refer["to"], refer["status_code"]) for refer in raw["transfers"])
+    known["events"] = tuple((event["at_ms"], event["what"]) for event in raw["events"] or ())
+    known["dtmf_received"] = "".join(key["digit"] for key in raw["dtmf_received"] or ())
+    known["dtmf_sent"] = "".join(key["digit"] for key in raw["dtmf_sent"] or ())
+    known["transfers"] = tuple((refer["to"], refer["status_code"]) for refer in raw["transfers"] or ())
     known["envelope_dbfs"] = tuple(raw.get("envelope_dbfs") or ())
     return CallRecord(**known)
 
