@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from livekit.agents import AgentServer
 
+from voicefleet_worker.beside import beside
 from voicefleet_worker.desk import Desk
 
 logger = logging.getLogger("voicefleet.worker")
@@ -97,12 +98,8 @@ class Grace:
 async def rest_of_grace(orders: Orders, grace_seconds: int) -> AsyncIterator[Grace]:
     """Watch a pod's grace for the length of the block; the process' own last words are left their time."""
     grace = Grace(orders)
-    running_out = asyncio.create_task(grace.run_out(max(0, grace_seconds - _LAST_WORDS_SECONDS)))
-    try:
+    async with beside(grace.run_out(max(0, grace_seconds - _LAST_WORDS_SECONDS))):
         yield grace
-    finally:
-        running_out.cancel()
-        await asyncio.gather(running_out, return_exceptions=True)
 
 
 async def drain(

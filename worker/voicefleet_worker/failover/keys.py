@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from voicefleet_worker.beside import beside
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.secret_files import SecretFiles
 
@@ -50,9 +51,5 @@ async def watching_keys(board: HealthBoard, secrets: SecretFiles) -> AsyncIterat
     """Watch the keys while the body runs; what it learns of others goes by the keys from the first moment on."""
     watch = KeyWatch(board, secrets)
     await watch.look()
-    task = asyncio.create_task(watch.run())
-    try:
+    async with beside(watch.run()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

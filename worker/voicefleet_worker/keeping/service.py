@@ -1,9 +1,9 @@
 """Keeping as a part of a running worker: from its start to the end of its grace."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from voicefleet_worker.beside import beside
 from voicefleet_worker.desk import Desk
 from voicefleet_worker.drain import Grace
 from voicefleet_worker.keeping.keeper import Keeper
@@ -28,11 +28,9 @@ async def keep_files(settings: Settings, desk: Desk, metrics: Metrics, grace: Gr
         longest_pause_seconds=settings.keeping.longest_pause_seconds,
     )
     metrics.registry.register(KeepingCollector(keeper))
-    running = asyncio.create_task(keeper.run())
     try:
-        yield
+        async with beside(keeper.run()):
+            yield
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
         if grace.begun:
             await keeper.finish(grace.over())

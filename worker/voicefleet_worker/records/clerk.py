@@ -150,4 +150,4 @@ class Clerk:
         closing = closing_entries(entries, verdict)
         if closing:
             add_to_journal(path, closing)
-        return make_record((*entries, *closing), verdict, self.around)
+        return make_record(entries, verdict, self.around)

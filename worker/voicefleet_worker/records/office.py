@@ -12,6 +12,7 @@ from typing import TextIO
 
 from voicefleet.api.voiceagent.records import WebhookSink
 from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis, ToStore
+from voicefleet_worker.beside import beside
 from voicefleet_worker.drain import Grace
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.clerk import Clerk, Desks
@@ -70,12 +71,10 @@ class Office:
             couriers = await asyncio.to_thread(appoint_couriers, plan, secrets, self.directory, desks)
             clerk = await asyncio.to_thread(Clerk, desks, around, couriers)
             watch(clerk)
-            working = asyncio.create_task(clerk.work())
             try:
-                yield clerk
+                async with beside(clerk.work()):
+                    yield clerk
             finally:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
                 await _let_go(couriers)
 
 

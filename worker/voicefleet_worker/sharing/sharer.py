@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from voicefleet.providers.leases import LEASE_SECONDS, RENEW_SECONDS, wanted_leases
 from voicefleet.providers.sharing import Counts, Figures, Published, adopt, publish
+from voicefleet_worker.beside import beside
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.known import Known
 from voicefleet_worker.failover.leases import HeldLeases
@@ -192,9 +193,5 @@ async def sharing(
         yield
         return
     tell(False)
-    task = asyncio.create_task(Sharer(board, leases, connect, tell).run())
-    try:
+    async with beside(Sharer(board, leases, connect, tell).run()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
