@@ -14,6 +14,8 @@ GRADES = (-1e12, -1e10, -1e8, -1e6, -1e4)
 """Loads of the workers to be filled first, second and so on; a hundred to one is as good as always."""
 REST = 0.0
 """Load of all others."""
+OWN_FORMULA = -1.0
+"""The least that a worker reports by itself while it is told nothing: empty."""
 LAG_SECONDS = 0.5
 """How long calls may go to a worker after it should no longer be the first: a turn, a word to it, its word on."""
 _JUST_UNDER = 0.98

@@ -8,12 +8,11 @@ ignores what is below.
 from dataclasses import dataclass
 from datetime import datetime
 
-from voicefleet.autoscaling.packing import REST, plan_loads
+from voicefleet.autoscaling.packing import OWN_FORMULA, REST, plan_loads
 from voicefleet.fleet.observed import PodRef, Worker
 from voicefleet.fleet.parts import Parts
 from voicefleet.fleet.wanted import Wanted
 
-_OWN_FORMULA = -1.0
 _SAME_WEIGHT = 0.1
 
 
@@ -87,5 +86,5 @@ def _is_news(worker: Worker, load: float, now: datetime) -> bool:
         return False
     if state.asked_load is None:
         # By its own formula it weighs one or two, which among thousands is as good as one.
-        return load < _OWN_FORMULA or load > REST
+        return load < OWN_FORMULA or load > REST
     return abs((1 - load) / (1 - state.asked_load) - 1) > _SAME_WEIGHT

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from voicefleet.autoscaling.packing import REST
+from voicefleet.autoscaling.packing import OWN_FORMULA, REST
 from voicefleet.fleet.observed import Heard
 
-_OWN_FORMULA = -1.0
 _FAR_APART = 50.0
 """Grades are a hundred apart; a canary's share sets lesser differences, by which both sides get calls."""
 _FEWEST_CALLS = 12
@@ -98,7 +97,7 @@ class Preference:
 
 def _load(heard: Heard) -> float:
     """Return what it reports while it is open; who was told nothing reports a little below zero."""
-    return _OWN_FORMULA if heard.state.asked_load is None else heard.state.asked_load
+    return OWN_FORMULA if heard.state.asked_load is None else heard.state.asked_load
 
 
 def _is_far_below(load: float, other: float) -> bool:
