@@ -15,7 +15,7 @@ from e2e.bench import Bench
 from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason, Turn
 from e2e.providers import Control, Providers
-from e2e.working import Worker, pool_manifest, ready, run_worker, seat_for, write_files
+from e2e.working import Worker, pool_manifest, ready, rested, run_worker, seat_for, write_files
 
 SECOND = "second"
 QUESTION = "When are you open?"
@@ -148,8 +148,7 @@ async def test_who_hears_may_fail_while_the_caller_speaks(worker: Worker, contro
 async def test_who_hears_may_be_broken_from_the_beginning(
     worker: Worker, control: Control, line: Line, way: str
 ) -> None:
-    await ready(worker)
-    await asyncio.sleep(1.5)
+    await rested(worker)
     control.break_service("deepgram", "listen", way, **HEARING_WAYS[way])  # type: ignore[arg-type]
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
         await caller.listen()
@@ -167,8 +166,7 @@ async def test_no_word_is_lost_whoever_hears_fails_in_the_middle_of_it(
     worker: Worker, control: Control, line: Line, way: str
 ) -> None:
     """Of the ways that only a new line meets, whoever takes over dies, with the words that the first one had heard."""
-    await ready(worker)
-    await asyncio.sleep(1.5)
+    await rested(worker)
     broken = SECOND if way in ON_DIALING else "main"
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
         await caller.listen()
@@ -187,8 +185,7 @@ async def test_no_word_is_lost_whoever_hears_fails_in_the_middle_of_it(
 
 
 async def test_what_one_call_has_found_out_the_next_one_knows(worker: Worker, control: Control, line: Line) -> None:
-    await ready(worker)
-    await asyncio.sleep(1.5)
+    await rested(worker)
     control.break_service("openai", "chat", "throttled", retry_after_seconds=60)
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as first:
         await first.listen()

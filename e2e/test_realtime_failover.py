@@ -67,6 +67,21 @@ async def greeting(call: Call) -> list[str]:
     return call.answers()
 
 
+async def hear_it_go_on(call: Call) -> None:
+    """Listen to whoever takes over in the middle of a story, and ask once more."""
+    await call.until(lambda: "Where was I?" in call.answers())
+    await call.line_in.say(HOURS)
+    await call.until(lambda: len(call.answers()) == 3)
+
+
+def costs_the_rest_of_a_sentence(call: Call, control: Control, then: str) -> None:
+    """See that no more was lost, and that this one has gone on and answered."""
+    story, goes_on, hours = call.answers()
+    assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
+    assert hours.startswith("We are open")
+    assert control.requests("openai", "realtime", instance=then)[-1]["turns"] == 2
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_who_is_broken_from_the_beginning_costs_time(providers: Providers, control: Control, way: Mode) -> None:
     control.set_rules([ECHO])
@@ -107,14 +122,9 @@ async def test_a_line_that_is_lost_costs_a_sentence(
         await asyncio.wait_for(call.line_out.started.wait(), timeout=20)
         await asyncio.sleep(0.5)
         await asyncio.to_thread(control.drop, service="realtime")
-        await call.until(lambda: "Where was I?" in call.answers())
-        await call.line_in.say(HOURS)
-        await call.until(lambda: len(call.answers()) == 3)
+        await hear_it_go_on(call)
 
-    story, goes_on, hours = call.answers()
-    assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
-    assert hours.startswith("We are open")
-    assert control.requests("openai", "realtime", instance=names[-1])[-1]["turns"] == 2
+    costs_the_rest_of_a_sentence(call, control, names[-1])
 
 
 @pytest.mark.parametrize("way", ["silent", "slow", "wrong", "dead_mid_stream"])
@@ -133,14 +143,9 @@ async def test_who_fails_in_the_middle_of_a_sentence_costs_the_rest_of_it(
         await asyncio.sleep(0.5)
         assert not control.requests("openai", "realtime", instance=SECOND)
         control.break_service("openai", "realtime", way, **WAYS[way])
-        await call.until(lambda: "Where was I?" in call.answers())
-        await call.line_in.say(HOURS)
-        await call.until(lambda: len(call.answers()) == 3)
+        await hear_it_go_on(call)
 
-    story, goes_on, hours = call.answers()
-    assert (story in STORY, len(story) < len(STORY), goes_on) == (True, True, "Where was I?")
-    assert hours.startswith("We are open")
-    assert control.requests("openai", "realtime", instance=SECOND)[-1]["turns"] == 2
+    costs_the_rest_of_a_sentence(call, control, SECOND)
 
 
 async def test_who_falls_silent_is_replaced_by_one_who_answers(providers: Providers, control: Control) -> None:

@@ -14,7 +14,7 @@ from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
 from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
-from e2e.working import Worker, pool_manifest, ready, run_worker, seat_for, watched, write_files
+from e2e.working import Worker, pool_manifest, ready, rested, run_worker, seat_for, watched, write_files
 
 SECOND = "second"
 GREETING = "Hello there, this is Riverside Dental. How can I help you?"
@@ -27,8 +27,6 @@ LOOKS_UP = {"match": "(?i)order", "tool_call": {"name": "hours"}}
 TOLD = {"match": "open", "on": "tool", "reply": "I have looked it up."}
 GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}
 BREAKER = {"failures": 1, "failureFraction": 0, "openSeconds": 1, "maxOpenSeconds": 1}
-# Another test may have had a provider broken, and is to have no part in this one.
-WELL_AGAIN_SECONDS = 1.5
 OPEN = [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]
 HOURS = {"type": "BusinessHours", "businessHours": {"timeZone": "Europe/Berlin", "hours": OPEN}}
 pytestmark = pytest.mark.timeout(300)
@@ -72,14 +70,6 @@ def realtime_worker(folder: Path, bench: Bench, providers: Providers, name: str,
 def worker(bench: Bench, providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     with realtime_worker(tmp_path_factory.mktemp("worker"), bench, providers, "all-in-one") as running:
         yield running
-
-
-async def rested(worker: Worker) -> None:
-    """Wait until the calls and the troubles of another test are over."""
-    await ready(worker)
-    async with watched(worker) as states:
-        await states.wait_for_sessions(0)
-    await asyncio.sleep(WELL_AGAIN_SECONDS)
 
 
 async def speaks(control: Control, words: str) -> None:

@@ -28,6 +28,8 @@ READY_SECONDS = 150.0
 EXIT_SECONDS = 40.0
 TIDY_SECONDS = 30.0
 HANG_UP_SECONDS = 5.0
+# Tests that break providers let breakers be open for a second.
+WELL_AGAIN_SECONDS = 1.5
 
 
 @dataclass
@@ -214,6 +216,14 @@ async def watched(worker: Worker) -> AsyncIterator[States]:
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def rested(worker: Worker) -> None:
+    """Wait until the calls and the troubles of another test are over."""
+    await ready(worker)
+    async with watched(worker) as states:
+        await states.wait_for_sessions(0)
+    await asyncio.sleep(WELL_AGAIN_SECONDS)
 
 
 async def is_hung_up_on(caller: Caller) -> bool:
