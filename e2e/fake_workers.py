@@ -20,6 +20,8 @@ class FakeWorker:
         self.calls = 0
         self.cordoned = False
         self.asked_load: float | None = None
+        self.unsent_for_seconds: float | None = None
+        """How long records of its calls have waited to be taken by somebody."""
         self.quiet = False
         self.waiting: dict[str, int] = {}
         """Callers who found no slot, by the agent that they ask for."""
@@ -70,6 +72,7 @@ class FakeWorker:
             "looksForCallers": True,
             "cordoned": self.cordoned,
             "askedLoad": self.asked_load,
+            "unsentForSeconds": self.unsent_for_seconds,
             "sharesHealth": self.shares,
         }
         return json.dumps(state | self._heartbeat()).encode() + b"\n"

@@ -176,7 +176,17 @@ def test_a_fleet_grows_at_once_and_shrinks_only_by_workers_without_calls(fleet: 
     assert len(cordoned) == 1
     assert holds_for(lambda: set(fleet.pods()) == set(names[:2]), 2)
 
-    fleet.workers[cordoned[0]].calls = 0
+    emptied = fleet.workers[cordoned[0]]
+    emptied.unsent_for_seconds = 90
+    emptied.calls = 0
+    wait_for(lambda: fleet.status()["calls"] == 1, "one call")
+
+    assert holds_for(lambda: set(fleet.pods()) == set(names[:2]), 2), "its disk holds what somebody has yet to take"
+    said = {each["type"]: each["message"] for each in fleet.status()["conditions"]}
+    assert "1 worker stays until the records and recordings of calls are sent" in said["Reconciling"]
+    assert "records or recordings on 1 worker are not taken: see their logs" in said["Ready"]
+
+    emptied.unsent_for_seconds = None
 
     wait_for(lambda: set(fleet.pods()) == set(names[:2]) - set(cordoned), "the emptied one to leave")
 

@@ -21,7 +21,7 @@ from e2e.bucket import CREDENTIALS, SECRET_KEY, Bucket, running_bucket
 from e2e.bucket import NAME as BUCKET
 from e2e.caller import Caller, Line
 from e2e.providers import Control, Providers
-from e2e.working import Worker, ready, run_worker, seat_for, write_files
+from e2e.working import Worker, ready, run_worker, seat_for, watched, write_files
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("control")]
 
@@ -193,7 +193,9 @@ async def test_a_store_that_is_away_gets_the_recording_when_it_is_back(
             greeting = await caller.listen()
         await until(lambda: recorded.says("not kept yet"), "nobody noticed that the store is away")
         # Tried for longer than one pause.
-        await asyncio.sleep(3)
+        async with watched(recorded.worker) as states:
+            await asyncio.sleep(3)
+        assert states.seen[-1].unsent_for_seconds is not None, "whoever takes workers away is told to wait"
         assert await recorded.metric("voicefleet_worker_uploads_pending") == 1
         assert await recorded.metric("voicefleet_worker_uploads_pending_bytes") > 1000
         assert await recorded.metric("voicefleet_worker_uploads_failed_total") >= 2
@@ -210,6 +212,9 @@ async def test_a_store_that_is_away_gets_the_recording_when_it_is_back(
     await until(lambda: not recorded.waiting(), "the file is still on the worker's disk")
     await asyncio.sleep(1.5)
     assert await recorded.metric("voicefleet_worker_uploads_pending") == 0
+    async with watched(recorded.worker) as states:
+        await states.wait_for_sessions(0)
+    assert states.seen[-1].unsent_for_seconds is None
     said = recorded.worker.log.read_text()
     assert not [word for word in (SECRET_KEY, caller.seat.room, "Riverside") if word in said]
 

@@ -120,6 +120,8 @@ class WorkerState(WireModel):
     """Rides on changes and heartbeats; a change of it alone sends no line."""
     providers: Annotated[tuple[ProviderWord, ...], Field(max_length=64)] | None = None
     """Rides on heartbeats; a line without it says nothing about providers."""
+    unsent_for_seconds: Annotated[float, Field(ge=0, le=_LONGEST_AGE_SECONDS)] | None = None
+    """How long something that calls left has waited on this worker's disk to be sent; None if nothing waits."""
     shares_health: bool | None = None
     """Whether it goes by what the whole fleet knows of its providers; None where no Redis is configured."""
 

@@ -61,6 +61,24 @@ def test_a_cordoned_worker_without_calls_is_deleted() -> None:
     assert names(plan(want(0), fleet(make.cordoned("desk-new-0"))).delete) == ["desk-new-0"]
 
 
+def test_a_worker_stays_until_what_its_calls_left_is_sent() -> None:
+    assert plan(want(0), fleet(make.sending("desk-new-0"))).is_empty
+
+
+def test_a_sink_that_is_away_for_an_hour_keeps_no_worker_any_longer() -> None:
+    nearly = fleet(make.sending("desk-new-0", unsent_for_seconds=3598))
+
+    assert plan(want(0), nearly).is_empty
+    assert names(plan(want(0), nearly, after_seconds=2).delete) == ["desk-new-0"]
+
+
+def test_a_worker_that_has_yet_to_send_is_used_again_before_another_is_made() -> None:
+    decided = plan(want(2), fleet(make.idle("desk-new-0"), make.sending("desk-new-1")))
+
+    assert names(decided.uncordon) == ["desk-new-1"]
+    assert numbers(decided) == ()
+
+
 def test_a_cordoned_worker_is_used_again_before_another_is_made() -> None:
     decided = plan(want(2), fleet(make.idle("desk-new-0"), make.cordoned("desk-new-1")))
 
@@ -215,6 +233,7 @@ KINDS = st.sampled_from(
         make.busy,
         lambda name: make.busy(name, calls=make.SLOTS),
         lambda name: make.cordoned(name, calls=2),
+        make.sending,
         lambda name: make.leaving(make.busy(name)),
         lambda name: make.heard(name, make.state(registered=False)),
         lambda name: make.heard(name, make.state(calls=1), **make.STUCK),

@@ -45,6 +45,19 @@ def test_calls_that_old_workers_finish_need_no_new_slot() -> None:
     assert created(plan(want(5, surge=100), seen)) == ["new-0", "new-1"]
 
 
+def test_a_rollout_does_not_wait_for_what_old_workers_have_yet_to_send() -> None:
+    seen = fleet(*(make.sending(f"desk-old-{number}") for number in range(4)))
+
+    assert created(plan(want(4, surge=25), seen)) == ["new-0", "new-1", "new-2", "new-3"]
+
+
+def test_an_agent_that_goes_waits_for_what_its_calls_left_unless_it_goes_at_once() -> None:
+    seen = fleet(make.sending("desk-new-0"))
+
+    assert plan_farewell(seen, at_once=False, now=NOW).delete == ()
+    assert names(plan_farewell(seen, at_once=True, now=NOW).end) == ["desk-new-0"]
+
+
 def test_a_full_old_worker_goes_on_until_others_have_the_room_that_is_wanted() -> None:
     full = [make.busy(f"desk-old-{number}", calls=12) for number in range(2)]
     wanted = want(3)

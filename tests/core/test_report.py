@@ -234,3 +234,33 @@ def test_a_pool_without_a_job_that_the_agent_needs_is_named_with_its_field() -> 
     status = report(fleet(), of=agent(), on=silent)
 
     assert status.conditions[0].message == "spec.providers of ProviderPool 'pool': no enabled provider has role Tts."
+
+
+def test_workers_that_stay_to_send_are_spoken_of_and_so_is_a_sink_that_takes_nothing() -> None:
+    name = f"desk-{revision()}"
+    status = report(fleet(make.busy(f"{name}-0"), make.sending(f"{name}-1"), make.sending(f"{name}-2")), on=pool())
+    messages = {condition.type: condition.message for condition in status.conditions}
+
+    assert messages["Ready"] == "1 worker takes calls; records or recordings on 2 workers are not taken: see their logs"
+    assert messages["Reconciling"] == (
+        "2 workers leave after the last call; 2 workers stay until the records and recordings of calls are sent"
+    )
+
+
+def test_a_record_on_its_way_is_nothing_to_speak_of() -> None:
+    name = f"desk-{revision()}"
+    status = report(fleet(make.heard(f"{name}-0", make.state(unsentForSeconds=58))), on=pool())
+
+    assert status.conditions[0].message == "1 worker takes calls"
+
+
+def test_an_agent_that_is_deleted_says_that_it_waits_for_what_is_to_be_sent() -> None:
+    known = agent()
+    leaving = known.metadata.model_copy(update={"deletion_timestamp": "2026-03-02"})
+    going = known.model_copy(update={"metadata": leaving})
+    status = report(fleet(make.sending(f"desk-{revision()}-0")), of=going, on=pool())
+
+    assert status.conditions[0].message == (
+        "the VoiceAgent is being deleted and waits for 0 calls to end"
+        "; 1 worker stays until the records and recordings of calls are sent"
+    )

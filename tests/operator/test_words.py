@@ -1,4 +1,4 @@
-"""What in a worker's words is news for its pool, and how long a word about providers counts."""
+"""What in a worker's words is news for its agent and its pool, and how long a word about providers counts."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from voicefleet.wire import ProviderWord, WorkerState
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
 from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.words import with_providers
+from voicefleet_operator.words import essence_of, with_providers
 from voicefleet_operator.workqueue import Key
 
 KEY = Key("VoiceAgent", "voice", "desk")
@@ -34,6 +34,23 @@ def test_a_word_about_providers_counts_until_the_next(
     providers = with_providers(said, before).providers
 
     assert known == (None if providers is None else [each.name for each in providers])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_news"),
+    [
+        pytest.param(state(), state(calls=1), True, id="a call"),
+        pytest.param(state(calls=1), state(calls=1, unsentForSeconds=1), False, id="a record, of one that stays"),
+        pytest.param(state(cordoned=True, unsentForSeconds=9), state(cordoned=True), True, id="all is sent: it may go"),
+        pytest.param(
+            state(cordoned=True, unsentForSeconds=4), state(cordoned=True, unsentForSeconds=9), False, id="time"
+        ),
+    ],
+)
+def test_an_agent_is_looked_at_when_something_changes_that_decisions_hang_on(
+    before: WorkerState, after: WorkerState, is_news: bool
+) -> None:
+    assert (essence_of(before) != essence_of(after)) is is_news
 
 
 async def test_a_pool_is_looked_at_when_a_providers_state_changes_and_not_with_its_counts() -> None:

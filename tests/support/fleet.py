@@ -56,6 +56,11 @@ def cordoned(name: str, *, calls: int = 0) -> Worker:
     return heard(name, state(calls=calls, cordoned=True), marked_busy=calls > 0)
 
 
+def sending(name: str, *, unsent_for_seconds: float = 60, calls: int = 0) -> Worker:
+    """Return a worker that takes no more calls, and whose disk holds what somebody has yet to take."""
+    return heard(name, state(calls=calls, cordoned=True, unsentForSeconds=unsent_for_seconds), marked_busy=calls > 0)
+
+
 def silent(name: str) -> Worker:
     """Return a worker that was heard once, with no call, and no more since."""
     return heard(name, state(), seconds_ago=16, marked_busy=True)

@@ -13,6 +13,7 @@ from voicefleet.records.ends import End
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
@@ -50,9 +51,12 @@ class Records:
     def __init__(self) -> None:
         self.ends: dict[str, End] = {}
         self.hurried = 0
+        self.is_done = True
 
     def close_books(self, over: Iterable[str], end: Callable[[str], End]) -> None:
-        self.ends |= {job: end(job) for job in over}
+        ends = {job: end(job) for job in over}
+        self.ends |= ends
+        self.is_done = self.is_done and not ends
 
     def hurry(self) -> None:
         self.hurried += 1
@@ -182,3 +186,30 @@ async def test_hurrying_a_worker_that_has_reached_its_limit_does_not_keep_it(mom
     await leaving
 
     assert server.closed.is_set()
+
+
+async def test_a_call_is_never_over_before_it_is_said_that_its_record_waits() -> None:
+    clock = [10.0]
+    desk = Desk(slots=1, identity=Identity("r1"), clock=lambda: clock[0])
+    box = cast("ReportBox", SimpleNamespace(read=lambda: None))
+    board, records = cast("HealthBoard", SimpleNamespace(end=lambda _: None)), Records()
+    keeper = SimpleNamespace(is_done=True, expect=lambda over: setattr(keeper, "is_done", keeper.is_done and not over))
+    parts = Parts(cast("AgentServer", Server()), desk, box, board, cast("Clerk", records), cast("Keeper", keeper))
+    parts.take_stock()
+    assert desk.next_state().unsent_for_seconds is None
+
+    desk.answer("AJ_1")
+    desk.mark_launched("AJ_1")
+    parts.take_stock()
+    clock[0] += 7
+    said = desk.next_state()
+    assert (said.sessions, said.unsent_for_seconds) == ((), 7.0)
+
+    heard = desk.listen()
+    records.is_done = True
+    parts.take_stock()
+    assert desk.next_state().unsent_for_seconds == 7.0, "its recording waits, too"
+    keeper.is_done = True
+    parts.take_stock()
+    assert desk.next_state().unsent_for_seconds is None
+    assert heard.is_set(), "whoever waits for it is told at once"

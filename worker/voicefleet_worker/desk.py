@@ -54,6 +54,7 @@ class Desk:
         self._registered = False
         self._cordoned = False
         self._draining = False
+        self._unsent_since: float | None = None
         self._cut: set[str] = set()
         self._listeners: set[asyncio.Event] = set()
 
@@ -165,9 +166,16 @@ class Desk:
             self.shares_health = shared
             self._changed()
 
+    def note_unsent(self, *, unsent: bool) -> None:
+        """Note whether something that calls left waits on this worker's disk to be sent."""
+        if unsent != (self._unsent_since is not None):
+            self._unsent_since = self._clock() if unsent else None
+            self._changed()
+
     def next_state(self, providers: tuple[ProviderWord, ...] | None = None) -> WorkerState:
         """Return the state as it is now, under a number that no other line of this process has."""
         self._sequence += 1
+        unsent_since = self._unsent_since
         return WorkerState(
             sequence=self._sequence,
             revision=self._identity.revision,
@@ -187,6 +195,7 @@ class Desk:
             looks_for_callers=True,
             tally=self.tallies.total,
             providers=providers,
+            unsent_for_seconds=None if unsent_since is None else round(self._clock() - unsent_since, 1),
             shares_health=self.shares_health,
         )
 

@@ -23,6 +23,7 @@ from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.keys import watching_keys
 from voicefleet_worker.failover.leases import HeldLeases
+from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.keeping.settings import make_directories
 from voicefleet_worker.logs import set_up_logging
@@ -104,9 +105,9 @@ async def _run(settings: Settings, directory: Path) -> int:
                     watching_keys(board, settings.secrets),
                     sharing(connect, board, leases, desk.share_health),
                     finish_records(clerk, grace),
-                    keep_files(settings, desk, metrics, grace),
+                    keep_files(settings, desk, metrics, grace) as keeper,
                 ):
-                    return await _serve(settings, Parts(server, desk, box, board, clerk), orders)
+                    return await _serve(settings, Parts(server, desk, box, board, clerk, keeper), orders)
             finally:
                 await callers.finish()
                 await runner.cleanup()
@@ -121,12 +122,21 @@ class Parts:
     box: ReportBox
     board: HealthBoard
     clerk: Clerk
+    keeper: Keeper | None = None
+    """Of recordings, if there are any."""
 
     def take_stock(self) -> None:
         """Bring desk and board up to date with the calls that run and with what they report."""
         over = take_stock(self.server, self.desk, self.box)
         self.board.end(over)
         self.clerk.close_books(over, self.desk.end_of)
+        if self.keeper is not None:
+            self.keeper.expect(over)
+        # Said in the same breath as that the calls are over: between the two the pod might be deleted.
+        self.desk.note_unsent(unsent=not self._is_all_sent())
+
+    def _is_all_sent(self) -> bool:
+        return self.clerk.is_done and (self.keeper is None or self.keeper.is_done)
 
 
 async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:

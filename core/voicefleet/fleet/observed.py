@@ -14,6 +14,8 @@ from voicefleet.names import SILENT_AFTER_SECONDS, Reason
 from voicefleet.wire import Session, WorkerState
 
 SILENT_AFTER = timedelta(seconds=SILENT_AFTER_SECONDS)
+PATIENCE_WITH_SINKS = timedelta(hours=1)
+"""A sink that has taken nothing for longer keeps no worker any more: many of them would cost more than they save."""
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
 
@@ -217,6 +219,18 @@ class Worker:
         if state is None or self.heard is None or not self.heard.live:
             return False
         return state.cordoned and not state.sessions
+
+    def waits_to_send(self, now: datetime) -> bool:
+        """Tell whether its disk holds records or recordings that nobody has taken, but soon may: they go with it."""
+        unsent_for = self.unsent_for(now)
+        return unsent_for is not None and unsent_for < PATIENCE_WITH_SINKS
+
+    def unsent_for(self, now: datetime) -> timedelta | None:
+        """Return how long something that calls left on it has waited to be sent, if anything has."""
+        state = self.state(now)
+        if state is None or self.heard is None or state.unsent_for_seconds is None:
+            return None
+        return timedelta(seconds=state.unsent_for_seconds) + (now - self.heard.at)
 
 
 @dataclass(frozen=True, slots=True)

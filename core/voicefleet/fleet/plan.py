@@ -178,7 +178,9 @@ def _deleted(
 
 def _may_go(worker: Worker, now: datetime) -> bool:
     """Tell whether to delete a worker now; one that the cluster still guards is first marked as idle."""
-    return worker.may_be_deleted(now) and (worker.pod.ended or not worker.pod.marked_busy)
+    if not worker.may_be_deleted(now) or worker.waits_to_send(now):
+        return False
+    return worker.pod.ended or not worker.pod.marked_busy
 
 
 def _created(

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
@@ -14,6 +14,8 @@ from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
 
 _LONGEST_SENTENCE = 1024
+# A sink that is slow, or away for a moment, needs nobody.
+_UNSENT_WORTH_A_WORD = timedelta(minutes=1)
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
@@ -138,8 +140,21 @@ def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
     words = f"the VoiceAgent is being deleted and waits for {_plural(calls, 'call')} to end"
     if silent:
         words += f" and for {_plural(silent, 'worker')} that cannot be heard"
+    words += _sending(fleet, now)
     hurry = "; to end them, set spec.deletionPolicy to Now" if calls or silent else ""
     return words + hurry
+
+
+def _sending(fleet: Fleet, now: datetime) -> str:
+    """Say what keeps workers that have no calls any more."""
+    sending = sum(w.may_be_deleted(now) and w.waits_to_send(now) for w in fleet if not w.pod.leaving)
+    return f"; {_workers(sending, 'stay')} until the records and recordings of calls are sent" if sending else ""
+
+
+def _unsent(fleet: Fleet, now: datetime) -> str:
+    """Say that nobody takes what calls left."""
+    waiting = sum((w.unsent_for(now) or timedelta()) >= _UNSENT_WORTH_A_WORD for w in fleet)
+    return f"; records or recordings on {_plural(waiting, 'worker')} are not taken: see their logs" if waiting else ""
 
 
 def _doubts(fleet: Fleet, now: datetime) -> str:
@@ -159,7 +174,7 @@ def _problem_of(worker: Worker, now: datetime) -> str | None:
 
 
 def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime, *, creating: bool) -> Statement:
-    doubts = _doubts(fleet, now)
+    doubts = _doubts(fleet, now) + _unsent(fleet, now)
     taking = sum(worker.takes_calls(now) for worker in fleet)
     silent = fleet.count(Activity.SILENT, now)
     if agent.spec.suspend:
@@ -223,7 +238,8 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         return Statement("True", Reason.STARTING, f"{_plural(starting + len(steps.fleet.create), 'worker')} starting")
     leaving = fleet.count(Activity.LEAVING, now) + fleet.count(Activity.CORDONED, now)
     if leaving:
-        return Statement("True", Reason.DRAINING, f"{_workers(leaving, 'leave')} after the last call")
+        words = f"{_workers(leaving, 'leave')} after the last call" + _sending(fleet, now)
+        return Statement("True", Reason.DRAINING, words)
     if steps.fleet.delete or fleet.count(Activity.FAILED, now):
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
     if steps.fleet.held:

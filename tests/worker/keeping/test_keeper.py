@@ -117,6 +117,53 @@ async def test_a_store_that_is_away_is_asked_until_it_is_back(files: CallFiles, 
     assert keeper.failed > 10
 
 
+async def test_it_is_done_when_all_is_kept_that_calls_left_and_not_before_it_has_looked(files: CallFiles) -> None:
+    still = {f"AJ_{number}" for number in range(5)}
+    store = Store(is_away=True)
+    keeper = Keeper(files, store, lambda: still, clock=Clock())
+    task = asyncio.create_task(keeper.run())
+    await asyncio.sleep(0.05)
+    assert keeper.is_done
+
+    still.remove("AJ_0")
+    keeper.expect(["AJ_0"])
+    assert not keeper.is_done, "nobody has looked yet"
+    await until(lambda: bool(store.asked))
+    assert not keeper.is_done, "the store is away"
+    store.is_away = False
+    await until(lambda: keeper.is_done)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert list(store.kept) == ["AJ_0.ogg"]
+
+
+async def test_a_call_that_left_nothing_keeps_nobody_waiting(files: CallFiles) -> None:
+    keeper = Keeper(files, Store(), lambda: {f"AJ_{number}" for number in range(5)}, clock=Clock())
+    keeper.expect(["AJ_9"])
+    await running(keeper, lambda: keeper.is_done)
+
+    assert keeper.kept == 0
+
+
+async def test_a_call_that_ends_during_a_look_is_looked_for_once_more(files: CallFiles) -> None:
+    still = {f"AJ_{number}" for number in range(5)}
+    looks: list[bool] = []
+
+    def running_now() -> set[str]:
+        looks.append(keeper.is_done)
+        before = set(still)
+        if len(looks) == 1:
+            still.remove("AJ_0")
+            keeper.expect(["AJ_0"])
+        return before
+
+    keeper = Keeper(files, Store(is_away=True), running_now, clock=Clock())
+    await running(keeper, lambda: len(looks) > 1)
+
+    assert looks[:2] == [True, False]
+
+
 async def test_no_more_than_two_files_are_sent_at_once(files: CallFiles) -> None:
     store = Store(slow=asyncio.Event())
     keeper = Keeper(files, store, frozenset, clock=Clock())

@@ -31,6 +31,30 @@ async def test_a_call_that_is_over_has_one_record_and_its_journal_is_gone(desks:
     assert await asyncio.to_thread(lambda: [*desks.journals.iterdir(), *desks.outbox.iterdir()]) == []
 
 
+async def test_a_clerk_is_not_done_while_its_disk_holds_a_record_that_nobody_has(desks: Desks) -> None:
+    sink = Sink(away=FOR_EVER)
+    async with at_work(desks, sink) as clerk:
+        assert clerk.is_done
+        clerk.close_books(["AJ_1"], lambda _: End.CRASHED)
+        assert not clerk.is_done, "not even before it is made"
+        await until(lambda: bool(sink.asked))
+        assert not clerk.is_done
+        sink.away = 0
+        await finish(clerk)
+
+        assert clerk.is_done
+
+
+async def test_a_clerk_is_not_done_while_a_refused_record_waits_for_a_person(desks: Desks) -> None:
+    sink = Sink(unwanted=["AJ_1"])
+    async with at_work(desks, sink) as clerk:
+        clerk.close_books(["AJ_1"], lambda _: End.CRASHED)
+        await finish(clerk)
+
+        assert clerk.couriers[0].pending == 0
+        assert not clerk.is_done
+
+
 @pytest.mark.parametrize(
     ("written", "seen", "disposition"),
     [(5, End.CRASHED, Disposition.CRASHED), (5, End.CUT, Disposition.CUT), (0, End.CRASHED, Disposition.CRASHED)],

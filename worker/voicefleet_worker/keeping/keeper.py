@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from voicefleet.keeping.outbox import (
     LONGEST_PAUSE_SECONDS,
@@ -46,6 +46,18 @@ class Keeper:
         self._failures: dict[str, Failure] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._expected: set[str] = set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything that calls left is kept."""
+        return not self.waiting and not self._expected
+
+    def expect(self, over: Iterable[str]) -> None:
+        """Note that these calls run no more: they may have left files, and nobody has looked yet."""
+        self._expected.update(over)
+        if self._expected:
+            self._changed.set()
 
     async def run(self) -> None:
         """Look what there is to keep, again and again."""
@@ -78,9 +90,11 @@ class Keeper:
     async def _turn(self) -> float:
         """Look once, send what is due, and say when it is worth looking again."""
         self._changed.clear()
+        expected = frozenset(self._expected)
         try:
             await asyncio.to_thread(self._files.collect, self._running())
             self.waiting = await asyncio.to_thread(self._files.waiting)
+            self._expected -= expected
         except OSError as error:
             logger.warning("the files of calls cannot be read", extra={"problem": error.strerror})
         plan = plan_uploads(

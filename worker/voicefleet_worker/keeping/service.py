@@ -14,11 +14,11 @@ from voicefleet_worker.settings import Settings
 
 
 @asynccontextmanager
-async def keep_files(settings: Settings, desk: Desk, metrics: Metrics, grace: Grace) -> AsyncIterator[None]:
+async def keep_files(settings: Settings, desk: Desk, metrics: Metrics, grace: Grace) -> AsyncIterator[Keeper | None]:
     """Keep what calls leave behind while the worker serves, and in the rest of its grace; nothing if nobody asks."""
     recording = settings.plan.recording
     if not recording.enabled:
-        yield
+        yield None
         return
     files = settings.keeping.files
     keeper = Keeper(
@@ -30,7 +30,7 @@ async def keep_files(settings: Settings, desk: Desk, metrics: Metrics, grace: Gr
     metrics.registry.register(KeepingCollector(keeper))
     try:
         async with beside(keeper.run()):
-            yield
+            yield keeper
     finally:
         if grace.begun:
             await keeper.finish(grace.over())

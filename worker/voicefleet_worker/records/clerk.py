@@ -69,6 +69,11 @@ class Clerk:
         for path in sorted(self.desks.journals.glob(f"*{SUFFIX}")):
             self._judge(Verdict(job_of_journal(path), self.clock(), End.CRASHED))
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every record is made and taken."""
+        return not any(courier.pending or courier.refused for courier in self.couriers)
+
     def close_books(self, over: Iterable[str], end: Callable[[str], End]) -> None:
         """Note that the processes of these calls are gone, and how that looked from here."""
         for job_id in over:
