@@ -19,6 +19,8 @@ ANNOTATION_END_CALLS = f"{DOMAIN}/end-calls"
 ANNOTATION_CORDONED_AT = f"{DOMAIN}/cordoned-at"
 # By it a person lets a canary go on: the revision's number and the step that it may leave.
 ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
+# By it a person, or whoever replaces a key, says that a Secret has changed; any other word than the last one does.
+ANNOTATION_SECRETS_CHANGED = f"{DOMAIN}/secrets-changed"
 # Keeps a VoiceAgent until the calls of its workers are over.
 FINALIZER = f"{DOMAIN}/drain"
 # Keeps a ProviderPool until no VoiceAgent uses it.

@@ -7,7 +7,14 @@ from typing import Any
 
 from voicefleet.fleet import Pod, PodRef, Trouble
 from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, TEXT_VOLUME_PREFIX, resources_of
-from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_END_CALLS, LABEL_BUSY, LABEL_REVISION, Reason
+from voicefleet.names import (
+    ANNOTATION_CORDONED_AT,
+    ANNOTATION_END_CALLS,
+    ANNOTATION_SECRETS_CHANGED,
+    LABEL_BUSY,
+    LABEL_REVISION,
+    Reason,
+)
 from voicefleet_operator.cache import Kept
 from voicefleet_operator.kube import Body
 
@@ -54,6 +61,7 @@ def _read_pod(body: Body, mount_failure: str | None) -> Pod:
         ended_at=_ended_at(body, conditions.values()),
         created_at=_moment(metadata.get("creationTimestamp")),
         cordoned_at=_moment(metadata.get("annotations", {}).get(ANNOTATION_CORDONED_AT)),
+        secrets_changed=metadata.get("annotations", {}).get(ANNOTATION_SECRETS_CHANGED, ""),
         ends_calls=metadata.get("annotations", {}).get(ANNOTATION_END_CALLS) == "true",
         resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
         resize_refused=conditions.get("PodResizePending", {}).get("reason") == "Infeasible",

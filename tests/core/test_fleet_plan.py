@@ -1,5 +1,6 @@
 """What is done next about a fleet, told as situations and as laws."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -194,6 +195,22 @@ def test_a_worker_that_nobody_could_have_heard_yet_is_not_marked_busy() -> None:
 
     assert plan(want(1), fleet(fresh)).mark == ()
     assert [mark.busy for mark in plan(want(1), fleet(fresh), after_seconds=15.1).mark] == [True]
+
+
+def test_pods_bear_what_was_said_when_secrets_changed_so_that_their_kubelets_look() -> None:
+    told = replace(make.busy("desk-new-0"), pod=replace(make.busy("desk-new-0").pod, secrets_changed="monday"))
+    seen = fleet(told, make.busy("desk-new-1"), make.leaving(make.idle("desk-new-2")))
+
+    assert plan(want(2), seen).is_empty
+    decided = plan(replace(want(2), secrets_changed="monday"), seen)
+    assert [(each.pod.name, each.word) for each in decided.refresh] == [("desk-new-1", "monday")]
+    assert not decided.is_empty
+
+
+def test_a_thousand_pods_are_not_written_to_in_one_turn() -> None:
+    seen = fleet(*(make.busy(f"desk-new-{number}") for number in range(100)))
+
+    assert len(plan(replace(want(100), secrets_changed="monday"), seen).refresh) == 64
 
 
 def test_a_rollout_told_from_beginning_to_end() -> None:

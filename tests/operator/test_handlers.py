@@ -10,7 +10,7 @@ import pytest
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.fleet import NOW, state
 from tests.support.manifests import minimal, sample
-from voicefleet.names import FINALIZER
+from voicefleet.names import ANNOTATION_SECRETS_CHANGED, FINALIZER
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
@@ -134,6 +134,26 @@ async def test_a_change_of_calls_marks_the_pod_and_tells_it(world: World) -> Non
     assert [write.split()[0] for write in writes] == ["apply", "mark", "finalizers", "status"]
     assert writes[0] == "apply PodDisruptionBudget/desk-busy"
     assert (world.status()["calls"], world.status()["freeSlots"]) == (5, 7)
+
+
+async def test_that_secrets_have_changed_is_written_on_running_pods_once_and_on_new_ones_from_the_start(
+    world: World,
+) -> None:
+    await world.run()
+    agent = world.ports.cache.agents.get("voice", "desk")
+    assert agent is not None
+    noted = {**agent["metadata"], "annotations": {ANNOTATION_SECRETS_CHANGED: "monday"}}
+    world.cluster.put(VOICE_AGENTS, {**agent, "metadata": noted})
+
+    (first,) = world.ports.cache.pods
+    assert await world.turn() == [f"annotate {first['metadata']['name']}"]
+    assert await world.turn() == []
+
+    grown = {"metadata": {**noted, "generation": next(GENERATIONS)}, "spec": {**agent["spec"], "scaling": {"min": 2}}}
+    world.cluster.put(VOICE_AGENTS, {**agent, **grown})
+    await world.turn()
+    words = [pod["metadata"]["annotations"][ANNOTATION_SECRETS_CHANGED] for pod in world.ports.cache.pods]
+    assert words == ["monday", "monday"]
 
 
 async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:

@@ -294,6 +294,7 @@ class FakeOperator:
         yield [self._write(partial(self._set_finalizers, agent, steps))] if steps.finalizer else []
         yield [self._order(pod, "cordon", cordoned=True) for pod in plan.cordon]
         yield [self._change(pod, cordoned_at=world.now) for pod in plan.stamp]
+        yield [self._change(each.pod, secrets_changed=each.word) for each in plan.refresh]
         yield [self._change(pod, resources=tuple(sorted(steps.resources.items()))) for pod in plan.resize]
         going = set(plan.delete)
         yield [self._delete(worker.pod) for worker in seen.fleet if worker.pod.ref in going]

@@ -60,6 +60,8 @@ class Pod:
     """Since when a worker of an older revision has taken no new calls, if that is limited."""
     ends_calls: bool = False
     """Somebody has written on it that it may go with its calls."""
+    secrets_changed: str = ""
+    """What was said when its Secrets last changed, if anybody said so."""
     resources: tuple[tuple[str, str], ...] = ()
     """Cores and memory that it asks for."""
     resize_refused: bool = False

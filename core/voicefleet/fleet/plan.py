@@ -14,6 +14,7 @@ from voicefleet.fleet.guards import Mark, plan_guards
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
 from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
+from voicefleet.fleet.refreshing import Refresh, plan_refreshes
 from voicefleet.fleet.wanted import Wanted
 
 
@@ -40,6 +41,7 @@ class FleetPlan:
     end: tuple[PodRef, ...] = ()
     """Pods whose time for the calls of an older revision is over, and whose calls are to be ended."""
     resize: tuple[PodRef, ...] = ()
+    refresh: tuple[Refresh, ...] = ()
     loads: tuple[LoadOrder, ...] = ()
     """What workers are told to report to LiveKit, so that calls fill the fullest first."""
     held: bool = False
@@ -50,7 +52,7 @@ class FleetPlan:
     def is_empty(self) -> bool:
         """Nothing is to be done."""
         steps = (self.create, self.cordon, self.uncordon, self.delete, self.mark, self.stamp, self.end, self.resize)
-        return not any(steps) and not self.loads
+        return not any(steps) and not self.loads and not self.refresh
 
 
 def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
@@ -77,6 +79,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
+        refresh=plan_refreshes(wanted.secrets_changed, staying),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
         held=blind and wanted.size.desired <= len(parts.live),
         look_again_after=_next_look(wanted, parts, resting, now),

@@ -18,7 +18,13 @@ from voicefleet.fleet.size import ceilings_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, build_pod
-from voicefleet.names import ANNOTATION_PROMOTE, FINALIZER, agent_dispatch_name, config_map_name
+from voicefleet.names import (
+    ANNOTATION_PROMOTE,
+    ANNOTATION_SECRETS_CHANGED,
+    FINALIZER,
+    agent_dispatch_name,
+    config_map_name,
+)
 from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, plan_rollout
 
 # Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
@@ -171,6 +177,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
         taken_names=seen.taken_names,
         resources={name: tuple(sorted(revisions[name].resources.items())) for name in sized},
         resize_in_place=rules.resize == "InPlace",
+        secrets_changed=(seen.agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, ""),
         lessons=seen.lessons,
         resting_load=choose_rest(seen.lessons, seen.pool.spec.livekit.target_load) if seen.pool else REST,
     )

@@ -40,6 +40,8 @@ class Wanted:
     resources: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     """Cores and memory that workers of a revision should have, where that is known."""
     resize_in_place: bool = True
+    secrets_changed: str = ""
+    """What was said when Secrets last changed."""
     lessons: Lessons | None = None
     resting_load: float = REST
     """What workers report that should get a call only if nobody else has a slot."""

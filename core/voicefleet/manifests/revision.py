@@ -14,6 +14,7 @@ from voicefleet.manifests.children import build_metadata, select_agent
 from voicefleet.manifests.pod import SPEC_VOLUME, build_pod_spec, busy_annotations, busy_labels, resources_of
 from voicefleet.names import (
     AGENT_FILE,
+    ANNOTATION_SECRETS_CHANGED,
     LABEL_REVISION,
     POOL_FILE,
     TEMPLATE_FILE,
@@ -104,6 +105,8 @@ def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
     metadata = build_metadata(agent.metadata, worker_name(agent.metadata.name, revision.name, number))
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
+    said = agent.metadata.annotations or {}
+    told |= {name: said[name] for name in (ANNOTATION_SECRETS_CHANGED,) if name in said}
     metadata["annotations"] = {**revision.annotations, **told}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": revision.spec}
 

@@ -7,10 +7,11 @@ from itertools import chain, islice
 from voicefleet.api.metadata import ObjectMeta
 from voicefleet.fleet import Fleet, FleetPlan, Worker
 from voicefleet.fleet.guards import build_guards
+from voicefleet.fleet.refreshing import Refresh
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_control_secret
-from voicefleet.names import ANNOTATION_CORDONED_AT, FINALIZER, Reason
+from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_SECRETS_CHANGED, FINALIZER, Reason
 from voicefleet.report.conditions import timestamp
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import VOICE_AGENTS, Body
@@ -82,9 +83,14 @@ def _last(
     noted = {ANNOTATION_CORDONED_AT: timestamp(ports.now())}
     yield _all(ports.workers.cordon(pod.uid) for pod in plan.cordon)
     yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
+    yield _all(cluster.annotate_pod(namespace, each.pod, _told(each)) for each in plan.refresh)
     yield _all(cluster.resize_pod(namespace, pod, resources) for pod in plan.resize)
     yield _all(cluster.delete_pod(namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
     yield _all(cluster.end_pod(namespace, pod) for pod in plan.end)
+
+
+def _told(refresh: Refresh) -> dict[str, str]:
+    return {ANNOTATION_SECRETS_CHANGED: refresh.word}
 
 
 async def _set_finalizer(ports: Ports, body: Body, steps: AgentSteps) -> None:
