@@ -8,7 +8,8 @@ import yaml
 
 from e2e.bench import Bench
 from tests.support.manifests import SAMPLES, Manifest, minimal, with_value
-from voicefleet.api import API_VERSION, KINDS
+from voicefleet.api import API_VERSION
+from voicefleet.api.kinds import KINDS
 from voicefleet.validation import check_manifest, check_update
 
 pytestmark = pytest.mark.usefixtures("crds")

@@ -25,7 +25,7 @@ from tests.support.manifests import (
     value_at,
     with_value,
 )
-from voicefleet.api import KINDS
+from voicefleet.api.kinds import KINDS
 from voicefleet.api.schema import Schema
 from voicefleet.validation import check_manifest
 

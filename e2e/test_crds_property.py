@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from e2e.bench import Bench
 from tests.support.manifests import Manifest, damaged, manifests
-from voicefleet.api import API_VERSION, KINDS
+from voicefleet.api import API_VERSION
+from voicefleet.api.kinds import KINDS
 from voicefleet.validation import check_manifest
 
 _OBJECTS = int(os.environ.get("VOICEFLEET_OBJECTS", "300"))

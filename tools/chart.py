@@ -11,8 +11,8 @@ from pathlib import Path
 
 from e2e.bench.build import find_binary
 from tools.writing import HEADER, ROOT, settle, to_yaml
-from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
+from voicefleet.api.kinds import KINDS
 
 CHART = ROOT / "charts" / "voicefleet"
 INSTALL = ROOT / "manifests" / "install" / "voicefleet.yaml"

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from tools.chart import generated_chart_files
 from tools.reference import build_reference
 from tools.writing import HEADER, ROOT, settle, to_yaml
-from voicefleet.api import KINDS
 from voicefleet.api.crd import build_crd
+from voicefleet.api.kinds import KINDS
 from voicefleet.records import record, transcript
 
 

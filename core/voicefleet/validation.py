@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from voicefleet.api import API_VERSION, GROUP, KINDS, Resource
+from voicefleet.api import API_VERSION, GROUP, Resource
 from voicefleet.api.base import ApiModel
+from voicefleet.api.kinds import KINDS
 from voicefleet.api.references import looks_like_a_secret
 from voicefleet.complaints import UNKNOWN, complaint_about, model_within
 

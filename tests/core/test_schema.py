@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 
 from tools.generate import generated_files
 from tools.writing import ROOT
-from voicefleet.api import KINDS
 from voicefleet.api.base import ApiModel
 from voicefleet.api.crd import build_crd
+from voicefleet.api.kinds import KINDS
 from voicefleet.api.schema import Schema, structural_schema
 from voicefleet.complaints import model_within
 

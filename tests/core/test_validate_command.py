@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.manifests import SAMPLES, damaged, minimal, with_value
-from voicefleet.api import KINDS
+from voicefleet.api.kinds import KINDS
 from voicefleet_cli.main import main
 
 GOOD = yaml.safe_dump(minimal("VoiceAgent"))

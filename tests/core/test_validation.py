@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.manifests import Manifest, damaged, manifests, minimal, with_value
-from voicefleet.api import KINDS
+from voicefleet.api.kinds import KINDS
 from voicefleet.validation import Problem, check_manifest, check_update, is_ours
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.manifests import WRONG, Wrong, read_wrong, rules_of, spec_schema
-from voicefleet.api import KINDS
+from voicefleet.api.kinds import KINDS
 from voicefleet_cli.main import main
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from voicefleet.api import KINDS
+from voicefleet.api.kinds import KINDS
 from voicefleet.validation import check_manifest
 from voicefleet_cli.documents import read_documents
 

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from voicefleet.api import API_VERSION, KINDS
+from voicefleet.api import API_VERSION
+from voicefleet.api.kinds import KINDS
 from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE
 from voicefleet.api.schema import Schema, structural_schema
 

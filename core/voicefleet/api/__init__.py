@@ -1,22 +1,16 @@
-"""The three kinds of voicefleet.dev/v1alpha1, as models from which schema, checks and docs follow."""
+"""The kinds of voicefleet.dev/v1alpha1, as models from which schema, checks and docs follow.
 
-from voicefleet.api.callcampaign import CallCampaign
+A worker reads two of them and starts while callers wait, so whoever wants all three asks `voicefleet.api.kinds`.
+"""
+
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.resource import API_VERSION, GROUP, VERSION, Resource
 from voicefleet.api.voiceagent import VoiceAgent
 
-KINDS: dict[str, type[Resource]] = {
-    "VoiceAgent": VoiceAgent,
-    "ProviderPool": ProviderPool,
-    "CallCampaign": CallCampaign,
-}
-
 __all__ = [
     "API_VERSION",
     "GROUP",
-    "KINDS",
     "VERSION",
-    "CallCampaign",
     "ProviderPool",
     "Resource",
     "VoiceAgent",
