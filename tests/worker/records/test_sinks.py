@@ -85,7 +85,7 @@ async def test_whoever_does_not_answer_well_has_not_taken_it(secrets: SecretFile
     assert not isinstance(refused.value, NotWantedError), "it may be taken later"
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
 async def test_whoever_says_that_this_record_is_wrong_refuses_this_one_and_no_other(
     secrets: SecretFiles, status: int
 ) -> None:

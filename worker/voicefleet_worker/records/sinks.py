@@ -26,7 +26,13 @@ _REDIS_SECONDS = 5.0
 _AWAY = (RedisError, OSError, TimeoutError)
 _MANY = 50
 # These speak of what was posted. Any other answer speaks of the address, the key or the hour, and may be another soon.
-_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+_REFUSALS = (
+    HTTPStatus.BAD_REQUEST,
+    # Some say so of what they have already.
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
 
 
 class NotTakenError(Exception):
