@@ -287,6 +287,7 @@ class FakeOperator:
         yield [self._change(mark.pod, marked_busy=mark.busy) for mark in plan.mark]
         yield [self._order(pod, "uncordon", cordoned=False) for pod in plan.uncordon]
         yield [self._order(order.pod, "load", load=order.load) for order in plan.loads]
+        yield [self._change(pod, cordoned_at=None) for pod in plan.unstamp]
         yield [
             *(self._write(partial(self._apply, each)) for each in steps.apply if self._is_news(each)),
             *(self._write(partial(self._create, agent, each)) for each in steps.create),

@@ -71,6 +71,8 @@ def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> It
     yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
     yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
     yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
+    forgotten = {ANNOTATION_CORDONED_AT: None}
+    yield _all(ports.cluster.annotate_pod(owner.namespace or "", pod, forgotten) for pod in plan.unstamp)
 
 
 def _last(
