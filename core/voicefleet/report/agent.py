@@ -123,9 +123,10 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
         kept = " Workers that run go on as they are." if fleet.workers else ""
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     rollout = _rollout_trouble(steps)
-    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
+    of_workers = _troubles(fleet, steps.revision)
+    troubles = [*([refused] if refused else []), *of_workers, *([rollout] if rollout else [])]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
+    standing = Standing(ready, reconciling=_with_cause(_reconciling(fleet, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
 
@@ -214,6 +215,14 @@ def _overdue(fleet: Fleet) -> str:
     return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
 
 
+def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
+    """Say what keeps workers from coming: while others take calls, nobody else says it."""
+    if not troubles or reconciling.status != "True":
+        return reconciling
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return replace(reconciling, message=f"{reconciling.message}; {troubles[0].message}{more}")
+
+
 def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     rollout = _rollout_under_way(fleet, steps)
     if rollout is not None:
@@ -224,8 +233,11 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     leaving = fleet.count(Activity.LEAVING, now) + fleet.count(Activity.CORDONED, now)
     if leaving:
         return Statement("True", Reason.DRAINING, f"{_workers(leaving, 'leave')} after the last call")
-    if steps.fleet.delete or fleet.count(Activity.FAILED, now):
+    failed = fleet.count(Activity.FAILED, now)
+    if steps.fleet.delete or any(worker.pod.ended for worker in fleet):
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
+    if failed:
+        return Statement("True", Reason.POD_FAILED, f"{_plural(failed, 'worker')} cannot work")
     if steps.fleet.held:
         silent = _workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
