@@ -99,6 +99,16 @@ def test_of_a_silent_worker_nothing_is_claimed() -> None:
     assert "network policies" in status.conditions[0].message
 
 
+def test_of_a_silent_worker_that_is_not_understood_it_is_said_why() -> None:
+    answers = "it answers 'HTTP/1.1 401 Unauthorized'"
+    worker = replace(make.silent(f"desk-{revision()}-0"), problem=answers)
+
+    message = report(fleet(worker), on=pool()).conditions[0].message
+
+    assert message.endswith(f"; desk-{revision()}-0: {answers}")
+    assert "network policies" not in message
+
+
 def test_a_missing_pool_is_named_with_what_to_do() -> None:
     status = report(fleet(make.busy("desk-old-0")), on=None)
 

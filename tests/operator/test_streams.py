@@ -151,6 +151,9 @@ async def test_a_worker_that_refuses_the_token_is_not_heard(worker: Worker, stre
     await streams.settle(5)
 
     assert calls(streams) is None
+    assert streams.problem("uid") == (
+        "it answers 'HTTP/1.1 401 Unauthorized' to the operator's token: its own follows from another control key"
+    )
 
 
 async def test_a_new_leader_waits_for_who_did_not_answer_in_time_once(
@@ -342,9 +345,12 @@ async def test_a_line_without_end_does_not_make_us_deaf(worker: Worker, streams:
     worker.lines.put_nowait(b"x" * 1_000_000)
     worker.lines.put_nowait(b"")
     await until(worker.lines.empty)
+    await until(lambda: streams.problem("uid") == "it sends a line without end")
     worker.says(calls=3)
 
-    await until(lambda: worker.connections > 1)
+    await until(lambda: calls(streams) == 3)
+    assert worker.connections > 1
+    assert streams.problem("uid") is None
 
 
 async def test_the_last_turns_do_not_take_our_own_end_for_silence(worker: Worker, streams: WorkerStreams) -> None:

@@ -14,6 +14,7 @@ from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
 
 _LONGEST_SENTENCE = 1024
+_UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
@@ -171,7 +172,7 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if troubles:
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
-        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + doubts)
+        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + (doubts or _UNREACHABLE))
     if creating or fleet.count(Activity.STARTING, now):
         return Statement("False", Reason.STARTING, "no worker takes calls yet; the first ones are starting")
     if agent.spec.scaling.scale_to_zero:
@@ -180,10 +181,7 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
 
 
 def _silent_message(silent: int) -> str:
-    return (
-        f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away. "
-        "Check that network policies let the operator reach the workers' control port"
-    )
+    return f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away"
 
 
 def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
