@@ -56,7 +56,7 @@ class Cluster(Protocol):
         """Return a ConfigMap, as it was when first asked for."""
 
     async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
-        """Delete a child, unless that was done lately; one that is gone is as good."""
+        """Delete a child, unless that was done lately; one that is gone, or that is somebody else's, is as good."""
 
     async def tell(self, note: Note, about: Body) -> None:
         """Write an Event about an object, unless the same was told a moment ago."""
