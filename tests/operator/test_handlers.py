@@ -309,20 +309,31 @@ async def test_a_new_operator_finds_the_guard_that_its_predecessor_made(world: W
     assert "PodDisruptionBudget/desk-busy" in world.cluster.applied
 
 
+WEBHOOK = 'Internal error occurred: failed calling webhook "pods.example.com": connection refused'
+
+
+@pytest.mark.parametrize(
+    "refusal", [ApiError(403, "Forbidden", "exceeded quota: pods"), ApiError(500, "InternalError", WEBHOOK)], ids=str
+)
 async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_nobody_in_the_dark(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, refusal: ApiError
 ) -> None:
     await world.come_up(calls=12)
 
     async def refuse(_manifest: Body) -> None:
-        raise ApiError(403, "Forbidden", "exceeded quota: pods")
+        raise refusal
+
+    async def be_too_late(*_: object) -> None:
+        raise ApiError(409, "Conflict", "")
 
     monkeypatch.setattr(world.cluster, "create_pod", refuse)
+    monkeypatch.setattr(world.cluster, "set_finalizers", be_too_late)
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["apply", "mark", "finalizers", "status"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["apply", "mark", "status"]
     assert world.condition("Stalled") == "True RefusedByCluster"
+    assert str(refusal) in world.message("Stalled")
     assert world.condition("Ready") == "True Ready"
 
 

@@ -22,7 +22,7 @@ _AT_ONCE = 16
 async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> ApiError | None:
     """Do what was decided, calls first and then what adds capacity.
 
-    What the cluster refuses does not keep the rest from being done: return the last refusal.
+    What the cluster refuses does not keep the rest from being done: return a refusal, one for a person if there is any.
     """
     owner = seen.agent.metadata
     # A mark only makes a guard likely: it is set even where the cluster refuses that.
@@ -46,13 +46,13 @@ def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterato
 
 
 async def _run(stages: Iterable[Awaitable[None]]) -> ApiError | None:
-    failure: ApiError | None = None
+    failures: list[ApiError] = []
     for stage in stages:
         try:
             await stage
         except ApiError as error:
-            failure = error
-    return failure
+            failures.append(error)
+    return max(failures, key=lambda failure: failure.needs_a_person, default=None)
 
 
 def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
@@ -25,7 +24,6 @@ from voicefleet_operator.ports import GONE, Ports
 from voicefleet_operator.workqueue import Key
 
 _ASK_AGAIN = timedelta(seconds=5)
-_FOR_A_PERSON = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def reconcile_voice_agent(key: Key, ports: Ports) -> timedelta | None:
@@ -125,7 +123,6 @@ def _forget(ports: Ports, key: Key) -> None:
 
 
 def _in_words(failure: ApiError | None) -> Trouble | None:
-    """Say what time does not mend: a quota, a policy, a template that the cluster does not take."""
-    if failure is None or failure.status not in _FOR_A_PERSON:
+    if failure is None or not failure.needs_a_person:
         return None
     return Trouble(Reason.REFUSED, f"the cluster refuses what this agent needs: {failure}")
