@@ -25,6 +25,7 @@ from voicefleet.names import (
 )
 from voicefleet.wire import CallersAnswer, LoadOrder, WorkerState
 from voicefleet_operator.commands import Commands, headers_for, host_of
+from voicefleet_operator.dials import Dials
 from voicefleet_operator.lines import LinesError, LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
@@ -38,8 +39,6 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 # A stream that lasted as long as this was a good one, and is dialed again at once.
 _GOOD_SECONDS = 10.0
-# A new leader has thousands to dial: one after another they answer, all at once they time out.
-_DIALS_AT_ONCE = 64
 _COMPLAINTS_PER_LINE = 3
 
 
@@ -90,7 +89,7 @@ class WorkerStreams:
         self._lines: dict[str, _Line] = {}
         metrics.streams.set_function(lambda: len(self._lines))
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
-        self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
+        self._dials = Dials()
         self._looks: dict[Key, asyncio.Task[None]] = {}
         self._closed = False
         self._commands = Commands()
@@ -211,7 +210,7 @@ class WorkerStreams:
             )
 
         line.sequence = 0
-        async with self._dials, asyncio.timeout(_CONNECT_SECONDS):
+        async with self._dials.place(), asyncio.timeout(_CONNECT_SECONDS):
             connect = asyncio.get_running_loop().create_connection
             _, stream = await connect(begin, line.address.host, CONTROL_PORT)
         try:

@@ -410,6 +410,26 @@ async def test_thousands_are_not_dialed_all_at_once(streams: WorkerStreams, monk
     assert most == 64
 
 
+async def test_workers_that_nobody_can_reach_keep_no_other_waiting(
+    streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialed = asyncio.Event()
+
+    async def dial(_begin: object, host: str, _port: int) -> None:
+        if host != "10.0.0.1":
+            await asyncio.Event().wait()
+        dialed.set()
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", dial)
+    lost = {f"uid-{n}": Address("voice", f"desk-{n}", f"10.1.0.{n}", "token") for n in range(200)}
+    streams.follow(KEY, lost)
+    streams.hear(Key("VoiceAgent", "voice", "other"), "uid", Address("voice", "other-0", "10.0.0.1", "token"))
+
+    # Who waits for three times 64 that take three seconds each waits for nine.
+    await asyncio.wait_for(dialed.wait(), 2.5)
+
+
 async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Worker, queue: WorkQueue) -> None:
     metrics = Metrics()
     streams = WorkerStreams(queue, metrics, now=lambda: NOW)
