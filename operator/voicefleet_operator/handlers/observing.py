@@ -20,7 +20,7 @@ from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_
 from voicefleet_operator.handlers.remembering import memory_of
 from voicefleet_operator.kube import Body
 from voicefleet_operator.memory import AgentMemory
-from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
+from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
 from voicefleet_operator.ports import Address, Ports
 from voicefleet_operator.workqueue import Key
 
@@ -113,7 +113,7 @@ async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
     """Return an agent's fleet, and whether some of it waits for something that only events tell."""
     bodies = follow_workers(ports, key)
     waiting = [body for body in bodies if waits_for_volumes(body)]
-    failures = await _read_mount_failures(ports, waiting[:_PODS_ASKED_ABOUT])
+    failures = await _read_start_failures(ports, waiting[:_PODS_ASKED_ABOUT])
     return Fleet(tuple(_read_worker(ports, body, failures) for body in bodies)), bool(waiting)
 
 
@@ -181,11 +181,11 @@ def _owners(body: Body) -> set[str]:
     return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
 
 
-async def _read_mount_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
+async def _read_start_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
     found = {}
     for body in bodies:
         uid = body["metadata"]["uid"]
-        found[uid] = find_mount_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
+        found[uid] = find_start_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
     return found
 
 
