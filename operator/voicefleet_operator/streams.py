@@ -80,9 +80,11 @@ class WorkerStreams:
         metrics: Metrics,
         *,
         now: Callable[[], datetime],
+        may_order: Callable[[], bool] = lambda: True,
         health_changed: Callable[[Key], None] = lambda _key: None,
     ) -> None:
         self._queue = queue
+        self._may_order = may_order
         self._health_changed = health_changed
         self._metrics = metrics
         self._now = now
@@ -250,7 +252,10 @@ class WorkerStreams:
             self._hear_answer(line, answer)
 
     async def _ask(self, line: _Line, path: str, body: str | None) -> bytes | None:
-        return None if self._closed else await self._commands.give(line.address, path, body)
+        # No write changes a worker that is told to take calls again: whoever leads by now might be deleting it.
+        if self._closed or not self._may_order():
+            return None
+        return await self._commands.give(line.address, path, body)
 
     def _hear_answer(self, line: _Line, answer: bytes) -> None:
         """Take in the state that a worker answers a command with, which what is still on its way does not undo."""

@@ -256,6 +256,20 @@ async def test_a_command_reaches_the_worker(worker: Worker, streams: WorkerStrea
     assert worker.commands == ["/v1/cordon"]
 
 
+async def test_who_does_not_lead_any_more_gives_no_commands(worker: Worker, queue: WorkQueue) -> None:
+    """A process that was held up goes on where it stood, and its successor may be deleting the worker by now."""
+    leads = True
+    streams = WorkerStreams(queue, Metrics(), now=lambda: NOW, may_order=lambda: leads)
+    streams.follow(KEY, {"uid": ADDRESS})
+    await streams.cordon("uid")
+    leads = False
+
+    await streams.uncordon("uid")
+
+    assert worker.commands == ["/v1/cordon"]
+    await streams.aclose()
+
+
 async def test_a_command_goes_to_whoever_has_the_address_now(worker: Worker, streams: WorkerStreams) -> None:
     """A kept connection may lead to a worker that left its address to another."""
     streams.follow(KEY, {"uid": ADDRESS})
@@ -454,7 +468,8 @@ async def test_a_look_for_callers_tells_what_was_found(worker: Worker, streams: 
 
     streams.look_for_callers(KEY, LOOK, found.append)
     streams.look_for_callers(KEY, LOOK, found.append)
-    await until(lambda: bool(found))
+    # A look is over a moment after its answer was heard.
+    await until(lambda: found and not streams._looks)
 
     assert found == [CallersAnswer(waiting=1, dispatched=2, lost=3)]
     assert worker.commands == ["/v1/callers"]
