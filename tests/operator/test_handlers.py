@@ -352,6 +352,19 @@ async def test_a_worker_that_speaks_at_the_last_moment_is_not_deleted(
     assert [write for write in await world.turn() if write.startswith("delete")] == []
 
 
+async def test_a_pod_that_ended_tomorrow_by_its_nodes_clock_is_replaced_today(world: World) -> None:
+    await world.run()
+    (pod,) = world.ports.cache.pods
+    terminated = {"exitCode": 1, "finishedAt": (NOW + timedelta(days=1)).isoformat()}
+    status = {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": {"terminated": terminated}}]}
+    world.cluster.put(PODS, {**pod, "status": status})
+    assert not any(write.startswith("delete") for write in await world.turn())
+
+    await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=10)))
+
+    assert f"delete {pod['metadata']['name']}" in world.cluster.writes
+
+
 async def test_a_missing_secret_is_found_in_the_pods_events(world: World) -> None:
     world.apply()
     world.apply_pool()

@@ -42,6 +42,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     memory = memory_of(ports.memories, AgentMemory, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
     fleet, waits = await observe_fleet(ports, key)
+    fleet = memory.date_ends(fleet, ports.now())
     before = parse_status(VoiceAgentStatus, body)
     memory.fleet.observe(agent.spec, fleet, ports.now(), startup_seconds=before.startup_seconds)
     if agent.spec.rollout.canary is not None:
