@@ -45,7 +45,7 @@ class World:
         }
         body = resource(manifest, **spec)
         body["metadata"]["generation"] = next(GENERATIONS)
-        return self.cluster.put(VOICE_AGENTS, body)
+        return self.cluster.put(VOICE_AGENTS, {**body, "status": before["status"]} if before else body)
 
     async def run(self, **spec: object) -> None:
         """Bring a fleet up."""
@@ -160,6 +160,50 @@ async def test_an_agent_without_workers_stays_guarded_and_is_left_alone(world: W
     assert list(world.ports.cache.pods) == []
     assert world.status()["childrenDigest"] != ""
     assert await world.turn() == []
+
+
+NOBODY = {"voice": {"pipeline": {"llm": {"providers": ["nobody"]}}}}
+
+
+async def test_callers_notice_nothing_of_a_spec_that_cannot_be_had(world: World) -> None:
+    """Workers of the revision before are made as calls come, and leave as they go."""
+    await world.run()
+    (pod,) = world.ports.cache.pods
+    revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
+
+    world.apply(**NOBODY)
+    world.everybody_says(calls=12)
+    writes = await world.turn()
+
+    created = [write.removeprefix("create ") for write in writes if write.startswith("create")]
+    assert created
+    assert all(name.startswith(f"desk-{revision}-") for name in created)
+    assert world.condition("Stalled") == "True InvalidSpec"
+    assert world.message("Ready").endswith(f" Until then the fleet goes on with revision {revision}.")
+    assert world.status()["revision"] == revision
+
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    later = replace(world.ports, now=lambda: NOW + timedelta(hours=1))
+    world.workers.said_at = later.now()
+    for _ in range(4):
+        await reconcile_voice_agent(KEY, later)
+    assert len(world.ports.cache.pods) == 1
+
+
+async def test_of_a_pool_that_is_withheld_nobody_gets_another_worker(world: World) -> None:
+    here = {"name": "pool", "namespace": "there"}
+    world.apply(providerPoolRef=here)
+    pool = resource({**POOL, "metadata": {"name": "pool", "namespace": "there"}}, allowedNamespaces={"all": True})
+    world.cluster.put(PROVIDER_POOLS, pool)
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=12)
+    withheld = {**pool, "metadata": {**pool["metadata"], "generation": 2}, "spec": POOL["spec"]}
+    world.cluster.put(PROVIDER_POOLS, withheld)
+
+    assert not [write for write in await world.turn() if write.startswith("create")]
+    assert world.condition("Stalled") == "True PoolForbidden"
 
 
 async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) -> None:

@@ -122,6 +122,7 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
+        kept = f" Until then the fleet goes on with revision {steps.revision}." if steps.size is not None else kept
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     rollout = _rollout_trouble(steps)
     of_workers = _troubles(fleet, steps.revision)

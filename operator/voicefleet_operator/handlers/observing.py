@@ -86,15 +86,16 @@ def _render(ports: Ports, memory: AgentMemory, agent: VoiceAgent, pool: Provider
 async def _read_kept(
     ports: Ports, agent: VoiceAgent, before: VoiceAgentStatus, rendered: Rendered | None
 ) -> dict[str, Revision]:
-    """Return the revisions that calls may go to besides the one of the spec, as they were kept."""
-    if rendered is None or before.rollout is None:
+    """Return the revisions that calls may go to besides the one of the spec, if there is one, as they were kept."""
+    if before.rollout is None:
         return {}
+    rendered_name = rendered.revision.name if rendered is not None else None
     wanted = {before.rollout.revision, before.rollout.stable}
     if agent.spec.rollout.undo_to_revision is not None:
         undone = find_revision(before.revisions, agent.spec.rollout.undo_to_revision)
         wanted.add(undone.name if undone else None)
     kept: dict[str, Revision] = {}
-    for name in sorted(name for name in wanted - {rendered.revision.name} if name):
+    for name in sorted(name for name in wanted - {rendered_name} if name):
         where = config_map_name(agent.metadata.name, name)
         body = await ports.cluster.read_config_map(agent.metadata.namespace or "", where)
         revision = read_revision(name, body) if body else None
