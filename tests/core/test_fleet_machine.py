@@ -50,7 +50,7 @@ ROLLOUTS: tuple[dict[str, Any], ...] = (
     {"canary": {"steps": [{"sharePercent": 10, "pauseSeconds": 20}, {"sharePercent": 50, "pauseSeconds": 20}]}},
     {"canary": {"steps": [{"sharePercent": 30, "pauseSeconds": 0}]}},
 )
-CONDITIONS = ("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short")
+CONDITIONS = ("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short", "lost", "found")
 EDITS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.sampled_from(sorted(TEMPLATES)).map(lambda template: {"template": template}),
     st.sampled_from(SCALINGS).map(lambda scaling: {"scaling": {**SPEC["scaling"], **scaling}}),
@@ -198,6 +198,8 @@ class FleetMachine(RuleBasedStateMachine):
                 self.operator.lines_are_slow = change == "slow"
             case "full" | "room":
                 self.world.is_full = change == "full"
+            case "lost" | "found":
+                self.world.pool_is_lost = change == "lost"
             case "broken" | "mended":
                 revision = self.world.agent.status.revision if self.world.agent else None
                 self.world.broken_images = {revision} if revision and change == "broken" else set()
@@ -342,7 +344,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.world.leaving_nodes.clear()
         self.world.scheduler_is_behind = False
         self.world.broken_images.clear()
-        self.world.is_full, self.world.start_seconds = False, 5.0
+        self.world.is_full, self.world.pool_is_lost, self.world.start_seconds = False, False, 5.0
         self.watch_is_late = self.operator.lines_are_slow = False
         for pod in self.world.pods.values():
             pod.reachable, pod.lie = True, ""
