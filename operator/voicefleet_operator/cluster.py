@@ -139,8 +139,8 @@ class KubeCluster:
             body = await kube.merge(path, {"metadata": {**metadata, "uid": mark.pod.uid}})
         self._take_in(PODS, body)
 
-    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
-        """Write something down on a pod, unless it is no longer the one that is meant."""
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str | None]) -> None:
+        """Write something down on a pod, or take it away, unless it is no longer the one that is meant."""
         change = {"metadata": {"annotations": dict(annotations), "uid": pod.uid}}
         async with self._change() as kube:
             body = await kube.merge(PODS.path(namespace, pod.name), change)
@@ -189,14 +189,18 @@ class KubeCluster:
         return body
 
     async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
-        """Delete a child, unless that was done lately; one that is gone is as good."""
+        """Delete a child, unless that was done lately; one that is gone, or that is somebody else's, is as good."""
         path, known = TYPES_BY_KIND[kind].path(namespace, name), self._applied[owner["metadata"]["uid"]]
         before, at = known.get(path, ("", 0.0))
         if before == _REMOVED and self._clock() - at < self._repair_seconds:
             return
         try:
-            async with self._change() as kube:
-                await kube.delete(path, {"apiVersion": "v1", "kind": "DeleteOptions"})
+            child = (await self._kube.get(path))["metadata"]
+            # Whoever sees to it himself may well have chosen the same name.
+            if any(each["uid"] == owner["metadata"]["uid"] for each in child.get("ownerReferences", [])):
+                body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": child["uid"]}}
+                async with self._change() as kube:
+                    await kube.delete(path, body)
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise

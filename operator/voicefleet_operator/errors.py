@@ -1,5 +1,9 @@
 """What may go wrong on the way to the cluster, by what happens next."""
 
+from http import HTTPStatus
+
+_FOR_A_PERSON = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+
 
 class ApiError(Exception):
     """The apiserver refused a request; 0 stands for a server that could not be reached."""
@@ -8,6 +12,14 @@ class ApiError(Exception):
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
         self.reason = reason
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether time does not mend it: a quota, a policy, a template that the cluster does not take.
+
+        A webhook refuses with whatever status it likes, and one that cannot be called is an internal error.
+        """
+        return self.status in _FOR_A_PERSON or "webhook" in str(self)
 
 
 class NotLeaderError(Exception):

@@ -11,10 +11,15 @@ from collections.abc import Callable
 LONGEST_LINE = 65_536
 _LONGEST_HEAD = 8_192
 _LONGEST_CHUNK_HEAD = 32
+_REFUSED = " to the operator's token: its own follows from another control key"
 
 
 class LinesError(Exception):
-    """What arrives is not a stream of lines; says what it is instead."""
+    """What arrives is not a stream of lines; says of whoever sends it what it sends instead."""
+
+
+class SilenceError(Exception):
+    """Nothing arrives at all, which may be anybody's fault."""
 
 
 class LineStream(asyncio.Protocol):
@@ -77,7 +82,7 @@ class LineStream(asyncio.Protocol):
     def _check_silence(self) -> None:
         left = self._heard_at + self._silent_after_seconds - self._loop.time()
         if left <= 0:
-            self._end(LinesError("silence"))
+            self._end(SilenceError())
         else:
             self._timer = self._loop.call_later(left, self._check_silence)
 
@@ -90,7 +95,9 @@ class LineStream(asyncio.Protocol):
         words = status.split(b" ", 2)
         # A worker sends nobody elsewhere, and we would not go.
         if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or words[1] != b"200":
-            raise LinesError(f"status {status[:32]!r}")
+            raise LinesError(
+                f"it answers {status[:32].decode('latin-1')!r}{_REFUSED if words[1:2] == [b'401'] else ''}"
+            )
         chunked = any(field.lower().replace(b" ", b"") == b"transfer-encoding:chunked" for field in fields)
         self._raw, self._read = rest, self._read_chunk_head if chunked else self._read_plain
         return True
@@ -108,7 +115,7 @@ class LineStream(asyncio.Protocol):
         try:
             self._chunk_left = int(size.partition(b";")[0], 16)
         except ValueError:
-            raise LinesError("a chunk without a size") from None
+            raise LinesError("it sends a chunk without a size") from None
         if self._chunk_left <= 0:
             self._end(None)
             return False
@@ -127,7 +134,7 @@ class LineStream(asyncio.Protocol):
         if len(self._raw) < 2:
             return False
         if not self._raw.startswith(b"\r\n"):
-            raise LinesError("a chunk longer than its size")
+            raise LinesError("it sends a chunk longer than its size")
         self._raw, self._read = self._raw[2:], self._read_chunk_head
         return True
 
@@ -142,4 +149,4 @@ class LineStream(asyncio.Protocol):
 
 def _bound(text: bytes, longest: int, what: str) -> None:
     if len(text) > longest:
-        raise LinesError(f"a {what} without end")
+        raise LinesError(f"it sends a {what} without end")

@@ -1,11 +1,11 @@
 """What the operator remembers of one agent between turns; all of it can be learned again."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from voicefleet.fleet import Fleet, Heard
+from voicefleet.fleet import Fleet, Heard, Worker
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.providers.alone import SharingLedger
 from voicefleet.providers.fleet_view import ProviderView
@@ -33,6 +33,8 @@ class AgentMemory:
     drains: Drains | None = None
     noted: dict[str, Heard] = field(default_factory=dict)
     """The word of each worker that the ledger has."""
+    ends: dict[str, datetime] = field(default_factory=dict)
+    """When each pod that is over was first seen so."""
     parsed: Kept[object] = field(default_factory=Kept)
     pool: Kept[object] = field(default_factory=Kept)
     rendered: Kept[object] = field(default_factory=Kept)
@@ -40,6 +42,18 @@ class AgentMemory:
     def begin_to_decide(self) -> None:
         """Count from now on: what was counted before is in the status, by whoever decided then."""
         self.ledger.close_look({}, ())
+
+    def date_ends(self, fleet: Fleet, now: datetime) -> Fleet:
+        """Return the same fleet, in which no pod ended later than it was seen so: a node's clock may run ahead."""
+        ended = [worker.pod.ref.uid for worker in fleet if worker.pod.ended]
+        self.ends = {uid: self.ends.get(uid, now) for uid in ended}
+        return Fleet(tuple(self._date_end(worker) for worker in fleet)) if ended else fleet
+
+    def _date_end(self, worker: Worker) -> Worker:
+        seen_at, ended_at = self.ends.get(worker.pod.ref.uid), worker.pod.ended_at
+        if seen_at is None or ended_at is None or ended_at <= seen_at:
+            return worker
+        return replace(worker, pod=replace(worker.pod, ended_at=seen_at))
 
     def note_tallies(self, fleet: Fleet) -> None:
         """Write down what the workers counted since they last spoke."""

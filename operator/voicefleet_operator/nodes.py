@@ -18,10 +18,17 @@ class Nodes:
 
     def __init__(self) -> None:
         self._leaving: dict[str, tuple[Taint, ...]] = {}
+        self._versions: dict[str, int] = {}
 
     def observe(self, body: Body, *, gone: bool = False) -> bool:
-        """Take in a node, and tell whether that changes what becomes of its pods."""
-        name, spec = body["metadata"]["name"], body.get("spec", {})
+        """Take in a node, unless newer is known, and tell whether that changes what becomes of its pods.
+
+        A list that was under way must not undo what a watch told meanwhile.
+        """
+        name, spec, version = body["metadata"]["name"], body.get("spec", {}), int(body["metadata"]["resourceVersion"])
+        if version < self._versions.get(name, 0):
+            return False
+        self._versions[name] = version
         taints = [Taint(each["key"], each.get("effect", ""), each.get("value", "")) for each in spec.get("taints", [])]
         going = "deletionTimestamp" in body["metadata"]
         cordoned = spec.get("unschedulable", False)
@@ -40,6 +47,7 @@ class Nodes:
 
     def keep_only(self, names: set[str]) -> None:
         """Forget nodes that no longer exist."""
+        self._versions = {name: version for name, version in self._versions.items() if name in names}
         self._leaving = {name: why for name, why in self._leaving.items() if name in names}
 
 
@@ -62,7 +70,11 @@ class NodeWatch:
         """List all nodes now and then, since watches lose what happens between them."""
         while True:
             await rounds.pause()
-            await self.list_all()
+            try:
+                await self.list_all()
+            except Exception:
+                # One node that nobody expected must not end the looking at all others.
+                logger.exception("looking at nodes failed")
 
     async def list_all(self) -> None:
         """Take in every node; without the right to, fleets run as well, but learn late that a node goes."""

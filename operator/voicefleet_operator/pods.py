@@ -20,6 +20,9 @@ from voicefleet_operator.kube import Body
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _NOT_CREATED = "ContainerCreating"
+# What a node says while it makes a container: that it fails at something, or that it got beyond that.
+_FAILS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
+_GETS_ON = frozenset({"Pulling", "Pulled", "Created", "Started"})
 _secret_missing = re.compile(r'secret "([^"]+)" not found')
 _key_missing = re.compile(r"references non-existent secret key: (\S+)")
 _text_missing = re.compile(r'configmap "([^"]+)" not found')
@@ -28,13 +31,13 @@ _volume = re.compile(rf'volume "((?:{SECRET_VOLUME_PREFIX}|{TEXT_VOLUME_PREFIX})
 _TEXT_LENGTH = 300
 
 
-def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
-    """Return a pod of ours, with the kubelet's complaint about its volumes if there is one.
+def read_pod(body: Body, start_failure: str | None = None) -> Pod:
+    """Return a pod of ours, with the latest complaint about its volumes or its network if there is one.
 
     A fleet of a thousand is read several times a second, and few of its pods change meanwhile.
     """
-    if mount_failure is not None or not isinstance(body, Kept):
-        return _read_pod(body, mount_failure)
+    if start_failure is not None or not isinstance(body, Kept):
+        return _read_pod(body, start_failure)
     try:
         reading: Pod = body.reading
     except AttributeError:
@@ -42,7 +45,7 @@ def read_pod(body: Body, mount_failure: str | None = None) -> Pod:
     return reading
 
 
-def _read_pod(body: Body, mount_failure: str | None) -> Pod:
+def _read_pod(body: Body, start_failure: str | None) -> Pod:
     metadata, status = body["metadata"], body.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", [])}
     ready = conditions.get("Ready", {})
@@ -57,7 +60,7 @@ def _read_pod(body: Body, mount_failure: str | None) -> Pod:
         scheduled=bool(body["spec"].get("nodeName")),
         process_stopped="waiting" in _container_state(body),
         marked_busy=metadata.get("labels", {}).get(LABEL_BUSY) == "true",
-        trouble=_find_trouble(body, conditions, mount_failure),
+        trouble=_find_trouble(body, conditions, start_failure),
         ended_at=_ended_at(body, conditions.values()),
         created_at=_moment(metadata.get("creationTimestamp")),
         cordoned_at=_moment(metadata.get("annotations", {}).get(ANNOTATION_CORDONED_AT)),
@@ -81,16 +84,18 @@ def waits_for_volumes(body: Body) -> bool:
     return bool(_container_state(body).get("waiting", {}).get("reason") == _NOT_CREATED)
 
 
-def find_mount_failure(events: Iterable[Body]) -> str | None:
-    """Return the latest complaint of the kubelet about a pod's volumes."""
-    failures = [event for event in events if event.get("reason") == "FailedMount"]
-    latest = max(failures, key=_last_seen, default=None)
-    return latest.get("message", "") if latest else None
+def find_start_failure(events: Iterable[Body]) -> str | None:
+    """Return the latest complaint about a pod's volumes or its network, unless its node has got beyond that."""
+    said = [event for event in events if event.get("reason") in _FAILS | _GETS_ON]
+    latest = max(said, key=_last_seen, default=None)
+    return latest.get("message", "") if latest and latest["reason"] in _FAILS else None
 
 
-def _last_seen(event: Body) -> str:
+def _last_seen(event: Body) -> tuple[str, bool]:
+    """Return when something was last said; within a second a node gets on after it has failed, and never before."""
     series = event.get("series") or {}
-    return series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or ""
+    at = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or ""
+    return at, event["reason"] in _GETS_ON
 
 
 def _container_state(body: Body) -> Mapping[str, Any]:
@@ -107,7 +112,7 @@ def _ours(containers: Iterable[Body] | None) -> Body:
     return next((container for container in containers or () if container["name"] == CONTAINER), {})
 
 
-def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str | None) -> Trouble | None:
+def _find_trouble(body: Body, conditions: Mapping[str, Body], start_failure: str | None) -> Trouble | None:
     status = body.get("status", {})
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
@@ -120,7 +125,7 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str
         image = _ours(body["spec"]["containers"]).get("image", "")
         return Trouble(Reason.IMAGE_PULL, f"image {image!r} cannot be pulled: {message or reason}")
     if reason == _NOT_CREATED:
-        return _mount_trouble(body, mount_failure) if mount_failure else None
+        return _start_trouble(body, start_failure) if start_failure else None
     if reason == "CreateContainerConfigError":
         kind = Reason.SECRET_MISSING if "secret" in message else Reason.POD_FAILED
         return Trouble(kind, f"a worker cannot start: {message}. Check worker.podTemplate.env.")
@@ -129,7 +134,7 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], mount_failure: str
     return None
 
 
-def _mount_trouble(body: Body, failure: str) -> Trouble:
+def _start_trouble(body: Body, failure: str) -> Trouble:
     namespace = body["metadata"]["namespace"]
     secret, key, volume = _secret_missing.search(failure), _key_missing.search(failure), _volume.search(failure)
     name = _source_of_volume(body, volume.group(1)) if volume else secret.group(1) if secret else None
@@ -153,7 +158,7 @@ def _mount_trouble(body: Body, failure: str) -> Trouble:
             Reason.CONFIG_MAP_MISSING,
             f"ConfigMap {name!r} in namespace {namespace!r} lacks key {text.group(1)!r}: add it, and workers start.",
         )
-    return Trouble(Reason.POD_FAILED, f"a worker's volumes cannot be mounted: {_short(failure)}")
+    return Trouble(Reason.POD_FAILED, f"a worker cannot start: {_short(failure)}")
 
 
 def _source_of_volume(body: Body, volume: str) -> str | None:

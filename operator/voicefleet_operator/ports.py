@@ -40,8 +40,8 @@ class Cluster(Protocol):
     async def mark_pod(self, namespace: str, mark: Mark) -> None:
         """Tell the cluster whether a pod may be evicted."""
 
-    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
-        """Write something down on a pod, unless it is no longer the one that is meant."""
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str | None]) -> None:
+        """Write something down on a pod, or take it away, unless it is no longer the one that is meant."""
 
     async def end_pod(self, namespace: str, pod: PodRef) -> None:
         """Delete a pod together with its calls, which have the grace of their spec to say goodbye."""
@@ -56,7 +56,7 @@ class Cluster(Protocol):
         """Return a ConfigMap, as it was when first asked for."""
 
     async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
-        """Delete a child, unless that was done lately; one that is gone is as good."""
+        """Delete a child, unless that was done lately; one that is gone, or that is somebody else's, is as good."""
 
     async def tell(self, note: Note, about: Body) -> None:
         """Write an Event about an object, unless the same was told a moment ago."""

@@ -126,7 +126,8 @@ def _build_ports(
 ) -> tuple[Ports, WorkerStreams]:
     cache, queue = sight.cache, sight.queue
     metrics.queue_depth.set_function(lambda: len(queue))
-    streams = WorkerStreams(queue, metrics, now=_now, health_changed=partial(_look_at_its_pool, sight))
+    health_changed = partial(_look_at_its_pool, sight)
+    streams = WorkerStreams(queue, metrics, now=_now, may_order=lease.is_valid, health_changed=health_changed)
     cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
     leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
     where, decided = settings.own_namespace, metrics.delays.decided

@@ -25,7 +25,8 @@ from voicefleet.names import (
 )
 from voicefleet.wire import CallersAnswer, LoadOrder, WorkerState
 from voicefleet_operator.commands import Commands, headers_for, host_of
-from voicefleet_operator.lines import LineStream
+from voicefleet_operator.dials import Dials
+from voicefleet_operator.lines import LinesError, LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
 from voicefleet_operator.words import essence_of, health_of, with_providers
@@ -38,8 +39,6 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 # A stream that lasted as long as this was a good one, and is dialed again at once.
 _GOOD_SECONDS = 10.0
-# A new leader has thousands to dial: one after another they answer, all at once they time out.
-_DIALS_AT_ONCE = 64
 _COMPLAINTS_PER_LINE = 3
 
 
@@ -81,16 +80,18 @@ class WorkerStreams:
         metrics: Metrics,
         *,
         now: Callable[[], datetime],
+        may_order: Callable[[], bool] = lambda: True,
         health_changed: Callable[[Key], None] = lambda _key: None,
     ) -> None:
         self._queue = queue
+        self._may_order = may_order
         self._health_changed = health_changed
         self._metrics = metrics
         self._now = now
         self._lines: dict[str, _Line] = {}
         metrics.streams.set_function(lambda: len(self._lines))
         self._by_key: defaultdict[Key, set[str]] = defaultdict(set)
-        self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
+        self._dials = Dials()
         self._looks: dict[Key, asyncio.Task[None]] = {}
         self._closed = False
         self._commands = Commands()
@@ -188,6 +189,9 @@ class WorkerStreams:
             except _WrongWorkerError:
                 line.problem = "another pod answers in its place"
                 _complain(line, "another pod answers in place of a worker")
+            except LinesError as error:
+                line.problem = str(error)
+                _complain(line, "a worker is not understood", error=str(error))
             except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
                 slow = isinstance(error, TimeoutError)
@@ -208,7 +212,7 @@ class WorkerStreams:
             )
 
         line.sequence = 0
-        async with self._dials, asyncio.timeout(_CONNECT_SECONDS):
+        async with self._dials.place(), asyncio.timeout(_CONNECT_SECONDS):
             connect = asyncio.get_running_loop().create_connection
             _, stream = await connect(begin, line.address.host, CONTROL_PORT)
         try:
@@ -248,7 +252,10 @@ class WorkerStreams:
             self._hear_answer(line, answer)
 
     async def _ask(self, line: _Line, path: str, body: str | None) -> bytes | None:
-        return None if self._closed else await self._commands.give(line.address, path, body)
+        # No write changes a worker that is told to take calls again: whoever leads by now might be deleting it.
+        if self._closed or not self._may_order():
+            return None
+        return await self._commands.give(line.address, path, body)
 
     def _hear_answer(self, line: _Line, answer: bytes) -> None:
         """Take in the state that a worker answers a command with, which what is still on its way does not undo."""

@@ -5,7 +5,6 @@ and the operator dies between any two writes. After each step promise 1 is looke
 faults stop: then the fleet must come to rest, be as wanted, and let itself be deleted.
 """
 
-import json
 import math
 import os
 import sys
@@ -24,57 +23,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.fake_operator import DiedError, FakeOperator, Faults, parse_spec
+from tests.support.fake_operator import DiedError, FakeOperator, Faults
 from tests.support.fake_world import NODES, FakePod, FakeWorld
 from tests.support.fleet_laws import check_plan
+from tests.support.fleet_specs import EDITS, SPEC, TEMPLATES, spec_text
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 
 HEARTBEAT_SECONDS = 5.0
-TEMPLATES = {"A": 3, "B": 3, "C": 4}
-"""Templates and how many calls a worker of each holds."""
 STEPS_TAKEN: Counter[str] = Counter()
-
-SPEC: dict[str, Any] = {
-    "template": "A",
-    "cpu": "4",
-    "scaling": {"min": 1, "max": 4, "startupSeconds": 10, "expectedCallSeconds": 60, "warmFloorSlots": 1},
-    "rollout": {},
-}
-SCALINGS = ({"min": 1, "max": 4}, {"min": 2, "max": 2}, {"min": 3, "max": 5}, {"min": 0, "max": 3, "scaleToZero": True})
-ROLLOUTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"maxSurgePercent": 100},
-    {"maxDrainSeconds": 30},
-    {"maxDrainSeconds": 30, "onDrainLimit": "EndCalls"},
-    {"revisionHistoryLimit": 0},
-    {"canary": {"steps": [{"sharePercent": 10, "pauseSeconds": 20}, {"sharePercent": 50, "pauseSeconds": 20}]}},
-    {"canary": {"steps": [{"sharePercent": 30, "pauseSeconds": 0}]}},
-)
-CONDITIONS = ("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short")
-EDITS: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.sampled_from(sorted(TEMPLATES)).map(lambda template: {"template": template}),
-    st.sampled_from(SCALINGS).map(lambda scaling: {"scaling": {**SPEC["scaling"], **scaling}}),
-    st.integers(0, 4).map(lambda count: {"scaling": {**SPEC["scaling"], "mode": "External"}, "replicas": count}),
-    st.sampled_from(ROLLOUTS).map(lambda rollout: {"rollout": rollout}),
-    st.sampled_from(ROLLOUTS).map(lambda rollout: {"rollout": {**rollout, "paused": True}}),
-    st.sampled_from([None, "1", "2", "3"]).map(lambda wish: {"undoToRevision": wish}),
-    st.booleans().map(lambda suspend: {"suspend": suspend}),
-    st.sampled_from(["2", "4"]).map(lambda cpu: {"cpu": cpu}),
-    st.tuples(st.sampled_from(sorted(TEMPLATES)), st.sampled_from(ROLLOUTS)).map(
-        lambda both: {"template": both[0], "rollout": both[1]}
-    ),
-)
-
-
-def spec_text(spec: dict[str, Any]) -> str:
-    """Return a spec as the API server keeps it."""
-    template = spec["template"]
-    body = {key: value for key, value in spec.items() if key not in ("template", "cpu")}
-    body["agents"] = [{"name": "desk", "instructions": template}]
-    body["worker"] = {"sessionsPerWorker": TEMPLATES[template], "resources": {"cpu": spec["cpu"]}}
-    text = json.dumps(body, sort_keys=True)
-    parse_spec(text)
-    return text
+CONDITIONS = ("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short", "lost", "found")
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -198,6 +155,8 @@ class FleetMachine(RuleBasedStateMachine):
                 self.operator.lines_are_slow = change == "slow"
             case "full" | "room":
                 self.world.is_full = change == "full"
+            case "lost" | "found":
+                self.world.pool_is_lost = change == "lost"
             case "broken" | "mended":
                 revision = self.world.agent.status.revision if self.world.agent else None
                 self.world.broken_images = {revision} if revision and change == "broken" else set()
@@ -261,6 +220,16 @@ class FleetMachine(RuleBasedStateMachine):
             self._turn(Faults(orders=orders if number else "obeyed"))
             self.calls_come_in(count=1, lasts=60.0, draw=0.5)
         self._turn(Faults())
+
+    @precondition(lambda self: self.world.agent is not None)
+    @rule(templates=st.permutations(sorted(TEMPLATES)), turns=st.integers(2, 8), wait=st.booleans())
+    def somebody_goes_back_and_forth(self, templates: list[str], turns: int, wait: bool) -> None:
+        """From one template to another, back, and there again, with calls that outlive the limit of a drain."""
+        limit = {"maxDrainSeconds": 30, "onDrainLimit": "EndCalls", "maxSurgePercent": 100}
+        for template in (*templates[:2], *templates[:2]):
+            self.calls_come_in(count=2, lasts=600.0, draw=0.5)
+            self._edit(template=template, rollout=limit if not wait else {**limit, "onDrainLimit": "Wait"})
+            self.some_turns(turns)
 
     @rule()
     def nothing_happens_between_two_turns(self) -> None:
@@ -342,7 +311,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.world.leaving_nodes.clear()
         self.world.scheduler_is_behind = False
         self.world.broken_images.clear()
-        self.world.is_full, self.world.start_seconds = False, 5.0
+        self.world.is_full, self.world.pool_is_lost, self.world.start_seconds = False, False, 5.0
         self.watch_is_late = self.operator.lines_are_slow = False
         for pod in self.world.pods.values():
             pod.reachable, pod.lie = True, ""

@@ -171,6 +171,19 @@ def test_whoever_wants_to_wait_waits_beyond_the_limit() -> None:
     assert plan(replace(want(1), drain=Drain(timedelta(minutes=30))), seen).end == ()
 
 
+def test_a_worker_that_took_calls_again_is_not_at_its_limit_when_it_retires_once_more() -> None:
+    """Old, new, back to old, and new again: what was noted the first time says nothing about the calls of today."""
+    wanted = replace(want(2), drain=LIMITED)
+    called_back = cordoned_for(make.busy("desk-old-0", calls=3), minutes=99)
+
+    back = plan(replace(wanted, target="old"), fleet(cordoned_for(make.cordoned("desk-old-0", calls=3), minutes=99)))
+    forth = plan(wanted, fleet(called_back))
+
+    assert names(back.uncordon) == names(back.unstamp) == ["desk-old-0"]
+    assert forth.end == ()
+    assert names(forth.unstamp) == ["desk-old-0"]
+
+
 LARGER = replace(want(1), resources={"new": (("cpu", "4"),)})
 
 

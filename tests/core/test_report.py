@@ -99,6 +99,16 @@ def test_of_a_silent_worker_nothing_is_claimed() -> None:
     assert "network policies" in status.conditions[0].message
 
 
+def test_of_a_silent_worker_that_is_not_understood_it_is_said_why() -> None:
+    answers = "it answers 'HTTP/1.1 401 Unauthorized'"
+    worker = replace(make.silent(f"desk-{revision()}-0"), problem=answers)
+
+    message = report(fleet(worker), on=pool()).conditions[0].message
+
+    assert message.endswith(f"; desk-{revision()}-0: {answers}")
+    assert "network policies" not in message
+
+
 def test_a_missing_pool_is_named_with_what_to_do() -> None:
     status = report(fleet(make.busy("desk-old-0")), on=None)
 
@@ -136,6 +146,25 @@ def test_a_worker_without_a_node_is_starting_and_not_stalled() -> None:
 
     assert said(status)["Stalled"] == "False AsWanted"
     assert status.workers.starting == 1
+
+
+NO_ROOM = Trouble(Reason.UNSCHEDULABLE, "no node takes a worker: 0/5 nodes are available: 5 Insufficient cpu.")
+
+
+def test_what_keeps_some_workers_from_coming_is_told_while_others_take_calls() -> None:
+    name = f"desk-{revision()}"
+    waiting = make.pending(f"{name}-1")
+    waiting = replace(waiting, pod=replace(waiting.pod, trouble=NO_ROOM))
+    crashing = make.stuck(f"{name}-2", Reason.POD_FAILED)
+
+    few = report(fleet(make.busy(f"{name}-0"), waiting), on=pool(), of=agent(scaling={"min": 2}))
+    fewer = report(fleet(make.busy(f"{name}-0"), crashing), on=pool(), of=agent(scaling={"min": 2}))
+    both = report(fleet(make.busy("desk-old-0"), waiting, crashing), on=pool(), of=agent(scaling={"min": 3}))
+
+    assert said(few)["Ready"] == "True Ready"
+    assert few.conditions[1].message == f"1 worker starting; {NO_ROOM.message}"
+    assert fewer.conditions[1].message == "1 worker cannot work; it is stuck: PodFailed"
+    assert both.conditions[1].message.endswith(f"; {NO_ROOM.message} (and 1 more)")
 
 
 def test_a_rollout_is_told_as_long_as_old_workers_live() -> None:

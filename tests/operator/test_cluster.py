@@ -302,3 +302,29 @@ async def test_a_pod_is_known_as_it_was_made_with_what_the_server_gave_it(world:
 
     (pod,) = world.cache.pods
     assert (pod["metadata"]["uid"], pod["spec"], pod["status"]["phase"]) == ("uid-1", spec, "Pending")
+
+
+POLICY_PATH = "/apis/networking.k8s.io/v1/namespaces/voice/networkpolicies/desk-worker"
+AGENT = {"metadata": {"namespace": "voice", "name": "desk", "uid": "uid-agent"}}
+
+
+@pytest.mark.parametrize(
+    ("owners", "goes"), [([{"uid": "uid-agent"}], True), ([{"uid": "uid-another"}], False), ([], False)]
+)
+async def test_only_a_child_of_the_agent_is_removed_and_not_what_somebody_else_named_like_it(
+    world: World, owners: list[Body], goes: bool
+) -> None:
+    world.kube.found[POLICY_PATH] = {"metadata": {"uid": "uid-policy", "ownerReferences": owners}}
+
+    for _ in range(2):
+        await world.cluster.remove("NetworkPolicy", "voice", "desk-worker", owner=AGENT)
+
+    deletions = [body["preconditions"] for method, _, body in world.kube.requests if method == "DELETE"]
+    assert deletions == ([{"uid": "uid-policy"}] if goes else [])
+    assert len(world.kube.requests) == 1 + goes
+
+
+async def test_what_is_to_go_and_was_never_there_is_as_good_as_removed(world: World) -> None:
+    await world.cluster.remove("NetworkPolicy", "voice", "desk-worker", owner=AGENT)
+
+    assert [method for method, _, _ in world.kube.requests] == ["GET"]

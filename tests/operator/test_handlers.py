@@ -45,7 +45,7 @@ class World:
         }
         body = resource(manifest, **spec)
         body["metadata"]["generation"] = next(GENERATIONS)
-        return self.cluster.put(VOICE_AGENTS, body)
+        return self.cluster.put(VOICE_AGENTS, {**body, "status": before["status"]} if before else body)
 
     async def run(self, **spec: object) -> None:
         """Bring a fleet up."""
@@ -182,6 +182,50 @@ async def test_an_agent_without_workers_stays_guarded_and_is_left_alone(world: W
     assert await world.turn() == []
 
 
+NOBODY = {"voice": {"pipeline": {"llm": {"providers": ["nobody"]}}}}
+
+
+async def test_callers_notice_nothing_of_a_spec_that_cannot_be_had(world: World) -> None:
+    """Workers of the revision before are made as calls come, and leave as they go."""
+    await world.run()
+    (pod,) = world.ports.cache.pods
+    revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
+
+    world.apply(**NOBODY)
+    world.everybody_says(calls=12)
+    writes = await world.turn()
+
+    created = [write.removeprefix("create ") for write in writes if write.startswith("create")]
+    assert created
+    assert all(name.startswith(f"desk-{revision}-") for name in created)
+    assert world.condition("Stalled") == "True InvalidSpec"
+    assert world.message("Ready").endswith(f" Until then the fleet goes on with revision {revision}.")
+    assert world.status()["revision"] == revision
+
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    later = replace(world.ports, now=lambda: NOW + timedelta(hours=1))
+    world.workers.said_at = later.now()
+    for _ in range(4):
+        await reconcile_voice_agent(KEY, later)
+    assert len(world.ports.cache.pods) == 1
+
+
+async def test_of_a_pool_that_is_withheld_nobody_gets_another_worker(world: World) -> None:
+    here = {"name": "pool", "namespace": "there"}
+    world.apply(providerPoolRef=here)
+    pool = resource({**POOL, "metadata": {"name": "pool", "namespace": "there"}}, allowedNamespaces={"all": True})
+    world.cluster.put(PROVIDER_POOLS, pool)
+    await world.turn()
+    world.cluster.run_pods()
+    world.everybody_says(calls=12)
+    withheld = {**pool, "metadata": {**pool["metadata"], "generation": 2}, "spec": POOL["spec"]}
+    world.cluster.put(PROVIDER_POOLS, withheld)
+
+    assert not [write for write in await world.turn() if write.startswith("create")]
+    assert world.condition("Stalled") == "True PoolForbidden"
+
+
 async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) -> None:
     agent = world.apply()
     world.apply_pool()
@@ -296,7 +340,8 @@ async def test_a_guard_that_the_cluster_refuses_keeps_no_pod_from_being_marked(
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["mark"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "status"]
+    assert world.condition("Stalled") == "True InvalidSpec"
 
 
 async def test_a_child_that_could_not_be_made_is_not_told_of_as_if_it_were(
@@ -329,20 +374,31 @@ async def test_a_new_operator_finds_the_guard_that_its_predecessor_made(world: W
     assert "PodDisruptionBudget/desk-busy" in world.cluster.applied
 
 
+WEBHOOK = 'Internal error occurred: failed calling webhook "pods.example.com": connection refused'
+
+
+@pytest.mark.parametrize(
+    "refusal", [ApiError(403, "Forbidden", "exceeded quota: pods"), ApiError(500, "InternalError", WEBHOOK)], ids=str
+)
 async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_nobody_in_the_dark(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, refusal: ApiError
 ) -> None:
     await world.come_up(calls=12)
 
     async def refuse(_manifest: Body) -> None:
-        raise ApiError(403, "Forbidden", "exceeded quota: pods")
+        raise refusal
+
+    async def be_too_late(*_: object) -> None:
+        raise ApiError(409, "Conflict", "")
 
     monkeypatch.setattr(world.cluster, "create_pod", refuse)
+    monkeypatch.setattr(world.cluster, "set_finalizers", be_too_late)
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["apply", "mark", "finalizers", "status"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["apply", "mark", "status"]
     assert world.condition("Stalled") == "True RefusedByCluster"
+    assert str(refusal) in world.message("Stalled")
     assert world.condition("Ready") == "True Ready"
 
 
@@ -359,6 +415,19 @@ async def test_a_worker_that_speaks_at_the_last_moment_is_not_deleted(
     monkeypatch.setattr(world.cluster, "apply", take_a_call_meanwhile)
 
     assert [write for write in await world.turn() if write.startswith("delete")] == []
+
+
+async def test_a_pod_that_ended_tomorrow_by_its_nodes_clock_is_replaced_today(world: World) -> None:
+    await world.run()
+    (pod,) = world.ports.cache.pods
+    terminated = {"exitCode": 1, "finishedAt": (NOW + timedelta(days=1)).isoformat()}
+    status = {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": {"terminated": terminated}}]}
+    world.cluster.put(PODS, {**pod, "status": status})
+    assert not any(write.startswith("delete") for write in await world.turn())
+
+    await reconcile_voice_agent(KEY, replace(world.ports, now=lambda: NOW + timedelta(seconds=10)))
+
+    assert f"delete {pod['metadata']['name']}" in world.cluster.writes
 
 
 async def test_a_missing_secret_is_found_in_the_pods_events(world: World) -> None:

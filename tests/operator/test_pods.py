@@ -9,7 +9,7 @@ from voicefleet.fleet import Worker
 from voicefleet.names import Reason
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import PODS
-from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
+from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
 
 Body = dict[str, Any]
 
@@ -123,8 +123,28 @@ def test_of_several_complaints_the_last_one_counts() -> None:
         {"reason": "FailedMount", "message": "early", "lastTimestamp": "2026-03-02T12:00:01Z"},
     ]
 
-    assert find_mount_failure(events) == "late"
-    assert find_mount_failure([]) is None
+    assert find_start_failure(events) == "late"
+    assert find_start_failure([]) is None
+
+
+@pytest.mark.parametrize(
+    ("later", "at", "failure"),
+    [
+        ("FailedCreatePodSandBox", "2026-03-02T12:00:09Z", "later"),
+        ("FailedAttachVolume", "2026-03-02T12:00:09Z", "later"),
+        ("Pulling", "2026-03-02T12:00:09Z", None),
+        ("Pulling", "2026-03-02T12:00:01Z", None),
+        ("Pulling", "2026-03-02T12:00:00Z", "timed out"),
+    ],
+)
+def test_a_node_that_has_got_beyond_its_complaint_complains_no_more(later: str, at: str, failure: str | None) -> None:
+    """A large image takes minutes to pull, and the first try at a mount often comes too early."""
+    events = [
+        {"reason": "FailedMount", "message": "timed out", "lastTimestamp": "2026-03-02T12:00:01Z"},
+        {"reason": later, "message": "later", "lastTimestamp": at},
+    ]
+
+    assert find_start_failure(events) == failure
 
 
 @pytest.mark.parametrize(

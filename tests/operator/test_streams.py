@@ -151,6 +151,9 @@ async def test_a_worker_that_refuses_the_token_is_not_heard(worker: Worker, stre
     await streams.settle(5)
 
     assert calls(streams) is None
+    assert streams.problem("uid") == (
+        "it answers 'HTTP/1.1 401 Unauthorized' to the operator's token: its own follows from another control key"
+    )
 
 
 async def test_a_new_leader_waits_for_who_did_not_answer_in_time_once(
@@ -253,6 +256,20 @@ async def test_a_command_reaches_the_worker(worker: Worker, streams: WorkerStrea
     assert worker.commands == ["/v1/cordon"]
 
 
+async def test_who_does_not_lead_any_more_gives_no_commands(worker: Worker, queue: WorkQueue) -> None:
+    """A process that was held up goes on where it stood, and its successor may be deleting the worker by now."""
+    leads = True
+    streams = WorkerStreams(queue, Metrics(), now=lambda: NOW, may_order=lambda: leads)
+    streams.follow(KEY, {"uid": ADDRESS})
+    await streams.cordon("uid")
+    leads = False
+
+    await streams.uncordon("uid")
+
+    assert worker.commands == ["/v1/cordon"]
+    await streams.aclose()
+
+
 async def test_a_command_goes_to_whoever_has_the_address_now(worker: Worker, streams: WorkerStreams) -> None:
     """A kept connection may lead to a worker that left its address to another."""
     streams.follow(KEY, {"uid": ADDRESS})
@@ -342,9 +359,12 @@ async def test_a_line_without_end_does_not_make_us_deaf(worker: Worker, streams:
     worker.lines.put_nowait(b"x" * 1_000_000)
     worker.lines.put_nowait(b"")
     await until(worker.lines.empty)
+    await until(lambda: streams.problem("uid") == "it sends a line without end")
     worker.says(calls=3)
 
-    await until(lambda: worker.connections > 1)
+    await until(lambda: calls(streams) == 3)
+    assert worker.connections > 1
+    assert streams.problem("uid") is None
 
 
 async def test_the_last_turns_do_not_take_our_own_end_for_silence(worker: Worker, streams: WorkerStreams) -> None:
@@ -404,6 +424,26 @@ async def test_thousands_are_not_dialed_all_at_once(streams: WorkerStreams, monk
     assert most == 64
 
 
+async def test_workers_that_nobody_can_reach_keep_no_other_waiting(
+    streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialed = asyncio.Event()
+
+    async def dial(_begin: object, host: str, _port: int) -> None:
+        if host != "10.0.0.1":
+            await asyncio.Event().wait()
+        dialed.set()
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", dial)
+    lost = {f"uid-{n}": Address("voice", f"desk-{n}", f"10.1.0.{n}", "token") for n in range(200)}
+    streams.follow(KEY, lost)
+    streams.hear(Key("VoiceAgent", "voice", "other"), "uid", Address("voice", "other-0", "10.0.0.1", "token"))
+
+    # Who waits for three times 64 that take three seconds each waits for nine.
+    await asyncio.wait_for(dialed.wait(), 2.5)
+
+
 async def test_what_changed_is_decided_about_and_the_wait_is_counted(worker: Worker, queue: WorkQueue) -> None:
     metrics = Metrics()
     streams = WorkerStreams(queue, metrics, now=lambda: NOW)
@@ -428,7 +468,8 @@ async def test_a_look_for_callers_tells_what_was_found(worker: Worker, streams: 
 
     streams.look_for_callers(KEY, LOOK, found.append)
     streams.look_for_callers(KEY, LOOK, found.append)
-    await until(lambda: bool(found))
+    # A look is over a moment after its answer was heard.
+    await until(lambda: found and not streams._looks)
 
     assert found == [CallersAnswer(waiting=1, dispatched=2, lost=3)]
     assert worker.commands == ["/v1/callers"]

@@ -18,7 +18,7 @@ from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.memory import FleetMemory
-from voicefleet.fleet.render import Rendered, render_agent
+from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, AgentSteps, plan_agent
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, read_revision
@@ -239,13 +239,15 @@ class FakeOperator:
     def _observe(self, agent: FakeAgent) -> AgentSeen:
         now, model, fleet = self.world.now, parse_agent(agent), self.fleet()
         self.memory.observe(model.spec, fleet, now)
-        rendered = render(agent.spec, agent.uid)
+        lost = self.world.pool_is_lost
+        rendered = None if lost else render(agent.spec, agent.uid)
         return AgentSeen(
             agent=model,
             fleet=fleet,
             lessons=self.memory.lessons(now),
-            pool=_POOL,
+            pool=None if lost else _POOL,
             rendered=rendered,
+            obstacle=find_obstacle(model, None, pool_is_allowed=True) if lost else None,
             kept=self._read_kept(agent, model, rendered),
             before=agent.status,
             drains=self.drains,
@@ -254,7 +256,7 @@ class FakeOperator:
             callers=self.memory.callers,
         )
 
-    def _read_kept(self, agent: FakeAgent, model: VoiceAgent, rendered: Rendered) -> dict[str, Revision]:
+    def _read_kept(self, agent: FakeAgent, model: VoiceAgent, rendered: Rendered | None) -> dict[str, Revision]:
         rollout = agent.status.rollout
         if rollout is None:
             return {}
@@ -263,7 +265,7 @@ class FakeOperator:
             undone = find_revision(agent.status.revisions, model.spec.rollout.undo_to_revision)
             wanted.add(undone.name if undone else None)
         kept = {}
-        for name in sorted(name for name in wanted - {rendered.revision.name} if name):
+        for name in sorted(name for name in wanted - {rendered.revision.name if rendered else None} if name):
             body = self.world.config_maps.get(config_map_name(AGENT, name))
             revision = read_revision(name, body) if isinstance(body, dict) else None
             if revision is not None:
@@ -287,6 +289,7 @@ class FakeOperator:
         yield [self._change(mark.pod, marked_busy=mark.busy) for mark in plan.mark]
         yield [self._order(pod, "uncordon", cordoned=False) for pod in plan.uncordon]
         yield [self._order(order.pod, "load", load=order.load) for order in plan.loads]
+        yield [self._change(pod, cordoned_at=None) for pod in plan.unstamp]
         yield [
             *(self._write(partial(self._apply, each)) for each in steps.apply if self._is_news(each)),
             *(self._write(partial(self._create, agent, each)) for each in steps.create),

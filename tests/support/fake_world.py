@@ -110,6 +110,8 @@ class FakeWorld:
         self.scheduler_is_behind = False
         """It does not know yet which nodes are leaving."""
         self.broken_images: set[str] = set()
+        self.pool_is_lost = False
+        """Whether the agent's pool cannot be had."""
         self.is_full = False
         """Whether no node has room for another pod."""
         self.start_seconds = 5.0

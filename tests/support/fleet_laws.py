@@ -35,11 +35,13 @@ def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
 
 
 def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
-    spec = seen.agent.spec
+    spec, state = seen.agent.spec, worker.state(now)
     if seen.agent.metadata.deletion_timestamp is not None:
         return spec.deletion_policy == "Now"
     limit, since = timedelta(seconds=spec.rollout.max_drain_seconds), worker.pod.cordoned_at
-    return spec.rollout.on_drain_limit == "EndCalls" and bool(limit) and since is not None and now - since >= limit
+    is_open = state is not None and not (state.cordoned or state.draining)
+    may = spec.rollout.on_drain_limit == "EndCalls" and bool(limit) and not is_open
+    return may and since is not None and now - since >= limit
 
 
 def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
@@ -47,7 +49,7 @@ def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     plan = steps.fleet
     assert not set(plan.delete) & {mark.pod for mark in plan.mark}
     assert not set(plan.cordon) & set(plan.uncordon)
-    for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.resize):
+    for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):
         assert len(set(refs)) == len(refs)
     names = [manifest["metadata"]["name"] for manifest in steps.create]
     assert len(set(names)) == len(names)

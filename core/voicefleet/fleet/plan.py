@@ -38,6 +38,8 @@ class FleetPlan:
     mark: tuple[Mark, ...] = ()
     stamp: tuple[PodRef, ...] = ()
     """Pods that note since when they have taken no new calls, since that is limited."""
+    unstamp: tuple[PodRef, ...] = ()
+    """Pods that take calls again, so that no limit counts from before."""
     end: tuple[PodRef, ...] = ()
     """Pods whose time for the calls of an older revision is over, and whose calls are to be ended."""
     resize: tuple[PodRef, ...] = ()
@@ -51,8 +53,8 @@ class FleetPlan:
     @property
     def is_empty(self) -> bool:
         """Nothing is to be done."""
-        steps = (self.create, self.cordon, self.uncordon, self.delete, self.mark, self.stamp, self.end, self.resize)
-        return not any(steps) and not self.loads and not self.refresh
+        told = (self.cordon, self.uncordon, self.mark, self.stamp, self.unstamp, self.resize, self.refresh, self.loads)
+        return not any((self.create, self.delete, self.end, *told))
 
 
 def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
@@ -77,6 +79,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
         stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
+        unstamp=_refs(w for w in parts.live if w.pod.cordoned_at and (w in opened or _is_open(w, now))),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
         refresh=plan_refreshes(wanted.secrets_changed, staying),
@@ -239,9 +242,14 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
 
 
 def is_overdue(wanted: Wanted, worker: Worker, now: datetime) -> bool:
-    """Tell whether a worker of an older revision holds calls beyond the limit."""
+    """Tell whether a worker of an older revision holds calls beyond the limit.
+
+    One that takes calls again has noted when it took none before, and its calls are younger than that.
+    """
     since, limit = worker.pod.cordoned_at, wanted.drain.limit
-    return limit is not None and since is not None and now - since >= limit and worker.may_hold_calls(now)
+    if limit is None or since is None or _is_open(worker, now):
+        return False
+    return now - since >= limit and worker.may_hold_calls(now)
 
 
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
@@ -256,6 +264,11 @@ def _can_be_told(worker: Worker, now: datetime) -> bool:
 def _closed(worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     return state is not None and state.cordoned
+
+
+def _is_open(worker: Worker, now: datetime) -> bool:
+    state = worker.state(now)
+    return state is not None and not state.cordoned and not state.draining
 
 
 def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:

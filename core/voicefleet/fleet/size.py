@@ -45,10 +45,10 @@ def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outloo
 
 
 def ceilings_of(
-    spec: VoiceAgentSpec, pool: ProviderPool, *, used_worker_hours: float, now: datetime
+    spec: VoiceAgentSpec, pool: ProviderPool | None, *, used_worker_hours: float, now: datetime
 ) -> tuple[Ceiling, ...]:
     """Return what forbids more workers: the budget, and what providers let the fleet have."""
-    return (*_budget(spec, used_worker_hours, now), *_quota(spec, pool))
+    return (*_budget(spec, used_worker_hours, now), *(_quota(spec, pool) if pool else ()))
 
 
 def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tuple[Ceiling, ...]:

@@ -1,7 +1,7 @@
 """The decision about one VoiceAgent, whole: what to apply, what to create, what to do with its fleet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -22,6 +22,7 @@ from voicefleet.names import (
     ANNOTATION_PROMOTE,
     ANNOTATION_SECRETS_CHANGED,
     FINALIZER,
+    Reason,
     agent_dispatch_name,
     config_map_name,
 )
@@ -76,7 +77,7 @@ class AgentSteps:
     rollout: RolloutDecision | None = None
     size: Size | None = None
     obstacle: Trouble | None = None
-    """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays as it is."""
+    """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays at what it was before."""
     look: LookForCallers | None = None
     """Callers who found no slot are to be looked for."""
     not_yet: tuple[str, ...] = ()
@@ -90,18 +91,16 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     finalizer = _finalizer(seen)
     look = plan_look(_scene(seen, seen.callers), now)
     if seen.obstacle is not None or seen.pool is None or seen.rendered is None:
-        return AgentSteps(plan_marks(seen.fleet, now=now), finalizer=finalizer, look=look, obstacle=seen.obstacle)
-    size = _plan_size(seen, seen.pool, now)
+        return replace(_plan_as_before(seen, now), finalizer=finalizer, look=look)
+    size = _plan_size(seen, now)
     rollout = plan_agent_rollout(seen, seen.rendered.revision.name, size, now)
     revisions = {**seen.kept, seen.rendered.revision.name: seen.rendered.revision}
     plan = plan_fleet(_wanted(seen, size, rollout, revisions), seen.fleet, now=now)
-    # Without what was kept of it, a revision only lives on in its workers.
-    creatable = [new for new in plan.create if new.revision in revisions]
     return AgentSteps(
         fleet=plan,
         apply=seen.rendered.children,
         children=seen.rendered.digest,
-        create=tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable),
+        create=_new_pods(seen, plan, revisions),
         finalizer=finalizer,
         resources=seen.rendered.revision.resources,
         remove=(*seen.rendered.unwanted, *_forgotten(seen, rollout)),
@@ -111,6 +110,35 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
         look=look,
         not_yet=seen.rendered.not_yet,
     )
+
+
+def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
+    """Go on with the revision that was asked for last, while the spec asks for what cannot be had.
+
+    Its callers know nothing of that: workers are made and emptied as they come, for as long as its files are kept. Of
+    a pool that is withheld nobody gets another worker.
+    """
+    before, obstacle = seen.before.rollout, seen.obstacle
+    if before is None or before.revision not in seen.kept or (obstacle and obstacle.reason is Reason.POOL_FORBIDDEN):
+        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle)
+    size = _plan_size(seen, now)
+    rollout = plan_agent_rollout(seen, before.revision, size, now)
+    plan = plan_fleet(_wanted(seen, size, rollout, seen.kept), seen.fleet, now=now)
+    return AgentSteps(
+        fleet=plan,
+        create=_new_pods(seen, plan, seen.kept),
+        remove=_forgotten(seen, rollout),
+        revision=rollout.target,
+        rollout=rollout,
+        size=size,
+        obstacle=obstacle,
+    )
+
+
+def _new_pods(seen: AgentSeen, plan: FleetPlan, revisions: Mapping[str, Revision]) -> tuple[Manifest, ...]:
+    """Return the new pods; without what was kept of it, a revision only lives on in its workers."""
+    creatable = [new for new in plan.create if new.revision in revisions]
+    return tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable)
 
 
 def _finalizer(seen: AgentSeen) -> Literal["add"] | None:
@@ -133,9 +161,9 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
     return tuple(("ConfigMap", config_map_name(seen.agent.metadata.name, name)) for name in sorted(forgotten))
 
 
-def _plan_size(seen: AgentSeen, pool: ProviderPool, now: datetime) -> Size:
+def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
-    ceilings = ceilings_of(spec, pool, used_worker_hours=seen.worker_hours, now=now)
+    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     return plan_fleet_size(spec, seen.fleet, seen.lessons, outlook, now=now)
 

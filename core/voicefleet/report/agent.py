@@ -16,6 +16,7 @@ from voicefleet.report.conditions import Standing, Statement, build_conditions, 
 _LONGEST_SENTENCE = 1024
 # A sink that is slow, or away for a moment, needs nobody.
 _UNSENT_WORTH_A_WORD = timedelta(minutes=1)
+_UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
@@ -123,11 +124,13 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
+        kept = f" Until then the fleet goes on with revision {steps.revision}." if steps.size is not None else kept
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     rollout = _rollout_trouble(steps)
-    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
+    of_workers = _troubles(fleet, steps.revision)
+    troubles = [*([refused] if refused else []), *of_workers, *([rollout] if rollout else [])]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
+    standing = Standing(ready, reconciling=_with_cause(_reconciling(fleet, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
 
@@ -185,7 +188,7 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if troubles:
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
-        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + doubts)
+        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + (doubts or _UNREACHABLE))
     if creating or fleet.count(Activity.STARTING, now):
         return Statement("False", Reason.STARTING, "no worker takes calls yet; the first ones are starting")
     if agent.spec.scaling.scale_to_zero:
@@ -194,10 +197,7 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
 
 
 def _silent_message(silent: int) -> str:
-    return (
-        f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away. "
-        "Check that network policies let the operator reach the workers' control port"
-    )
+    return f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away"
 
 
 def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
@@ -229,6 +229,14 @@ def _overdue(fleet: Fleet) -> str:
     return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
 
 
+def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
+    """Say what keeps workers from coming: while others take calls, nobody else says it."""
+    if not troubles or reconciling.status != "True":
+        return reconciling
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return replace(reconciling, message=f"{reconciling.message}; {troubles[0].message}{more}")
+
+
 def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     rollout = _rollout_under_way(fleet, steps)
     if rollout is not None:
@@ -240,8 +248,11 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     if leaving:
         words = f"{_workers(leaving, 'leave')} after the last call" + _sending(fleet, now)
         return Statement("True", Reason.DRAINING, words)
-    if steps.fleet.delete or fleet.count(Activity.FAILED, now):
+    failed = fleet.count(Activity.FAILED, now)
+    if steps.fleet.delete or any(worker.pod.ended for worker in fleet):
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
+    if failed:
+        return Statement("True", Reason.POD_FAILED, f"{_plural(failed, 'worker')} cannot work")
     if steps.fleet.held:
         silent = _workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"

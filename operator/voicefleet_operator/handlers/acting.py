@@ -23,7 +23,7 @@ _AT_ONCE = 16
 async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> ApiError | None:
     """Do what was decided, calls first and then what adds capacity.
 
-    What the cluster refuses does not keep the rest from being done: return the last refusal.
+    What the cluster refuses does not keep the rest from being done: return a refusal, one for a person if there is any.
     """
     owner = seen.agent.metadata
     # A mark only makes a guard likely: it is set even where the cluster refuses that.
@@ -32,12 +32,11 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
     return await _run(_stages(ports, body, seen, steps))
 
 
-async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> None:
-    """Do what was decided about a fleet to which nothing is added."""
+async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> ApiError | None:
+    """Do what was decided about a fleet to which nothing is added; return a refusal, if there is any."""
     owner = ObjectMeta.model_validate({key: body["metadata"][key] for key in ("name", "namespace", "uid")})
     stages = chain(_first(ports, owner, fleet, plan), _last(ports, owner.namespace or "", fleet, plan, {}))
-    if (failure := await _run(stages)) is not None:
-        raise failure
+    return await _run(stages)
 
 
 def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterator[Manifest]:
@@ -47,13 +46,13 @@ def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterato
 
 
 async def _run(stages: Iterable[Awaitable[None]]) -> ApiError | None:
-    failure: ApiError | None = None
+    failures: list[ApiError] = []
     for stage in stages:
         try:
             await stage
         except ApiError as error:
-            failure = error
-    return failure
+            failures.append(error)
+    return max(failures, key=lambda failure: failure.needs_a_person, default=None)
 
 
 def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:
@@ -72,6 +71,8 @@ def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> It
     yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
     yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
     yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
+    forgotten = {ANNOTATION_CORDONED_AT: None}
+    yield _all(ports.cluster.annotate_pod(owner.namespace or "", pod, forgotten) for pod in plan.unstamp)
 
 
 def _last(

@@ -20,7 +20,7 @@ from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_
 from voicefleet_operator.handlers.remembering import memory_of
 from voicefleet_operator.kube import Body
 from voicefleet_operator.memory import AgentMemory
-from voicefleet_operator.pods import address_of, find_mount_failure, read_pod, waits_for_volumes
+from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
 from voicefleet_operator.ports import Address, Ports
 from voicefleet_operator.workqueue import Key
 
@@ -42,6 +42,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     memory = memory_of(ports.memories, AgentMemory, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
     fleet, waits = await observe_fleet(ports, key)
+    fleet = memory.date_ends(fleet, ports.now())
     before = parse_status(VoiceAgentStatus, body)
     memory.fleet.observe(agent.spec, fleet, ports.now(), startup_seconds=before.startup_seconds)
     if agent.spec.rollout.canary is not None:
@@ -85,15 +86,16 @@ def _render(ports: Ports, memory: AgentMemory, agent: VoiceAgent, pool: Provider
 async def _read_kept(
     ports: Ports, agent: VoiceAgent, before: VoiceAgentStatus, rendered: Rendered | None
 ) -> dict[str, Revision]:
-    """Return the revisions that calls may go to besides the one of the spec, as they were kept."""
-    if rendered is None or before.rollout is None:
+    """Return the revisions that calls may go to besides the one of the spec, if there is one, as they were kept."""
+    if before.rollout is None:
         return {}
+    rendered_name = rendered.revision.name if rendered is not None else None
     wanted = {before.rollout.revision, before.rollout.stable}
     if agent.spec.rollout.undo_to_revision is not None:
         undone = find_revision(before.revisions, agent.spec.rollout.undo_to_revision)
         wanted.add(undone.name if undone else None)
     kept: dict[str, Revision] = {}
-    for name in sorted(name for name in wanted - {rendered.revision.name} if name):
+    for name in sorted(name for name in wanted - {rendered_name} if name):
         where = config_map_name(agent.metadata.name, name)
         body = await ports.cluster.read_config_map(agent.metadata.namespace or "", where)
         revision = read_revision(name, body) if body else None
@@ -113,7 +115,7 @@ async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
     """Return an agent's fleet, and whether some of it waits for something that only events tell."""
     bodies = follow_workers(ports, key)
     waiting = [body for body in bodies if waits_for_volumes(body)]
-    failures = await _read_mount_failures(ports, waiting[:_PODS_ASKED_ABOUT])
+    failures = await _read_start_failures(ports, waiting[:_PODS_ASKED_ABOUT])
     return Fleet(tuple(_read_worker(ports, body, failures) for body in bodies)), bool(waiting)
 
 
@@ -181,11 +183,11 @@ def _owners(body: Body) -> set[str]:
     return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
 
 
-async def _read_mount_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
+async def _read_start_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
     found = {}
     for body in bodies:
         uid = body["metadata"]["uid"]
-        found[uid] = find_mount_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
+        found[uid] = find_start_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
     return found
 
 

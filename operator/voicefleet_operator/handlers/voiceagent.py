@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
@@ -25,7 +24,6 @@ from voicefleet_operator.ports import GONE, Ports
 from voicefleet_operator.workqueue import Key
 
 _ASK_AGAIN = timedelta(seconds=5)
-_FOR_A_PERSON = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def reconcile_voice_agent(key: Key, ports: Ports) -> timedelta | None:
@@ -102,8 +100,10 @@ async def _reconcile_invalid(ports: Ports, key: Key, body: Body, refused: Refuse
         plan = plan_farewell(fleet, at_once=body["spec"].get("deletionPolicy") == "Now", now=now)
     generation = body["metadata"].get("generation")
     status = report_invalid_agent(before, fleet, refused.message, generation=generation, now=now)
-    await run_fleet_plan(ports, body, fleet, plan)
+    failure = await run_fleet_plan(ports, body, fleet, plan)
     written_in = await write_if_changed(ports, VOICE_AGENTS, body, before, status)
+    if failure is not None:
+        raise failure
     return min((look for look in (plan.look_again_after, written_in) if look is not None), default=None)
 
 
@@ -125,7 +125,6 @@ def _forget(ports: Ports, key: Key) -> None:
 
 
 def _in_words(failure: ApiError | None) -> Trouble | None:
-    """Say what time does not mend: a quota, a policy, a template that the cluster does not take."""
-    if failure is None or failure.status not in _FOR_A_PERSON:
+    if failure is None or not failure.needs_a_person:
         return None
     return Trouble(Reason.REFUSED, f"the cluster refuses what this agent needs: {failure}")
