@@ -139,7 +139,7 @@ class KubeCluster:
             body = await kube.merge(path, {"metadata": {**metadata, "uid": mark.pod.uid}})
         self._take_in(PODS, body)
 
-    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str | None]) -> None:
         """Write something down on a pod, unless it is no longer the one that is meant."""
         change = {"metadata": {"annotations": dict(annotations), "uid": pod.uid}}
         async with self._change() as kube:

@@ -40,7 +40,7 @@ class Cluster(Protocol):
     async def mark_pod(self, namespace: str, mark: Mark) -> None:
         """Tell the cluster whether a pod may be evicted."""
 
-    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str | None]) -> None:
         """Write something down on a pod, unless it is no longer the one that is meant."""
 
     async def end_pod(self, namespace: str, pod: PodRef) -> None:

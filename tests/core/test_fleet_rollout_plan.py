@@ -158,6 +158,35 @@ def test_whoever_wants_to_wait_waits_beyond_the_limit() -> None:
     assert plan(replace(want(1), drain=Drain(timedelta(minutes=30))), seen).end == ()
 
 
+def test_a_worker_that_serves_again_loses_the_note_of_the_rollout_before() -> None:
+    """By it a later rollout would end the calls of a worker at the moment at which it closes it."""
+    opened = cordoned_for(make.busy("desk-old-0", calls=3), 300)
+    limited = replace(want(1, "old"), drain=LIMITED)
+
+    assert names(plan(limited, fleet(opened)).unstamp) == ["desk-old-0"]
+    closed_for_want_of_calls = cordoned_for(make.cordoned("desk-old-0", calls=3), 300)
+    assert names(plan(limited, fleet(closed_for_want_of_calls, make.idle("desk-old-1"))).unstamp) == ["desk-old-0"]
+    waiting = fleet(cordoned_for(make.cordoned("desk-old-0", calls=1), 1), make.idle("desk-new-0"))
+    assert plan(replace(want(1), drain=LIMITED), waiting).unstamp == ()
+
+
+def test_a_note_of_the_rollout_before_ends_no_call_of_the_next() -> None:
+    """It was not taken off in between: the operator was away, or the other way round came too soon."""
+    seen = fleet(cordoned_for(make.busy("desk-old-0", calls=3), 300), make.idle("desk-new-0"))
+
+    decided = plan(replace(want(1), drain=LIMITED), seen)
+
+    assert decided.end == ()
+    assert decided.cordon == ()
+    assert names(decided.unstamp) == ["desk-old-0"]
+
+
+def test_a_limit_also_holds_for_a_closed_worker_that_fell_silent() -> None:
+    seen = fleet(cordoned_for(make.silent("desk-old-0"), 31), make.idle("desk-new-0"))
+
+    assert names(plan(replace(want(1), drain=LIMITED), seen).end) == ["desk-old-0"]
+
+
 LARGER = replace(want(1), resources={"new": (("cpu", "4"),)})
 
 

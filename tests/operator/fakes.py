@@ -82,12 +82,13 @@ class FakeCluster:
         labels = {**pod["metadata"]["labels"], **busy_labels(busy=mark.busy)}
         self.put(PODS, {**pod, "metadata": {**pod["metadata"], "labels": labels}})
 
-    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str]) -> None:
+    async def annotate_pod(self, namespace: str, pod: PodRef, annotations: Mapping[str, str | None]) -> None:
         """Write it down."""
         self.writes.append(f"annotate {pod.name}")
         known = self.cache.pods.get(namespace, pod.name)
         assert known is not None
         noted = {**known["metadata"].get("annotations", {}), **annotations}
+        noted = {key: value for key, value in noted.items() if value is not None}
         self.put(PODS, {**known, "metadata": {**known["metadata"], "annotations": noted}})
 
     async def end_pod(self, namespace: str, pod: PodRef) -> None:

@@ -215,6 +215,7 @@ class FakeOperator:
         now = self.world.now
         steps = plan_agent(seen, now=now)
         self.memory.decided(steps.size, now)
+        self.drains = steps.rollout.drains if steps.rollout is not None else self.drains
         self.plans_checked(seen, steps)
         refused = self._act(agent, seen, steps)
         if steps.look is not None:
@@ -292,6 +293,7 @@ class FakeOperator:
             *(self._write(partial(self._create, agent, each)) for each in steps.create),
         ]
         yield [self._write(partial(self._set_finalizers, agent, steps))] if steps.finalizer else []
+        yield [self._change(pod, cordoned_at=None) for pod in plan.unstamp]
         yield [self._order(pod, "cordon", cordoned=True) for pod in plan.cordon]
         yield [self._change(pod, cordoned_at=world.now) for pod in plan.stamp]
         yield [self._change(pod, resources=tuple(sorted(steps.resources.items()))) for pod in plan.resize]
@@ -400,8 +402,6 @@ class FakeOperator:
                 return
             self._write(partial(self._write_status, agent, status))()
             self.status_at = self.world.seconds
-        if steps.rollout is not None:
-            self.drains = steps.rollout.drains
 
     def _write_status(self, agent: FakeAgent, status: object) -> None:
         if self.world.agent is None or self.world.agent.uid != agent.uid:

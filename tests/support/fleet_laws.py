@@ -39,15 +39,19 @@ def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
     if seen.agent.metadata.deletion_timestamp is not None:
         return spec.deletion_policy == "Now"
     limit, since = timedelta(seconds=spec.rollout.max_drain_seconds), worker.pod.cordoned_at
-    return spec.rollout.on_drain_limit == "EndCalls" and bool(limit) and since is not None and now - since >= limit
+    state = worker.state(now)
+    is_open = state is not None and not state.cordoned and not state.draining
+    if is_open or since is None or not limit:
+        return False
+    return spec.rollout.on_drain_limit == "EndCalls" and now - since >= limit
 
 
 def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
     plan = steps.fleet
-    assert not set(plan.delete) & {mark.pod for mark in plan.mark}
+    assert not set(plan.delete) & {*plan.stamp, *plan.unstamp, *(mark.pod for mark in plan.mark)}
     assert not set(plan.cordon) & set(plan.uncordon)
-    for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.resize):
+    for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):
         assert len(set(refs)) == len(refs)
     names = [manifest["metadata"]["name"] for manifest in steps.create]
     assert len(set(names)) == len(names)

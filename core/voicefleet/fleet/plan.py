@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.autoscaling.choosing import Choice, choose
 from voicefleet.fleet.guards import Mark, plan_guards
+from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
 from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
@@ -37,6 +38,8 @@ class FleetPlan:
     mark: tuple[Mark, ...] = ()
     stamp: tuple[PodRef, ...] = ()
     """Pods that note since when they have taken no new calls, since that is limited."""
+    unstamp: tuple[PodRef, ...] = ()
+    """Pods that serve again, and lose the note of an earlier rollout."""
     end: tuple[PodRef, ...] = ()
     """Pods whose time for the calls of an older revision is over, and whose calls are to be ended."""
     resize: tuple[PodRef, ...] = ()
@@ -49,8 +52,8 @@ class FleetPlan:
     @property
     def is_empty(self) -> bool:
         """Nothing is to be done."""
-        steps = (self.create, self.cordon, self.uncordon, self.delete, self.mark, self.stamp, self.end, self.resize)
-        return not any(steps) and not self.loads
+        steps = (self.create, self.cordon, self.uncordon, self.delete, self.mark, self.stamp, self.unstamp, self.end)
+        return not any(steps) and not self.resize and not self.loads
 
 
 def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
@@ -61,7 +64,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     opened = [worker for pick in chosen.values() for worker in pick.opened]
     closing = _closing(wanted, parts, chosen, now)
     cordoned = [
-        w for w in [*([] if blind else closing), *parts.fleeing] if _can_be_told(w, now) and not _closed(w, now)
+        w for w in [*([] if blind else closing), *parts.fleeing] if _can_be_told(w, now) and not w.is_closed(now)
     ]
     resting = [w for w in parts.ended if not _has_rested(w, wanted.rest, now)]
     deleted = _deleted(parts, chosen, resting, now=now, blind=blind)
@@ -71,10 +74,11 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         desired=wanted.size.desired,
         create=_created(wanted, fleet, parts, chosen, now),
         cordon=_refs(cordoned),
-        uncordon=_refs(w for w in opened if _can_be_told(w, now) and _closed(w, now)),
+        uncordon=_refs(w for w in opened if _can_be_told(w, now) and w.is_closed(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
-        stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
+        stamp=to_note(wanted, parts, now),
+        unstamp=to_forget(parts, staying, now),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
@@ -100,7 +104,7 @@ def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
         return FleetPlan(delete=_refs(deleted), end=_refs(w for w in live if w not in deleted))
     staying = [w for w in live if w not in deleted and not w.pod.ended]
     return FleetPlan(
-        cordon=_refs(w for w in staying if _can_be_told(w, now) and not _closed(w, now)),
+        cordon=_refs(w for w in staying if _can_be_told(w, now) and not w.is_closed(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
         look_again_after=_next_word(staying, now),
@@ -145,7 +149,9 @@ def _closing(wanted: Wanted, parts: Parts, chosen: dict[str, _Pick], now: dateti
     Those with the fewest calls go first. A worker that only starts proves nothing yet.
     """
     surplus = [w for pick in chosen.values() for w in pick.closed]
-    replaced = sorted((w for w in parts.retiring if w.takes_calls(now)), key=lambda w: (w.calls(now), w.pod.ref.name))
+    # One that bears the note of an earlier rollout loses it first: by it its calls would be ended at once.
+    candidates = [w for w in parts.retiring if w.takes_calls(now) and w.pod.cordoned_at is None]
+    replaced = sorted(candidates, key=lambda w: (w.calls(now), w.pod.ref.name))
     spare = _open_slots(parts, now) - wanted_free(wanted, parts, now)
     closing = []
     for worker in [*surplus, *replaced]:
@@ -233,12 +239,6 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
     return tuple(number for number, _ in zip(free, range(count), strict=False))
 
 
-def is_overdue(wanted: Wanted, worker: Worker, now: datetime) -> bool:
-    """Tell whether a worker of an older revision holds calls beyond the limit."""
-    since, limit = worker.pod.cordoned_at, wanted.drain.limit
-    return limit is not None and since is not None and now - since >= limit and worker.may_hold_calls(now)
-
-
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
     return has_other_size(wanted, worker) and wanted.resize_in_place and not worker.pod.resize_refused
 
@@ -246,11 +246,6 @@ def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
 def _can_be_told(worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     return state is not None and not state.draining
-
-
-def _closed(worker: Worker, now: datetime) -> bool:
-    state = worker.state(now)
-    return state is not None and state.cordoned
 
 
 def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
