@@ -1,11 +1,14 @@
 """Turns about an agent whose template has changed, with an outside in memory."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.operator.fakes import build_ports
 from tests.operator.test_handlers import World
 from tests.support.fleet import state
 from voicefleet_operator.kube import Body
+from voicefleet_operator.pacing import Pacer
 
 
 @pytest.fixture
@@ -45,3 +48,23 @@ async def test_a_worker_that_serves_again_forgets_since_when_it_was_closed(world
     back = pod_named(world, old["metadata"]["name"])
     assert not world.workers.states[back["metadata"]["uid"]].cordoned
     assert "voicefleet.dev/cordoned-at" not in back["metadata"]["annotations"]
+
+
+async def test_a_call_that_ends_between_two_words_about_it_is_not_taken_for_cut(world: World) -> None:
+    """Its worker goes at once, and is gone before the status may be written again."""
+    clock = [0.0]
+    paced = replace(world, ports=replace(world.ports, pacer=Pacer(clock=lambda: clock[0])))
+    old = await roll_out(world)
+    paced.ports.pacer.note("uid-desk")
+    uid = old["metadata"]["uid"]
+    world.workers.states[uid] = world.workers.states[uid].model_copy(update={"sessions": ()})
+
+    await paced.turn()
+    await paced.turn()
+    gone = uid not in {pod["metadata"]["uid"] for pod in world.ports.cache.pods}
+    clock[0] = 3.0
+    await paced.turn()
+
+    assert gone
+    rollout = paced.status()["rollout"]
+    assert (rollout["callsDrained"], rollout["callsFinished"], rollout["callsCut"]) == (1, 1, 0)
