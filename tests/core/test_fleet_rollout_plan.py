@@ -7,7 +7,8 @@ import pytest
 
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet, names, want
-from voicefleet.autoscaling.load import Size
+from voicefleet.autoscaling.history import History
+from voicefleet.autoscaling.load import Rules, Size
 from voicefleet.autoscaling.packing import GRADES, choose_rest
 from voicefleet.fleet import Drain, Fleet, FleetPlan, Wanted, Worker, plan_fleet
 from voicefleet.fleet.loads import LoadOrder
@@ -52,6 +53,68 @@ def test_a_full_old_worker_goes_on_until_others_have_the_room_that_is_wanted() -
     assert plan(wanted, fleet(*full)).cordon == ()
     proven = plan(wanted, fleet(*full, make.idle("desk-new-0")))
     assert names(proven.cordon) == ["desk-old-0", "desk-old-1"]
+
+
+@pytest.mark.parametrize("new", [[], [make.starting("desk-new-0")], [make.stuck("desk-new-0")]])
+def test_until_a_new_worker_takes_calls_no_full_old_one_closes(new: list[Worker]) -> None:
+    """It has no free slot to lose now, and twelve when its calls are over: for good, if the new revision is broken."""
+    full = [make.busy(f"desk-old-{number}", calls=12) for number in range(3)]
+
+    assert plan(want(4), fleet(*full, make.busy("desk-old-3", calls=3), *new)).cordon == ()
+    assert plan(want(3), fleet(*full, *new)).cordon == ()
+
+
+def test_what_is_more_than_wanted_closes_whether_or_not_a_new_worker_takes_calls() -> None:
+    seen = fleet(*(make.idle(f"desk-old-{number}") for number in range(4)), make.stuck("desk-new-0"))
+
+    assert names(plan(want(2), seen).cordon) == ["desk-old-0", "desk-old-1"]
+
+
+def test_calls_that_end_before_another_worker_is_up_spare_no_slot() -> None:
+    """Two starts of two minutes lie between; of calls of one minute nearly none lasts that long."""
+    history = History(Rules(make.SLOTS), 120.0, 60.0)
+    history.lessons(NOW.timestamp() - 10_000)
+    wanted = replace(want(4, surge=100), lessons=history.lessons(NOW.timestamp()))
+    full = [make.busy(f"desk-old-{number}", calls=12) for number in range(4)]
+    young = [calling(worker, age_seconds=20) for worker in full]
+
+    assert len(plan(wanted, fleet(*young)).create) == 4
+    proven = plan(wanted, fleet(*young, make.idle("desk-new-0"), make.starting("desk-new-1")))
+    assert names(proven.cordon) == ["desk-old-0"]
+
+
+def calling(worker: Worker, *, age_seconds: float) -> Worker:
+    assert worker.heard is not None
+    sessions = tuple(call.model_copy(update={"age_seconds": age_seconds}) for call in worker.heard.state.sessions)
+    said = worker.heard.state.model_copy(update={"sessions": sessions})
+    return replace(worker, heard=replace(worker.heard, state=said))
+
+
+EMPTYING = [make.cordoned(f"desk-old-{number}", calls=2) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("new", "opened"),
+    [
+        ([make.stuck("desk-new-0")], ["desk-old-0", "desk-old-1", "desk-old-2"]),
+        ([make.pending("desk-new-0")], []),
+        ([make.starting("desk-new-0"), make.starting("desk-new-1")], []),
+        ([make.starting("desk-new-0"), make.stuck("desk-new-1")], ["desk-old-0", "desk-old-1"]),
+    ],
+    ids=["none comes up", "one waits for a node that may come", "enough come up", "too few come up"],
+)
+def test_old_workers_open_again_if_new_ones_do_not_come_up(new: list[Worker], opened: list[str]) -> None:
+    """Of four wanted one takes calls, and the closed ones have a call or two left."""
+    wanted = replace(want(4), refuge="old")
+    seen = fleet(*EMPTYING, make.busy("desk-new-9", calls=12), *new)
+
+    assert names(plan(wanted, seen).uncordon) == opened
+
+
+def test_a_revision_that_nobody_goes_back_to_stays_closed() -> None:
+    seen = fleet(*EMPTYING, make.busy("desk-new-9", calls=12), make.stuck("desk-new-0"))
+
+    assert plan(replace(want(4), refuge="new"), seen).uncordon == ()
 
 
 def test_a_rollout_that_callers_outgrow_exceeds_its_surge() -> None:

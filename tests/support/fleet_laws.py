@@ -22,6 +22,7 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
         _check_blindness(steps, by_ref, closed, now)
     if closed and steps.fleet.desired:
         _check_room(seen, closed, steps.fleet.desired, now)
+        _check_proof(seen, steps, closed, now)
 
 
 def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
@@ -88,6 +89,16 @@ def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: dateti
     free = sum(w.free_slots(now) for w in staying if not w.pod.node_is_leaving and w not in closed)
     held = sum(_held(worker, slots, now) for worker in staying)
     assert free >= desired * slots - held, f"{free} free, {desired} x {slots} wanted, {held} held"
+
+
+def _check_proof(seen: AgentSeen, steps: AgentSteps, closed: list[Worker], now: datetime) -> None:
+    """Before a worker of the new revision takes calls, those that stay open hold all that is wanted by themselves."""
+    taking = [w for w in seen.fleet if w.takes_calls(now)]
+    if any(worker.pod.revision == steps.revision for worker in taking):
+        return
+    open_slots = sum(w.free_slots(now) + w.calls(now) for w in taking if not w.pod.node_is_leaving and w not in closed)
+    wanted = steps.fleet.desired * seen.agent.spec.worker.sessions_per_worker
+    assert open_slots >= wanted, f"{open_slots} slots stay open, {wanted} are wanted, and no new worker takes calls"
 
 
 def _held(worker: Worker, slots: int, now: datetime) -> int:

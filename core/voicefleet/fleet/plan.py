@@ -14,7 +14,8 @@ from voicefleet.fleet.guards import Mark, plan_guards
 from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
-from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
+from voicefleet.fleet.parts import Parts, has_other_size, sort_out, split_size
+from voicefleet.fleet.room import Room
 from voicefleet.fleet.wanted import Wanted
 
 
@@ -60,19 +61,19 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the next steps towards the wanted fleet."""
     parts = sort_out(wanted, fleet, now)
     blind = fleet.is_blind(now)
-    chosen = _choose(wanted, parts, now)
-    opened = [worker for pick in chosen.values() for worker in pick.opened]
-    closing = _closing(wanted, parts, chosen, now)
-    cordoned = [
-        w for w in [*([] if blind else closing), *parts.fleeing] if _can_be_told(w, now) and not w.is_closed(now)
-    ]
+    room = Room(wanted, parts, now)
+    chosen = _choose(room)
+    created = _created(room, fleet, chosen)
+    opened = [*(worker for pick in chosen.values() for worker in pick.opened), *_reopened(room, chosen, len(created))]
+    closing = [] if blind else room.closing([worker for pick in chosen.values() for worker in pick.closed])
+    cordoned = [w for w in [*closing, *parts.fleeing] if _can_be_told(w, now) and not w.is_closed(now)]
     resting = [w for w in parts.ended if not _has_rested(w, wanted.rest, now)]
     deleted = _deleted(parts, chosen, resting, now=now, blind=blind)
     # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
     staying = [w for w in parts.live if w not in deleted]
     return FleetPlan(
         desired=wanted.size.desired,
-        create=_created(wanted, fleet, parts, chosen, now),
+        create=created,
         cordon=_refs(cordoned),
         uncordon=_refs(w for w in opened if _can_be_told(w, now) and w.is_closed(now)),
         delete=_refs(deleted),
@@ -121,10 +122,10 @@ class _Pick:
     deleted: list[Worker]
 
 
-def _choose(wanted: Wanted, parts: Parts, now: datetime) -> dict[str, _Pick]:
-    sizes = split_size(wanted, parts.calls_elsewhere(wanted.slots, now))
-    picks = {}
-    for revision, workers in parts.serving.items():
+def _choose(room: Room) -> dict[str, _Pick]:
+    wanted, now, picks = room.wanted, room.now, {}
+    sizes = split_size(wanted, room.elsewhere)
+    for revision, workers in room.parts.serving.items():
         loads = [worker.load(now, slots=wanted.slots) for worker in workers]
         by_uid = {worker.pod.ref.uid: worker for worker in workers}
         choice: Choice = choose(loads, sizes[revision], now.timestamp())
@@ -143,35 +144,6 @@ def _never_started(workers: list[Worker], keep: int, now: datetime) -> list[Work
     return stuck[: max(0, len(workers) - keep)]
 
 
-def _closing(wanted: Wanted, parts: Parts, chosen: dict[str, _Pick], now: datetime) -> list[Worker]:
-    """Choose the workers that take no new calls: only as far as others have the free slots that are wanted.
-
-    Those with the fewest calls go first. A worker that only starts proves nothing yet.
-    """
-    surplus = [w for pick in chosen.values() for w in pick.closed]
-    # One that bears the note of an earlier rollout loses it first: by it its calls would be ended at once.
-    candidates = [w for w in parts.retiring if w.takes_calls(now) and w.pod.cordoned_at is None]
-    replaced = sorted(candidates, key=lambda w: (w.calls(now), w.pod.ref.name))
-    spare = _open_slots(parts, now) - wanted_free(wanted, parts, now)
-    closing = []
-    for worker in [*surplus, *replaced]:
-        if worker.free_slots(now) <= spare or wanted.size.desired == 0:
-            spare -= worker.free_slots(now)
-            closing.append(worker)
-    return closing
-
-
-def wanted_free(wanted: Wanted, parts: Parts, now: datetime) -> int:
-    """Return the free slots that the wanted size leaves beside the calls that are, or may be, held."""
-    held = sum(held_calls(worker, wanted.slots, now) for worker in parts.live)
-    return max(0, wanted.size.desired * wanted.slots - held)
-
-
-def _open_slots(parts: Parts, now: datetime) -> int:
-    fleeing = {worker.pod.ref for worker in parts.fleeing}
-    return sum(worker.free_slots(now) for worker in parts.live if worker.pod.ref not in fleeing)
-
-
 def _deleted(
     parts: Parts, chosen: dict[str, _Pick], resting: list[Worker], *, now: datetime, blind: bool
 ) -> list[Worker]:
@@ -187,20 +159,17 @@ def _may_go(worker: Worker, now: datetime) -> bool:
     return worker.may_be_deleted(now) and (worker.pod.ended or not worker.pod.marked_busy)
 
 
-def _created(
-    wanted: Wanted, fleet: Fleet, parts: Parts, chosen: dict[str, _Pick], now: datetime
-) -> tuple[NewWorker, ...]:
+def _created(room: Room, fleet: Fleet, chosen: dict[str, _Pick]) -> tuple[NewWorker, ...]:
     """Return the new workers: within the surge, unless callers lack slots that nobody else has."""
+    wanted, parts, now = room.wanted, room.parts, room.now
     surge = math.ceil(wanted.size.desired * wanted.max_surge_percent / 100)
     # Workers that finish their calls may do so for hours; what takes their place doesn't wait for that.
     emptying = sum(w.activity(now) is Activity.CORDONED and w.may_hold_calls(now) for w in parts.retiring)
-    room = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing) + emptying
+    within = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing) + emptying
     coming = sum(w.activity(now) is Activity.STARTING for workers in parts.serving.values() for w in workers)
     coming += sum(len(pick.opened) for pick in chosen.values())
-    lacking = wanted_free(wanted, parts, now) - _open_slots(parts, now) - coming * wanted.slots
-    if not coming:
-        lacking += _next_to_replace(parts, now)
-    left = max(room, math.ceil(lacking / wanted.slots), 0)
+    lacking = room.lacking - coming * wanted.slots + (0 if coming else room.next_to_replace)
+    left = max(within, math.ceil(lacking / wanted.slots), 0)
     created: list[NewWorker] = []
     resting = len([w for w in parts.ended if not _has_rested(w, wanted.rest, now)])
     for revision, pick in chosen.items():
@@ -211,14 +180,11 @@ def _created(
     return tuple(created)
 
 
-def _next_to_replace(parts: Parts, now: datetime) -> int:
-    """Return the free slots that must be spare for the next retiring worker to close, unless one is on its way out.
-
-    With 2 x 16 slots wanted, 2 old workers of 12 and a new one of 16 leave 8 to spare, too few for either of the old.
-    """
-    if not all(worker.takes_calls(now) for worker in parts.retiring):
-        return 0
-    return min((worker.free_slots(now) for worker in parts.retiring), default=0)
+def _reopened(room: Room, chosen: dict[str, _Pick], created: int) -> list[Worker]:
+    """Return the closed workers of the last good revision that callers need, since new ones do not come up."""
+    coming = created + sum(len(pick.opened) for pick in chosen.values())
+    coming += sum(room.comes(worker) for workers in room.parts.serving.values() for worker in workers)
+    return room.reopening(coming)
 
 
 def _trusted(workers: list[Worker], now: datetime) -> int:

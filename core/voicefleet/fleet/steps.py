@@ -162,6 +162,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
     return Wanted(
         target=rollout.target,
         stable=rollout.stable,
+        refuge=rollout.status.stable,
         share_percent=rollout.share_percent,
         size=size,
         slots=spec.worker.sessions_per_worker,
