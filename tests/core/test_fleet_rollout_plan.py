@@ -11,6 +11,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Rules, Size
 from voicefleet.autoscaling.packing import GRADES, choose_rest
 from voicefleet.fleet import Drain, Fleet, FleetPlan, Wanted, Worker, plan_fleet
+from voicefleet.fleet.live import live_revisions
 from voicefleet.fleet.loads import LoadOrder
 from voicefleet.fleet.plan import plan_farewell
 
@@ -123,6 +124,15 @@ def test_a_rollout_that_callers_outgrow_exceeds_its_surge() -> None:
     seen = fleet(*lingering, make.busy("desk-new-0", calls=12))
 
     assert created(plan(want(4), seen)) == ["new-1", "new-2", "new-3"]
+
+
+def test_workers_that_are_closed_or_on_their_way_out_are_told_from_those_that_come() -> None:
+    members = [make.busy("desk-new-0"), make.cordoned("desk-new-1", calls=1), make.starting("desk-new-2")]
+    seen = fleet(*members, make.leaving(make.busy("desk-new-3")), make.leaving(make.idle("desk-new-4")))
+
+    (live,) = live_revisions(seen, NOW)
+
+    assert (live.workers, live.taking, live.closed) == (4, 1, 2)
 
 
 def test_the_next_rollout_does_not_wait_for_the_calls_of_the_last() -> None:

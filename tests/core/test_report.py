@@ -146,6 +146,19 @@ def test_a_rollout_is_told_as_long_as_old_workers_live() -> None:
     assert status.revision == revision()
 
 
+def test_a_template_that_undo_keeps_back_is_told_of_where_all_seems_well() -> None:
+    first = revision()
+    seen = fleet(make.idle(f"desk-{first}-0"))
+    before = report(seen, on=pool())
+    newer = agent(agents=[{"name": "desk", "instructions": "Be brief."}], rollout={"undoToRevision": first})
+
+    status = report(seen, before, of=newer, on=pool())
+
+    assert said(status)["Reconciling"] == "False AsWanted"
+    (words,) = (condition.message for condition in status.conditions if condition.type == "Reconciling")
+    assert f"undoToRevision keeps revision {first}" in words
+
+
 def test_a_suspended_agent_says_so() -> None:
     assert said(report(fleet(), on=pool(), of=agent(suspend=True)))["Ready"] == "False Suspended"
 

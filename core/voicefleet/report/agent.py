@@ -35,7 +35,7 @@ def report_agent(
     Some of the steps may have been refused by the cluster.
     """
     agent, fleet = seen.agent, seen.fleet
-    standing = _standing(agent, fleet, steps, refused, now)
+    standing = _standing(seen, steps, refused, now)
     said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
@@ -115,7 +115,8 @@ def _cost_per_hour(seen: AgentSeen) -> float | None:
     return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
 
 
-def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+    agent, fleet = seen.agent, seen.fleet
     if agent.metadata.deletion_timestamp is not None:
         deleting = Statement("True", Reason.DELETING, _farewell(agent, fleet, now))
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
@@ -125,7 +126,7 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
     rollout = _rollout_trouble(steps)
     troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
+    standing = Standing(ready, reconciling=_reconciling(seen, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
 
@@ -214,7 +215,8 @@ def _overdue(fleet: Fleet) -> str:
     return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
 
 
-def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
+def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
+    fleet = seen.fleet
     rollout = _rollout_under_way(fleet, steps)
     if rollout is not None:
         return rollout
@@ -232,7 +234,16 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         return Statement("True", Reason.BLIND, words)
     more = _count_here(fleet) - steps.fleet.desired
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
-    return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}{stay}")
+    words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
+    return Statement("False", Reason.AS_WANTED, words)
+
+
+def _other_template(seen: AgentSeen, steps: AgentSteps) -> str:
+    """Say what keeps the spec's template from being rolled out, where nothing is wrong and nothing goes on."""
+    status = steps.rollout.status if steps.rollout else None
+    if status is None or status.phase != "Complete" or seen.rendered is None:
+        return ""
+    return f"; {status.verdict}" if status.revision != seen.rendered.revision.name else ""
 
 
 def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:
