@@ -128,6 +128,7 @@ def test_what_only_a_person_can_mend_is_stalled(reason: Reason) -> None:
 
     assert said(status)["Ready"] == f"False {reason}"
     assert said(status)["Stalled"] == f"True {reason}"
+    assert said(status)["Reconciling"] == f"False {reason}"
     assert status.workers.failed == 1
 
 

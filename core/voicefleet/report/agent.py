@@ -128,7 +128,11 @@ def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: 
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(seen, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
-    return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
+    if stuck is None:
+        return standing
+    # By kstatus what is being reconciled has not failed: whoever waits would wait for what never comes.
+    waiting = Statement("False", stuck.reason, standing.reconciling.message)
+    return replace(standing, reconciling=waiting, stalled=Statement("True", stuck.reason, stuck.message))
 
 
 def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
