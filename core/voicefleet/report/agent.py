@@ -140,10 +140,12 @@ def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
     if agent.spec.deletion_policy == "Now":
         return f"the VoiceAgent is being deleted at once; its workers have {grace} seconds for their calls"
     calls, silent = fleet.calls(now), fleet.count(Activity.SILENT, now)
-    words = f"the VoiceAgent is being deleted and waits for {_plural(calls, 'call')} to end"
-    if silent:
-        words += f" and for {_plural(silent, 'worker')} that cannot be heard"
-    hurry = "; to end them, set spec.deletionPolicy to Now" if calls or silent else ""
+    starting = fleet.count(Activity.STARTING, now)
+    waits = [f"{_plural(calls, 'call')} to end"] if calls else []
+    waits += [f"{_plural(silent, 'worker')} that cannot be heard"] if silent else []
+    waits += [f"{_plural(starting, 'worker')} to come up and to be closed"] if starting else []
+    words = f"the VoiceAgent is being deleted and waits for {' and for '.join(waits) or 'its workers to go'}"
+    hurry = "; to end them, set spec.deletionPolicy to Now" if waits else ""
     return words + hurry
 
 
