@@ -65,6 +65,13 @@ def test_until_a_new_worker_takes_calls_no_full_old_one_closes(new: list[Worker]
     assert plan(want(3), fleet(*full, *new)).cordon == ()
 
 
+def test_old_workers_stay_in_number_until_a_smaller_new_one_takes_calls() -> None:
+    """Four workers of six are wanted; two old ones of twelve hold as much, and more calls than that."""
+    seen = fleet(*(make.busy(f"desk-old-{number}", calls=6) for number in range(4)))
+
+    assert plan(replace(want(4), slots=6), seen).cordon == ()
+
+
 def test_what_is_more_than_wanted_closes_whether_or_not_a_new_worker_takes_calls() -> None:
     seen = fleet(*(make.idle(f"desk-old-{number}") for number in range(4)), make.stuck("desk-new-0"))
 

@@ -52,14 +52,21 @@ class Room:
         replaced = [w for w in self.parts.retiring if w.takes_calls(self.now) and w.pod.cordoned_at is None]
         replaced.sort(key=lambda w: (w.calls(self.now), w.pod.ref.name))
         free, wanted_free = self.free, self._wanted_free(with_lasting=proven)
-        closing = []
+        # Old workers may have more slots than new ones: while there are none of these, their number counts, too.
+        spare = len(self.parts.live) if proven else self._taking - self.wanted.size.desired
+        closing: list[Worker] = []
         for worker in [*surplus, *replaced]:
             free_then = free - worker.free_slots(self.now)
             ending = worker.calls(self.now) - (self.lasting(worker) if proven else 0.0)
-            if free_then >= wanted_free + ending or self.wanted.size.desired == 0:
+            fits = free_then >= wanted_free + ending and len(closing) < spare
+            if fits or self.wanted.size.desired == 0:
                 free, wanted_free = free_then, wanted_free + ending
                 closing.append(worker)
         return closing
+
+    @property
+    def _taking(self) -> int:
+        return sum(worker.takes_calls(self.now) and not worker.pod.node_is_leaving for worker in self.parts.live)
 
     def reopening(self, coming: int) -> list[Worker]:
         """Choose closed workers of the revision that calls go back to, if its successor does not come up in time.
