@@ -118,7 +118,7 @@ async def test_a_child_is_read_now_and_then_and_put_right_if_somebody_changed_it
 async def test_what_a_leader_before_us_told_of_is_believed_and_what_is_only_likely_is_read_at_once(
     world: World, is_there: bool
 ) -> None:
-    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "ownerReferences": [{"uid": "u"}]}}
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "uid": "uid-2", "ownerReferences": [{"uid": "u"}]}}
     likely = {**owned, "metadata": {**owned["metadata"], "name": "likely"}}
     path = CONFIG_PATH.rpartition("/")[0] + "/likely"
     if is_there:
@@ -249,7 +249,7 @@ async def test_of_words_that_never_repeat_only_the_latest_are_remembered(world: 
 
 
 async def test_the_files_of_a_revision_are_forgotten_with_it(world: World) -> None:
-    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "ownerReferences": [{"uid": "u"}]}}
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "uid": "uid-2", "ownerReferences": [{"uid": "u"}]}}
     world.kube.found[CONFIG_PATH] = owned
     assert await world.cluster.read_config_map("voice", "desk-spec") == owned
 
