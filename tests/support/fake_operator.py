@@ -62,6 +62,7 @@ class Line:
     sequence: int = 0
     under_way: list[WorkerState] = field(default_factory=list)
     last_word: float = 0.0
+    called_back_at: float = -math.inf
 
 
 @lru_cache(maxsize=512)
@@ -193,10 +194,13 @@ class FakeOperator:
         if line.heard is not None:
             line.heard = replace(line.heard, live=False)
 
-    def _hear(self, line: Line, state: WorkerState) -> None:
+    def _hear(self, line: Line, state: WorkerState, *, is_answer: bool = False) -> None:
         if state.sequence >= line.sequence:
             line.sequence, line.last_word = state.sequence, self.world.seconds
-            line.heard = Heard(state, self.world.now, live=line.connected)
+            if is_answer or not state.cordoned:
+                line.called_back_at = -math.inf
+            is_known = self.world.seconds - line.called_back_at >= SILENT_SECONDS
+            line.heard = Heard(state, self.world.now, live=line.connected and is_known)
 
     # A turn.
 
@@ -387,11 +391,12 @@ class FakeOperator:
                 return
             if word == "uncordon" and line.heard is not None:
                 line.heard = replace(line.heard, live=False)
+                line.called_back_at = self.world.seconds
             if self._faults.orders == "lost" or not self.world.order(pod.uid, cordoned=cordoned, load=load):
                 return
             state = self.world.state_of(pod.uid)
             if self._faults.orders == "obeyed" and state is not None and line.connected:
-                self._hear(line, state)
+                self._hear(line, state, is_answer=True)
 
         return order
 
