@@ -21,10 +21,15 @@ class Toleration:
     operator: str = "Equal"
     value: str = ""
     effect: str = ""
+    seconds: int | None = None
+    """For how long it stays beside a taint that throws pods out; None is for ever."""
 
     def covers(self, taint: Taint) -> bool:
         """Tell whether a taint does not concern the pod, by the rules of the scheduler."""
         if self.effect not in ("", taint.effect) or self.key not in ("", taint.key):
+            return False
+        if taint.effect == "NoExecute" and self.seconds is not None:
+            # It will be thrown out, only later: time for its calls to come to an end.
             return False
         return self.operator == "Exists" or (bool(self.key) and self.value == taint.value)
 
@@ -47,13 +52,21 @@ _LAST_WORDS = frozenset(
         "remediation.medik8s.io/fence-agents-remediation",
     }
 )
+# These throw pods out after a while, and are taken off when the node answers again.
+_MAY_PASS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
 def reasons_to_leave(*, cordoned: bool, taints: Iterable[Taint], deleted: bool = False) -> tuple[Taint, ...]:
     """Return what says that a node is about to go."""
-    reasons = [taint for taint in taints if taint.effect in ("NoSchedule", "NoExecute") and taint.key in _LAST_WORDS]
+    reasons = [taint for taint in taints if _sends_away(taint)]
     reasons += [CORDON] if cordoned and CORDON not in reasons else []
     return (*reasons, *([DELETION] if deleted else []))
+
+
+def _sends_away(taint: Taint) -> bool:
+    if taint.effect == "NoExecute":
+        return taint.key not in _MAY_PASS
+    return taint.effect == "NoSchedule" and taint.key in _LAST_WORDS
 
 
 def must_go(reasons: Iterable[Taint], tolerations: Collection[Toleration]) -> bool:

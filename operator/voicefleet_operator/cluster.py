@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -30,11 +29,11 @@ from voicefleet_operator.kube import (
     ResourceType,
 )
 from voicefleet_operator.settings import REPAIR_SECONDS
+from voicefleet_operator.telling import Told
 from voicefleet_operator.workqueue import WorkQueue
 
 _NAMESPACE_LABELS_SECONDS = 30.0
 _REMOVED = "removed"
-_TELL_AGAIN_SECONDS = 60.0
 # More changes at once make none of them faster, and the lease would have to stand in line behind them.
 _CHANGES_AT_ONCE = 32
 _CONFIG_MAPS = TYPES_BY_KIND["ConfigMap"]
@@ -62,7 +61,7 @@ class KubeCluster:
         self._changes = asyncio.Semaphore(_CHANGES_AT_ONCE)
         # By the uid of the owner, so that nothing is remembered for longer than it lives.
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
-        self._told: defaultdict[str, dict[str, Telling]] = defaultdict(dict)
+        self._told = Told()
         self._config_maps: defaultdict[str, dict[str, Body]] = defaultdict(dict)
         self._labels: dict[str, tuple[Mapping[str, str], float]] = {}
 
@@ -191,6 +190,7 @@ class KubeCluster:
     async def remove(self, kind: str, namespace: str, name: str, *, owner: Body) -> None:
         """Delete a child, unless that was done lately; one that is gone, or that is somebody else's, is as good."""
         path, known = TYPES_BY_KIND[kind].path(namespace, name), self._applied[owner["metadata"]["uid"]]
+        self._config_maps[owner["metadata"]["uid"]].pop(path, None)
         before, at = known.get(path, ("", 0.0))
         if before == _REMOVED and self._clock() - at < self._repair_seconds:
             return
@@ -208,20 +208,20 @@ class KubeCluster:
 
     async def tell(self, note: Note, about: Body) -> None:
         """Write an Event about an object; the same again only counts, and not more often than once a minute."""
-        told = self._told[about["metadata"]["uid"]]
-        telling = told.get(note.key, Telling(datetime.now(UTC)))
-        if telling.count and self._clock() - telling.at < _TELL_AGAIN_SECONDS:
+        uid, now = about["metadata"]["uid"], datetime.now(UTC)
+        telling = self._told.again(uid, note.key, now=now, clock=self._clock())
+        if telling is None:
             return
-        telling = Telling(telling.since, telling.count + 1, self._clock())
-        manifest = build_event(note, about, since=telling.since, now=datetime.now(UTC), count=telling.count)
+        manifest = build_event(note, about, since=telling.since, now=now, count=telling.count)
         path = EVENTS.path(about["metadata"]["namespace"], manifest["metadata"]["name"])
         async with self._change() as kube:
             await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
-        told[note.key] = telling
+        self._told.note(uid, note.key, telling)
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
-        for memory in (self._applied, self._told, self._config_maps):
+        self._told.forget(uid)
+        for memory in (self._applied, self._config_maps):
             memory.pop(uid, None)
 
     async def write_status(self, resource: ResourceType, body: Body, status: Manifest) -> None:
@@ -279,15 +279,6 @@ class KubeCluster:
             if not self._may_write():
                 raise NotLeaderError
             yield self._kube
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """How often something was told, and when first and last."""
-
-    since: datetime
-    count: int = 0
-    at: float = 0.0
 
 
 def _owner(manifest: Manifest) -> str:

@@ -10,7 +10,7 @@ from voicefleet.fleet.memory import FleetMemory
 from voicefleet.providers.alone import SharingLedger
 from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.growth import ProviderLedger
-from voicefleet.rollout import Drains, Ledger
+from voicefleet.rollout import Drains, Ledger, RolloutDecision
 
 ValueT = TypeVar("ValueT")
 
@@ -42,6 +42,11 @@ class AgentMemory:
     def begin_to_decide(self) -> None:
         """Count from now on: what was counted before is in the status, by whoever decided then."""
         self.ledger.close_look({}, ())
+
+    def note_drains(self, rollout: RolloutDecision | None) -> None:
+        """Keep how calls ended, whether or not it may be told now: a worker that was seen empty may be gone by then."""
+        if rollout is not None:
+            self.drains = rollout.drains
 
     def date_ends(self, fleet: Fleet, now: datetime) -> Fleet:
         """Return the same fleet, in which no pod ended later than it was seen so: a node's clock may run ahead."""

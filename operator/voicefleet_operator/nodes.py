@@ -95,4 +95,10 @@ class NodeWatch:
 
 
 def _read_toleration(body: Body) -> Toleration:
-    return Toleration(body.get("key", ""), body.get("operator", "Equal"), body.get("value", ""), body.get("effect", ""))
+    return Toleration(
+        body.get("key", ""),
+        body.get("operator", "Equal"),
+        body.get("value", ""),
+        body.get("effect", ""),
+        body.get("tolerationSeconds"),
+    )

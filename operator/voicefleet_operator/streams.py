@@ -58,6 +58,8 @@ class _Line:
     """Number of the last state on this connection; what is older was overtaken."""
     problem: str | None = None
     """What is wrong with what it says, in words for the status."""
+    called_back_at: float | None = None
+    """When it was told to take calls again, until it is known what became of that."""
     complaints: int = 0
     """Warnings about it so far, so that a worker that talks nonsense does not fill the log."""
 
@@ -133,6 +135,7 @@ class WorkerStreams:
         """Tell a worker to take calls again; from now on that it was empty proves nothing."""
         if line := self._lines.get(uid):
             line.doubt()
+            line.called_back_at = asyncio.get_running_loop().time()
         await self._tell(uid, UNCORDON_PATH)
 
     async def report_load(self, uid: str, load: float) -> None:
@@ -235,12 +238,14 @@ class WorkerStreams:
         line.problem = None
         self._take_in(line, state)
 
-    def _take_in(self, line: _Line, state: WorkerState) -> None:
+    def _take_in(self, line: _Line, state: WorkerState, *, is_answer: bool = False) -> None:
         if state.sequence < line.sequence:
             return
+        if is_answer or not state.cordoned:
+            line.called_back_at = None
         before, line.sequence, line.answered = line.heard, state.sequence, True
         state = with_providers(state, before.state if before else None)
-        line.heard = Heard(state, self._now(), live=line.connected)
+        line.heard = Heard(state, self._now(), live=line.connected and not _is_called_back(line))
         if before is None or before.live != line.heard.live or essence_of(before.state) != essence_of(state):
             self._metrics.delays.changed(line.key)
             self._queue.add(line.key, urgent=True)
@@ -264,7 +269,14 @@ class WorkerStreams:
             if state.pod_uid not in ("", line.uid):
                 _complain(line, "another pod took a worker's command")
             elif line.connected:
-                self._take_in(line, state)
+                self._take_in(line, state, is_answer=True)
+
+
+def _is_called_back(line: _Line) -> bool:
+    """Tell whether its word that it is closed may be older than the command to open, whose answer was lost."""
+    if line.called_back_at is None:
+        return False
+    return asyncio.get_running_loop().time() - line.called_back_at < SILENT_AFTER_SECONDS
 
 
 def _next_pause(pause: float, *, lasted_seconds: float) -> float:

@@ -237,6 +237,8 @@ class FleetMachine(RuleBasedStateMachine):
         if self.operator.lines_are_slow or self.watch_is_late or any(self._is_deaf(pod) for pod in self._alive()):
             # Whoever does not obey is told again.
             return
+        # What was lost arrives with the next list: until then a pod that has changed is deleted in vain.
+        self.operator.list_all()
         self._arrive()
         for _ in range(8):
             if self._is_nothing_to_do(self._turn(Faults())):

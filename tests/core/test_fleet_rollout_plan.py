@@ -7,9 +7,11 @@ import pytest
 
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet, names, want
-from voicefleet.autoscaling.load import Size
+from voicefleet.autoscaling.history import History
+from voicefleet.autoscaling.load import Rules, Size
 from voicefleet.autoscaling.packing import GRADES, choose_rest
 from voicefleet.fleet import Drain, Fleet, FleetPlan, Wanted, Worker, plan_fleet
+from voicefleet.fleet.live import live_revisions
 from voicefleet.fleet.loads import LoadOrder
 from voicefleet.fleet.plan import plan_farewell
 
@@ -67,12 +69,90 @@ def test_a_full_old_worker_goes_on_until_others_have_the_room_that_is_wanted() -
     assert names(proven.cordon) == ["desk-old-0", "desk-old-1"]
 
 
+@pytest.mark.parametrize("new", [[], [make.starting("desk-new-0")], [make.stuck("desk-new-0")]])
+def test_until_a_new_worker_takes_calls_no_full_old_one_closes(new: list[Worker]) -> None:
+    """It has no free slot to lose now, and twelve when its calls are over: for good, if the new revision is broken."""
+    full = [make.busy(f"desk-old-{number}", calls=12) for number in range(3)]
+
+    assert plan(want(4), fleet(*full, make.busy("desk-old-3", calls=3), *new)).cordon == ()
+    assert plan(want(3), fleet(*full, *new)).cordon == ()
+
+
+def test_old_workers_stay_in_number_until_a_smaller_new_one_takes_calls() -> None:
+    """Four workers of six are wanted; two old ones of twelve hold as much, and more calls than that."""
+    seen = fleet(*(make.busy(f"desk-old-{number}", calls=6) for number in range(4)))
+
+    assert plan(replace(want(4), slots=6), seen).cordon == ()
+
+
+def test_what_is_more_than_wanted_closes_whether_or_not_a_new_worker_takes_calls() -> None:
+    seen = fleet(*(make.idle(f"desk-old-{number}") for number in range(4)), make.stuck("desk-new-0"))
+
+    assert names(plan(want(2), seen).cordon) == ["desk-old-0", "desk-old-1"]
+
+
+def test_calls_that_end_before_another_worker_is_up_spare_no_slot() -> None:
+    """Two starts of two minutes lie between; of calls of one minute nearly none lasts that long."""
+    history = History(Rules(make.SLOTS), 120.0, 60.0)
+    history.lessons(NOW.timestamp() - 10_000)
+    wanted = replace(want(4, surge=100), lessons=history.lessons(NOW.timestamp()))
+    full = [make.busy(f"desk-old-{number}", calls=12) for number in range(4)]
+    young = [calling(worker, age_seconds=20) for worker in full]
+
+    assert len(plan(wanted, fleet(*young)).create) == 4
+    proven = plan(wanted, fleet(*young, make.idle("desk-new-0"), make.starting("desk-new-1")))
+    assert names(proven.cordon) == ["desk-old-0"]
+
+
+def calling(worker: Worker, *, age_seconds: float) -> Worker:
+    assert worker.heard is not None
+    sessions = tuple(call.model_copy(update={"age_seconds": age_seconds}) for call in worker.heard.state.sessions)
+    said = worker.heard.state.model_copy(update={"sessions": sessions})
+    return replace(worker, heard=replace(worker.heard, state=said))
+
+
+EMPTYING = [make.cordoned(f"desk-old-{number}", calls=2) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("new", "opened"),
+    [
+        ([make.stuck("desk-new-0")], ["desk-old-0", "desk-old-1", "desk-old-2"]),
+        ([make.pending("desk-new-0")], []),
+        ([make.starting("desk-new-0"), make.starting("desk-new-1")], []),
+        ([make.starting("desk-new-0"), make.stuck("desk-new-1")], ["desk-old-0", "desk-old-1"]),
+    ],
+    ids=["none comes up", "one waits for a node that may come", "enough come up", "too few come up"],
+)
+def test_old_workers_open_again_if_new_ones_do_not_come_up(new: list[Worker], opened: list[str]) -> None:
+    """Of four wanted one takes calls, and the closed ones have a call or two left."""
+    wanted = replace(want(4), refuge="old")
+    seen = fleet(*EMPTYING, make.busy("desk-new-9", calls=12), *new)
+
+    assert names(plan(wanted, seen).uncordon) == opened
+
+
+def test_a_revision_that_nobody_goes_back_to_stays_closed() -> None:
+    seen = fleet(*EMPTYING, make.busy("desk-new-9", calls=12), make.stuck("desk-new-0"))
+
+    assert plan(replace(want(4), refuge="new"), seen).uncordon == ()
+
+
 def test_a_rollout_that_callers_outgrow_exceeds_its_surge() -> None:
     """Four old workers linger with a call each; the only new one is full, and five were the surge."""
     lingering = [make.cordoned(f"desk-old-{number}", calls=1) for number in range(4)]
     seen = fleet(*lingering, make.busy("desk-new-0", calls=12))
 
     assert created(plan(want(4), seen)) == ["new-1", "new-2", "new-3"]
+
+
+def test_workers_that_are_closed_or_on_their_way_out_are_told_from_those_that_come() -> None:
+    members = [make.busy("desk-new-0"), make.cordoned("desk-new-1", calls=1), make.starting("desk-new-2")]
+    seen = fleet(*members, make.leaving(make.busy("desk-new-3")), make.leaving(make.idle("desk-new-4")))
+
+    (live,) = live_revisions(seen, NOW)
+
+    assert (live.workers, live.taking, live.closed) == (4, 1, 2)
 
 
 def test_the_next_rollout_does_not_wait_for_the_calls_of_the_last() -> None:
@@ -182,6 +262,33 @@ def test_a_worker_that_took_calls_again_is_not_at_its_limit_when_it_retires_once
     assert names(back.uncordon) == names(back.unstamp) == ["desk-old-0"]
     assert forth.end == ()
     assert names(forth.unstamp) == ["desk-old-0"]
+def test_a_worker_that_serves_again_loses_the_note_of_the_rollout_before() -> None:
+    """By it a later rollout would end the calls of a worker at the moment at which it closes it."""
+    opened = cordoned_for(make.busy("desk-old-0", calls=3), 300)
+    limited = replace(want(1, "old"), drain=LIMITED)
+
+    assert names(plan(limited, fleet(opened)).unstamp) == ["desk-old-0"]
+    closed_for_want_of_calls = cordoned_for(make.cordoned("desk-old-0", calls=3), 300)
+    assert names(plan(limited, fleet(closed_for_want_of_calls, make.idle("desk-old-1"))).unstamp) == ["desk-old-0"]
+    waiting = fleet(cordoned_for(make.cordoned("desk-old-0", calls=1), 1), make.idle("desk-new-0"))
+    assert plan(replace(want(1), drain=LIMITED), waiting).unstamp == ()
+
+
+def test_a_note_of_the_rollout_before_ends_no_call_of_the_next() -> None:
+    """It was not taken off in between: the operator was away, or the other way round came too soon."""
+    seen = fleet(cordoned_for(make.busy("desk-old-0", calls=3), 300), make.idle("desk-new-0"))
+
+    decided = plan(replace(want(1), drain=LIMITED), seen)
+
+    assert decided.end == ()
+    assert decided.cordon == ()
+    assert names(decided.unstamp) == ["desk-old-0"]
+
+
+def test_a_limit_also_holds_for_a_closed_worker_that_fell_silent() -> None:
+    seen = fleet(cordoned_for(make.silent("desk-old-0"), 31), make.idle("desk-new-0"))
+
+    assert names(plan(replace(want(1), drain=LIMITED), seen).end) == ["desk-old-0"]
 
 
 LARGER = replace(want(1), resources={"new": (("cpu", "4"),)})

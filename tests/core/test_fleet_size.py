@@ -12,7 +12,7 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import Outlook, Size
 from voicefleet.fleet import Fleet, Worker
-from voicefleet.fleet.size import plan_fleet_size
+from voicefleet.fleet.size import loads_of, plan_fleet_size
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def spec(**changes: object) -> VoiceAgentSpec:
     return VoiceAgent.model_validate(manifest).spec
 
 
-def plan_size(of: VoiceAgentSpec, seen: Fleet) -> Size:
-    return plan_fleet_size(of, seen, make.lessons(), Outlook(), now=NOW)
+def plan_size(of: VoiceAgentSpec, seen: Fleet, coming: str | None = None) -> Size:
+    loads = loads_of(seen, slots=of.worker.sessions_per_worker, coming=coming, now=NOW)
+    return plan_fleet_size(of, loads, make.lessons(), Outlook(), now=NOW)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)
@@ -50,6 +51,17 @@ def test_the_size_follows_the_calls(case: Case) -> None:
     size = plan_size(spec(scaling=dict(case.scaling)), fleet(*workers))
 
     assert (size.desired, size.limit) == case.want
+
+
+def test_workers_that_others_replace_count_as_those() -> None:
+    """44 calls and two warm slots fit into four workers of twelve, and need eight of six."""
+    old = fleet(*(make.busy(f"desk-old-{number}", calls=11) for number in range(4)))
+    smaller = spec(worker={"sessionsPerWorker": 6})
+
+    assert plan_size(smaller, old, coming="new").desired == 8
+    assert plan_size(smaller, old).desired == 4
+    larger = spec(worker={"sessionsPerWorker": 24})
+    assert plan_size(larger, old, coming="new").desired == 4
 
 
 def test_an_external_scaler_has_the_last_word() -> None:

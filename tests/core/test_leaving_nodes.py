@@ -11,6 +11,7 @@ GOING = [
     ("aws-node-termination-handler/spot-itn", "NoSchedule"),
     ("cloud.google.com/impending-node-termination", "NoSchedule"),
     ("node.kubernetes.io/out-of-service", "NoExecute"),
+    ("maintenance", "NoExecute"),
 ]
 STAYING = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -43,6 +44,7 @@ def test_a_deleted_node_is_leaving() -> None:
 
 
 ANYTHING = Toleration(operator="Exists")
+OUT = Taint("maintenance", "NoExecute")
 SPOT = Taint("aws-node-termination-handler/spot-itn", "NoSchedule", "event-1")
 
 
@@ -59,6 +61,9 @@ SPOT = Taint("aws-node-termination-handler/spot-itn", "NoSchedule", "event-1")
         ((SPOT,), (Toleration(SPOT.key, value="event-2"),), True),
         ((SPOT,), (Toleration(),), True),
         ((CORDON, DELETION), (ANYTHING,), True),
+        ((OUT,), (Toleration("maintenance", "Exists"),), False),
+        ((OUT,), (Toleration("maintenance", "Exists", seconds=3600),), True),
+        ((CORDON,), (Toleration(CORDON.key, "Exists", seconds=3600),), False),
     ],
 )
 def test_a_pod_leaves_for_what_it_does_not_tolerate(

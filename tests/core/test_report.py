@@ -10,10 +10,10 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.fleet import Fleet, Trouble
+from voicefleet.fleet import Fleet, Trouble, Worker
 from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, plan_agent
-from voicefleet.names import Reason
+from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 
 NONE = VoiceAgentStatus()
@@ -138,6 +138,7 @@ def test_what_only_a_person_can_mend_is_stalled(reason: Reason) -> None:
 
     assert said(status)["Ready"] == f"False {reason}"
     assert said(status)["Stalled"] == f"True {reason}"
+    assert said(status)["Reconciling"] == f"False {reason}"
     assert status.workers.failed == 1
 
 
@@ -175,8 +176,41 @@ def test_a_rollout_is_told_as_long_as_old_workers_live() -> None:
     assert status.revision == revision()
 
 
+def test_a_template_that_undo_keeps_back_is_told_of_where_all_seems_well() -> None:
+    first = revision()
+    seen = fleet(make.idle(f"desk-{first}-0"))
+    before = report(seen, on=pool())
+    newer = agent(agents=[{"name": "desk", "instructions": "Be brief."}], rollout={"undoToRevision": first})
+
+    status = report(seen, before, of=newer, on=pool())
+
+    assert said(status)["Reconciling"] == "False AsWanted"
+    (words,) = (condition.message for condition in status.conditions if condition.type == "Reconciling")
+    assert f"undoToRevision keeps revision {first}" in words
+
+
 def test_a_suspended_agent_says_so() -> None:
     assert said(report(fleet(), on=pool(), of=agent(suspend=True)))["Ready"] == "False Suspended"
+
+
+@pytest.mark.parametrize(
+    ("worker", "words"),
+    [
+        (make.busy("desk-r-0", calls=2), "waits for 2 calls to end; to end them"),
+        (make.silent("desk-r-0"), "waits for 1 worker that cannot be heard; to end them"),
+        (make.starting("desk-r-0"), "waits for 1 worker to come up and to be closed; to end them"),
+        (make.leaving(make.idle("desk-r-0")), "waits for its workers to go"),
+    ],
+)
+def test_an_agent_that_goes_names_what_holds_it(worker: Worker, words: str) -> None:
+    going = agent()
+    metadata = {"deletion_timestamp": "2026-03-02T12:00:00Z", "finalizers": (FINALIZER,)}
+    going = going.model_copy(update={"metadata": going.metadata.model_copy(update=metadata)})
+
+    status = report(fleet(worker), of=going, on=pool())
+
+    assert said(status)["Reconciling"] == "True Deleting"
+    assert status.conditions[0].message.startswith(f"the VoiceAgent is being deleted and {words}")
 
 
 def test_the_same_twice_is_the_same_status() -> None:
@@ -290,6 +324,6 @@ def test_an_agent_that_is_deleted_says_that_it_waits_for_what_is_to_be_sent() ->
     status = report(fleet(make.sending(f"desk-{revision()}-0")), of=going, on=pool())
 
     assert status.conditions[0].message == (
-        "the VoiceAgent is being deleted and waits for 0 calls to end"
+        "the VoiceAgent is being deleted and waits for its workers to go"
         "; 1 worker stays until the records and recordings of calls are sent"
     )

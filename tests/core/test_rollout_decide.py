@@ -334,6 +334,47 @@ def test_a_canary_that_takes_calls_is_not_stalled_by_waiting() -> None:
     assert story.after(7000).look().status.phase == "Progressing"
 
 
+def test_a_canary_of_which_a_worker_is_closed_for_want_of_calls_is_not_stalled() -> None:
+    story = Story(canary=canary({"sharePercent": 5, "pauseSeconds": 5000})).template("two")
+    story.look(one=4, two=(1, 2, 1))
+
+    assert story.after(901).look().status.phase == "Progressing"
+    story.look(one=4, two=(1, 3, 1))
+    assert story.after(901).look().status.phase == "Stalled"
+
+
+def test_a_canary_of_a_fleet_that_sleeps_is_not_stalled() -> None:
+    story = canary_on_step_one().wants(0)
+    story.look(one=0, two=0)
+
+    assert story.after(901).look().status.phase == "Progressing"
+    story.wants(1).look()
+    assert story.after(901).look().status.phase == "Stalled"
+
+
+def test_a_rollout_that_cannot_see_says_so() -> None:
+    story = Story().template("two")
+    story.look(one=4)
+    story.blind().look(one=3, two=1)
+
+    assert "load of some workers is unknown" in story.status.verdict
+    assert story.after(901).look().status.phase == "Stalled"
+    assert "load of some workers is unknown" in story.status.verdict
+
+
+def test_a_template_that_is_written_while_undo_holds_another_is_told_of() -> None:
+    story = Story().template("two")
+    story.look(two=4)
+    story.spec(undoToRevision="1").look(one=4)
+
+    story.template("three").look()
+
+    assert story.told == ("Complete", "one", 100)
+    assert "undoToRevision keeps revision one" in story.status.verdict
+    story.rules.pop("undoToRevision")
+    assert "undoToRevision" not in story.look().status.verdict
+
+
 def test_steps_that_are_edited_down_take_no_calls_back() -> None:
     story = canary_on_step_one()
     story.after(600).look()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from voicefleet.fleet import Mark, PodRef
+from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.cluster import KubeCluster
 from voicefleet_operator.comparing import is_within
@@ -117,7 +118,7 @@ async def test_a_child_is_read_now_and_then_and_put_right_if_somebody_changed_it
 async def test_what_a_leader_before_us_told_of_is_believed_and_what_is_only_likely_is_read_at_once(
     world: World, is_there: bool
 ) -> None:
-    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "ownerReferences": [{"uid": "u"}]}}
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "uid": "uid-2", "ownerReferences": [{"uid": "u"}]}}
     likely = {**owned, "metadata": {**owned["metadata"], "name": "likely"}}
     path = CONFIG_PATH.rpartition("/")[0] + "/likely"
     if is_there:
@@ -224,6 +225,38 @@ async def test_what_somebody_else_wrote_just_before_is_looked_at_though_the_watc
     await world.cluster.write_status(VOICE_AGENTS, {"apiVersion": "v", "kind": "K", "metadata": metadata}, {})
 
     assert world.queue.take() == Key("VoiceAgent", "voice", "n")
+
+
+ABOUT = {"apiVersion": "v", "kind": "K", "metadata": {"name": "n", "namespace": "voice", "uid": "u"}}
+
+
+async def test_the_same_event_counts_and_is_told_once_a_minute(world: World) -> None:
+    for world.seconds in (0.0, 30.0, 61.0):
+        await world.cluster.tell(Note("Normal", "Scaled", "to 3 workers"), ABOUT)
+
+    assert [body["count"] for _, _, body in world.kube.requests] == [1, 2]
+    assert len({path for _, path, _ in world.kube.requests}) == 1
+
+
+async def test_of_words_that_never_repeat_only_the_latest_are_remembered(world: World) -> None:
+    for number in range(200):
+        await world.cluster.tell(Note("Normal", "Scaled", f"to {number} workers"), ABOUT)
+    world.seconds = 61.0
+    for number in (0, 199):
+        await world.cluster.tell(Note("Normal", "Scaled", f"to {number} workers"), ABOUT)
+
+    assert [body["count"] for _, _, body in world.kube.requests[-2:]] == [1, 2]
+
+
+async def test_the_files_of_a_revision_are_forgotten_with_it(world: World) -> None:
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "uid": "uid-2", "ownerReferences": [{"uid": "u"}]}}
+    world.kube.found[CONFIG_PATH] = owned
+    assert await world.cluster.read_config_map("voice", "desk-spec") == owned
+
+    await world.cluster.remove("ConfigMap", "voice", "desk-spec", owner=ABOUT)
+    world.kube.found.clear()
+
+    assert await world.cluster.read_config_map("voice", "desk-spec") is None
 
 
 @pytest.mark.parametrize("act", ["apply", "create", "secret", "delete", "mark", "status"])

@@ -59,3 +59,16 @@ def test_an_agent_on_a_node_that_goes_has_its_turn_before_those_of_whom_the_clus
     watch.observe(node("old", unschedulable=True))
 
     assert (queue.take(), queue.take(), queue.take()) == (desk, other, None)
+
+
+def test_a_pod_that_endures_a_taint_for_an_hour_only_has_to_go() -> None:
+    nodes = Nodes()
+    taint = {"key": "maintenance", "effect": "NoExecute", "value": "today"}
+    nodes.observe({"metadata": {"name": "old", "resourceVersion": "1"}, "spec": {"taints": [taint]}})
+    for_ever = {"key": "maintenance", "operator": "Exists"}
+
+    def goes(toleration: dict[str, object]) -> bool:
+        return nodes.must_go({"spec": {"nodeName": "old", "tolerations": [toleration]}})
+
+    assert not goes(for_ever)
+    assert goes({**for_ever, "tolerationSeconds": 3600})

@@ -334,6 +334,43 @@ async def test_a_line_that_was_under_way_does_not_undo_the_answer_to_a_command(
     assert (seen.state.cordoned, seen.live) == (False, True)
 
 
+async def test_a_line_that_was_under_way_proves_nothing_about_a_worker_whose_answer_was_lost(
+    worker: Worker, streams: WorkerStreams
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=0, cordoned=True, sequence=5)
+    await until(lambda: calls(streams) == 0)
+    worker.answer = b"lost"
+
+    await streams.uncordon("uid")
+    worker.says(calls=0, cordoned=True, sequence=6)
+    await until(lambda: (heard := streams.heard("uid")) and heard.state.sequence == 6)
+    assert not (heard := streams.heard("uid")) or not heard.live
+
+    worker.says(calls=0, sequence=7)
+    await until(lambda: (heard := streams.heard("uid")) and heard.live)
+    worker.says(calls=0, cordoned=True, sequence=8)
+    await until(lambda: (heard := streams.heard("uid")) and heard.state.sequence == 8 and heard.live)
+
+
+async def test_a_worker_that_was_never_reached_by_the_call_back_is_believed_after_a_while(
+    worker: Worker, streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "SILENT_AFTER_SECONDS", 0.2)
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=0, cordoned=True, sequence=5)
+    await until(lambda: calls(streams) == 0)
+    worker.answer = b"lost"
+
+    await streams.uncordon("uid")
+    await asyncio.sleep(0.1)
+    worker.says(calls=0, cordoned=True, sequence=6)
+    await asyncio.sleep(0.15)
+    worker.says(calls=0, cordoned=True, sequence=7)
+
+    await until(lambda: (heard := streams.heard("uid")) and heard.live)
+
+
 async def test_a_worker_that_sends_us_elsewhere_is_not_followed(worker: Worker, streams: WorkerStreams) -> None:
     worker.elsewhere = "/elsewhere"
     streams.follow(KEY, {"uid": ADDRESS})

@@ -62,6 +62,7 @@ class Line:
     sequence: int = 0
     under_way: list[WorkerState] = field(default_factory=list)
     last_word: float = 0.0
+    called_back_at: float = -math.inf
 
 
 @lru_cache(maxsize=512)
@@ -193,10 +194,13 @@ class FakeOperator:
         if line.heard is not None:
             line.heard = replace(line.heard, live=False)
 
-    def _hear(self, line: Line, state: WorkerState) -> None:
+    def _hear(self, line: Line, state: WorkerState, *, is_answer: bool = False) -> None:
         if state.sequence >= line.sequence:
             line.sequence, line.last_word = state.sequence, self.world.seconds
-            line.heard = Heard(state, self.world.now, live=line.connected)
+            if is_answer or not state.cordoned:
+                line.called_back_at = -math.inf
+            is_known = self.world.seconds - line.called_back_at >= SILENT_SECONDS
+            line.heard = Heard(state, self.world.now, live=line.connected and is_known)
 
     # A turn.
 
@@ -215,6 +219,7 @@ class FakeOperator:
         now = self.world.now
         steps = plan_agent(seen, now=now)
         self.memory.decided(steps.size, now)
+        self.drains = steps.rollout.drains if steps.rollout is not None else self.drains
         self.plans_checked(seen, steps)
         refused = self._act(agent, seen, steps)
         if steps.look is not None:
@@ -295,6 +300,7 @@ class FakeOperator:
             *(self._write(partial(self._create, agent, each)) for each in steps.create),
         ]
         yield [self._write(partial(self._set_finalizers, agent, steps))] if steps.finalizer else []
+        yield [self._change(pod, cordoned_at=None) for pod in plan.unstamp]
         yield [self._order(pod, "cordon", cordoned=True) for pod in plan.cordon]
         yield [self._change(pod, cordoned_at=world.now) for pod in plan.stamp]
         yield [self._change(each.pod, secrets_changed=each.word) for each in plan.refresh]
@@ -389,11 +395,12 @@ class FakeOperator:
                 return
             if word == "uncordon" and line.heard is not None:
                 line.heard = replace(line.heard, live=False)
+                line.called_back_at = self.world.seconds
             if self._faults.orders == "lost" or not self.world.order(pod.uid, cordoned=cordoned, load=load):
                 return
             state = self.world.state_of(pod.uid)
             if self._faults.orders == "obeyed" and state is not None and line.connected:
-                self._hear(line, state)
+                self._hear(line, state, is_answer=True)
 
         return order
 
@@ -404,8 +411,6 @@ class FakeOperator:
                 return
             self._write(partial(self._write_status, agent, status))()
             self.status_at = self.world.seconds
-        if steps.rollout is not None:
-            self.drains = steps.rollout.drains
 
     def _write_status(self, agent: FakeAgent, status: object) -> None:
         if self.world.agent is None or self.world.agent.uid != agent.uid:

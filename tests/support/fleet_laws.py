@@ -22,6 +22,7 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
         _check_blindness(steps, by_ref, closed, now)
     if closed and steps.fleet.desired:
         _check_room(seen, closed, steps.fleet.desired, now)
+        _check_proof(seen, steps, closed, now)
 
 
 def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
@@ -39,15 +40,17 @@ def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
     if seen.agent.metadata.deletion_timestamp is not None:
         return spec.deletion_policy == "Now"
     limit, since = timedelta(seconds=spec.rollout.max_drain_seconds), worker.pod.cordoned_at
-    is_open = state is not None and not (state.cordoned or state.draining)
-    may = spec.rollout.on_drain_limit == "EndCalls" and bool(limit) and not is_open
-    return may and since is not None and now - since >= limit
+    state = worker.state(now)
+    is_open = state is not None and not state.cordoned and not state.draining
+    if is_open or since is None or not limit:
+        return False
+    return spec.rollout.on_drain_limit == "EndCalls" and now - since >= limit
 
 
 def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
     plan = steps.fleet
-    assert not set(plan.delete) & {mark.pod for mark in plan.mark}
+    assert not set(plan.delete) & {*plan.stamp, *plan.unstamp, *(mark.pod for mark in plan.mark)}
     assert not set(plan.cordon) & set(plan.uncordon)
     for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):
         assert len(set(refs)) == len(refs)
@@ -86,6 +89,16 @@ def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: dateti
     free = sum(w.free_slots(now) for w in staying if not w.pod.node_is_leaving and w not in closed)
     held = sum(_held(worker, slots, now) for worker in staying)
     assert free >= desired * slots - held, f"{free} free, {desired} x {slots} wanted, {held} held"
+
+
+def _check_proof(seen: AgentSeen, steps: AgentSteps, closed: list[Worker], now: datetime) -> None:
+    """Before a worker of the new revision takes calls, those that stay open hold all that is wanted by themselves."""
+    taking = [w for w in seen.fleet if w.takes_calls(now)]
+    if any(worker.pod.revision == steps.revision for worker in taking):
+        return
+    open_slots = sum(w.free_slots(now) + w.calls(now) for w in taking if not w.pod.node_is_leaving and w not in closed)
+    wanted = steps.fleet.desired * seen.agent.spec.worker.sessions_per_worker
+    assert open_slots >= wanted, f"{open_slots} slots stay open, {wanted} are wanted, and no new worker takes calls"
 
 
 def _held(worker: Worker, slots: int, now: datetime) -> int:

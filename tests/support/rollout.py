@@ -10,6 +10,7 @@ from voicefleet.rollout import Figures, LiveRevision, RolloutDecision, RolloutSe
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 STEPS = ({"sharePercent": 5, "pauseSeconds": 600}, {"sharePercent": 50, "pauseSeconds": 300})
+Count = int | tuple[int, int] | tuple[int, int, int]
 ANALYSIS = {"intervalSeconds": 30, "minCalls": 50}
 
 
@@ -87,12 +88,17 @@ class Story:
         self.seen = replace(self.seen, calls=workers)
         return self
 
-    def live(self, **taking: int | tuple[int, int]) -> "Story":
-        """Let other workers live: how many take calls, or also how many there are."""
+    def wants(self, workers: int) -> "Story":
+        """Let the fleet want another number of workers."""
+        self.seen = replace(self.seen, workers_wanted=workers)
+        return self
+
+    def live(self, **taking: Count) -> "Story":
+        """Let other workers live: how many take calls, or also how many there are, and how many are closed."""
         self.seen = replace(self.seen, live=tuple(_live(name, count) for name, count in taking.items()))
         return self
 
-    def look(self, **taking: int | tuple[int, int]) -> RolloutDecision:
+    def look(self, **taking: Count) -> RolloutDecision:
         """Decide, write the status down, and check that it alone leads to the same decision."""
         if taking:
             self.live(**taking)
@@ -114,6 +120,6 @@ class Story:
         return said
 
 
-def _live(name: str, count: int | tuple[int, int]) -> LiveRevision:
-    taking, workers = count if isinstance(count, tuple) else (count, count)
-    return LiveRevision(name, workers=workers, taking=taking, oldest=NOW)
+def _live(name: str, count: Count) -> LiveRevision:
+    taking, workers, closed = (*count, 0)[:3] if isinstance(count, tuple) else (count, count, 0)
+    return LiveRevision(name, workers=workers, taking=taking, closed=closed, oldest=NOW)

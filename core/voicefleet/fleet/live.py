@@ -22,6 +22,7 @@ def _live(name: str, workers: list[Worker], now: datetime) -> LiveRevision:
         name=name,
         workers=len(workers),
         taking=sum(worker.takes_calls(now) for worker in workers),
+        closed=sum(worker.activity(now) in (Activity.CORDONED, Activity.LEAVING) for worker in workers),
         calls=sum(worker.calls(now) for worker in workers),
         oldest=min(created, default=None),
     )

@@ -206,6 +206,11 @@ class Worker:
         """Tell whether it serves callers, be it with a free slot or with all of them taken."""
         return self.activity(now) in (Activity.READY, Activity.FULL)
 
+    def is_closed(self, now: datetime) -> bool:
+        """Tell whether it says that it was cordoned."""
+        state = self.state(now)
+        return state is not None and state.cordoned
+
     def may_hold_calls(self, now: datetime) -> bool:
         """Tell whether anything but its own word, or its end, leaves room for a call."""
         if self.pod.ended or self.is_stuck(now):

@@ -26,10 +26,6 @@ class Parts:
         """Return all whose process may run."""
         return [*(worker for workers in self.serving.values() for worker in workers), *self.retiring, *self.fleeing]
 
-    def calls_elsewhere(self, slots: int, now: datetime) -> int:
-        """Count the calls on workers that take no part in the future; a silent one counts as full."""
-        return sum(held_calls(worker, slots, now) for worker in (*self.retiring, *self.fleeing))
-
 
 def sort_out(wanted: Wanted, fleet: Fleet, now: datetime) -> Parts:
     """Return the parts of a fleet."""

@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 
 from voicefleet.autoscaling.choosing import Choice, choose
 from voicefleet.fleet.guards import Mark, plan_guards
+from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
-from voicefleet.fleet.parts import Parts, has_other_size, held_calls, sort_out, split_size
+from voicefleet.fleet.parts import Parts, has_other_size, sort_out, split_size
 from voicefleet.fleet.refreshing import Refresh, plan_refreshes
+from voicefleet.fleet.room import Room
 from voicefleet.fleet.wanted import Wanted
 
 
@@ -39,7 +41,7 @@ class FleetPlan:
     stamp: tuple[PodRef, ...] = ()
     """Pods that note since when they have taken no new calls, since that is limited."""
     unstamp: tuple[PodRef, ...] = ()
-    """Pods that take calls again, so that no limit counts from before."""
+    """Pods that serve again, and lose the note of an earlier rollout."""
     end: tuple[PodRef, ...] = ()
     """Pods whose time for the calls of an older revision is over, and whose calls are to be ended."""
     resize: tuple[PodRef, ...] = ()
@@ -61,25 +63,25 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the next steps towards the wanted fleet."""
     parts = sort_out(wanted, fleet, now)
     blind = fleet.is_blind(now)
-    chosen = _choose(wanted, parts, now)
-    opened = [worker for pick in chosen.values() for worker in pick.opened]
-    closing = _closing(wanted, parts, chosen, now)
-    cordoned = [
-        w for w in [*([] if blind else closing), *parts.fleeing] if _can_be_told(w, now) and not _closed(w, now)
-    ]
+    room = Room(wanted, parts, now)
+    chosen = _choose(room)
+    created = _created(room, fleet, chosen)
+    opened = [*(worker for pick in chosen.values() for worker in pick.opened), *_reopened(room, chosen, len(created))]
+    closing = [] if blind else room.closing([worker for pick in chosen.values() for worker in pick.closed])
+    cordoned = [w for w in [*closing, *parts.fleeing] if _can_be_told(w, now) and not w.is_closed(now)]
     resting = [w for w in parts.ended if not _has_rested(w, wanted.rest, now)]
     deleted = _deleted(parts, chosen, resting, now=now, blind=blind)
     # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
     staying = [w for w in parts.live if w not in deleted]
     return FleetPlan(
         desired=wanted.size.desired,
-        create=_created(wanted, fleet, parts, chosen, now),
+        create=created,
         cordon=_refs(cordoned),
-        uncordon=_refs(w for w in opened if _can_be_told(w, now) and _closed(w, now)),
+        uncordon=_refs(w for w in opened if _can_be_told(w, now) and w.is_closed(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
-        stamp=_refs(w for w in parts.retiring if wanted.drain.limit and _closed(w, now) and not w.pod.cordoned_at),
-        unstamp=_refs(w for w in parts.live if w.pod.cordoned_at and (w in opened or _is_open(w, now))),
+        stamp=to_note(wanted, parts, now),
+        unstamp=to_forget(parts, staying, now),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
         refresh=plan_refreshes(wanted.secrets_changed, staying),
@@ -106,7 +108,7 @@ def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
         return FleetPlan(delete=_refs(deleted), end=_refs(w for w in live if w not in deleted))
     staying = [w for w in live if w not in deleted and not w.pod.ended]
     return FleetPlan(
-        cordon=_refs(w for w in staying if _can_be_told(w, now) and not _closed(w, now)),
+        cordon=_refs(w for w in staying if _can_be_told(w, now) and not w.is_closed(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
         look_again_after=_next_word(staying, now),
@@ -123,10 +125,10 @@ class _Pick:
     deleted: list[Worker]
 
 
-def _choose(wanted: Wanted, parts: Parts, now: datetime) -> dict[str, _Pick]:
-    sizes = split_size(wanted, parts.calls_elsewhere(wanted.slots, now))
-    picks = {}
-    for revision, workers in parts.serving.items():
+def _choose(room: Room) -> dict[str, _Pick]:
+    wanted, now, picks = room.wanted, room.now, {}
+    sizes = split_size(wanted, room.elsewhere)
+    for revision, workers in room.parts.serving.items():
         loads = [worker.load(now, slots=wanted.slots) for worker in workers]
         by_uid = {worker.pod.ref.uid: worker for worker in workers}
         choice: Choice = choose(loads, sizes[revision], now.timestamp())
@@ -143,33 +145,6 @@ def _never_started(workers: list[Worker], keep: int, now: datetime) -> list[Work
     """Return those beyond what is kept that no node has taken or that cannot start."""
     stuck = sorted((w for w in workers if w.is_stuck(now)), key=lambda w: w.pod.ref.name, reverse=True)
     return stuck[: max(0, len(workers) - keep)]
-
-
-def _closing(wanted: Wanted, parts: Parts, chosen: dict[str, _Pick], now: datetime) -> list[Worker]:
-    """Choose the workers that take no new calls: only as far as others have the free slots that are wanted.
-
-    Those with the fewest calls go first. A worker that only starts proves nothing yet.
-    """
-    surplus = [w for pick in chosen.values() for w in pick.closed]
-    replaced = sorted((w for w in parts.retiring if w.takes_calls(now)), key=lambda w: (w.calls(now), w.pod.ref.name))
-    spare = _open_slots(parts, now) - wanted_free(wanted, parts, now)
-    closing = []
-    for worker in [*surplus, *replaced]:
-        if worker.free_slots(now) <= spare or wanted.size.desired == 0:
-            spare -= worker.free_slots(now)
-            closing.append(worker)
-    return closing
-
-
-def wanted_free(wanted: Wanted, parts: Parts, now: datetime) -> int:
-    """Return the free slots that the wanted size leaves beside the calls that are, or may be, held."""
-    held = sum(held_calls(worker, wanted.slots, now) for worker in parts.live)
-    return max(0, wanted.size.desired * wanted.slots - held)
-
-
-def _open_slots(parts: Parts, now: datetime) -> int:
-    fleeing = {worker.pod.ref for worker in parts.fleeing}
-    return sum(worker.free_slots(now) for worker in parts.live if worker.pod.ref not in fleeing)
 
 
 def _deleted(
@@ -189,20 +164,17 @@ def _may_go(worker: Worker, now: datetime) -> bool:
     return worker.pod.ended or not worker.pod.marked_busy
 
 
-def _created(
-    wanted: Wanted, fleet: Fleet, parts: Parts, chosen: dict[str, _Pick], now: datetime
-) -> tuple[NewWorker, ...]:
+def _created(room: Room, fleet: Fleet, chosen: dict[str, _Pick]) -> tuple[NewWorker, ...]:
     """Return the new workers: within the surge, unless callers lack slots that nobody else has."""
+    wanted, parts, now = room.wanted, room.parts, room.now
     surge = math.ceil(wanted.size.desired * wanted.max_surge_percent / 100)
     # Workers that finish their calls may do so for hours; what takes their place doesn't wait for that.
     emptying = sum(w.activity(now) is Activity.CORDONED and w.may_hold_calls(now) for w in parts.retiring)
-    room = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing) + emptying
+    within = wanted.size.desired + surge - len(parts.live) + len(parts.fleeing) + emptying
     coming = sum(w.activity(now) is Activity.STARTING for workers in parts.serving.values() for w in workers)
     coming += sum(len(pick.opened) for pick in chosen.values())
-    lacking = wanted_free(wanted, parts, now) - _open_slots(parts, now) - coming * wanted.slots
-    if not coming:
-        lacking += _next_to_replace(parts, now)
-    left = max(room, math.ceil(lacking / wanted.slots), 0)
+    lacking = room.lacking - coming * wanted.slots + (0 if coming else room.next_to_replace)
+    left = max(within, math.ceil(lacking / wanted.slots), 0)
     created: list[NewWorker] = []
     resting = len([w for w in parts.ended if not _has_rested(w, wanted.rest, now)])
     for revision, pick in chosen.items():
@@ -213,14 +185,11 @@ def _created(
     return tuple(created)
 
 
-def _next_to_replace(parts: Parts, now: datetime) -> int:
-    """Return the free slots that must be spare for the next retiring worker to close, unless one is on its way out.
-
-    With 2 x 16 slots wanted, 2 old workers of 12 and a new one of 16 leave 8 to spare, too few for either of the old.
-    """
-    if not all(worker.takes_calls(now) for worker in parts.retiring):
-        return 0
-    return min((worker.free_slots(now) for worker in parts.retiring), default=0)
+def _reopened(room: Room, chosen: dict[str, _Pick], created: int) -> list[Worker]:
+    """Return the closed workers of the last good revision that callers need, since new ones do not come up."""
+    coming = created + sum(len(pick.opened) for pick in chosen.values())
+    coming += sum(room.comes(worker) for workers in room.parts.serving.values() for worker in workers)
+    return room.reopening(coming)
 
 
 def _trusted(workers: list[Worker], now: datetime) -> int:
@@ -241,17 +210,6 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
     return tuple(number for number, _ in zip(free, range(count), strict=False))
 
 
-def is_overdue(wanted: Wanted, worker: Worker, now: datetime) -> bool:
-    """Tell whether a worker of an older revision holds calls beyond the limit.
-
-    One that takes calls again has noted when it took none before, and its calls are younger than that.
-    """
-    since, limit = worker.pod.cordoned_at, wanted.drain.limit
-    if limit is None or since is None or _is_open(worker, now):
-        return False
-    return now - since >= limit and worker.may_hold_calls(now)
-
-
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
     return has_other_size(wanted, worker) and wanted.resize_in_place and not worker.pod.resize_refused
 
@@ -259,16 +217,6 @@ def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
 def _can_be_told(worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     return state is not None and not state.draining
-
-
-def _closed(worker: Worker, now: datetime) -> bool:
-    state = worker.state(now)
-    return state is not None and state.cordoned
-
-
-def _is_open(worker: Worker, now: datetime) -> bool:
-    state = worker.state(now)
-    return state is not None and not state.cordoned and not state.draining
 
 
 def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:

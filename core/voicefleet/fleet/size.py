@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size
+from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size, WorkerLoad
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
@@ -32,16 +32,31 @@ def may_sleep(spec: VoiceAgentSpec) -> bool:
     return scaling.scale_to_zero and scaling.min == 0 and scaling.mode == "Auto" and not spec.suspend
 
 
-def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outlook: Outlook, *, now: datetime) -> Size:
+def loads_of(fleet: Fleet, *, slots: int, coming: str | None, now: datetime) -> list[WorkerLoad]:
+    """Return what sizing looks at.
+
+    While a revision is coming, workers of others count as what replaces them: 46 slots in 4 workers of 12 are 8 of 6.
+    """
+    staying = [worker for worker in fleet if not worker.pod.leaving and not worker.pod.ended]
+    loads = [worker.load(now, slots=slots) for worker in staying]
+    if coming is None:
+        return loads
+    return [
+        replace(load, slots=min(slots, load.slots)) if worker.pod.revision != coming else load
+        for load, worker in zip(loads, staying, strict=True)
+    ]
+
+
+def plan_fleet_size(
+    spec: VoiceAgentSpec, loads: list[WorkerLoad], lessons: Lessons, outlook: Outlook, *, now: datetime
+) -> Size:
     """Return how many workers there should be, and why; floors are added to what is known already."""
     if spec.suspend:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
         return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",), keep=spec.replicas)
-    slots = spec.worker.sessions_per_worker
-    workers = [w.load(now, slots=slots) for w in fleet if not w.pod.leaving and not w.pod.ended]
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
-    return plan_size(rules_of(spec), workers, lessons, replace(outlook, floors=floors), now.timestamp())
+    return plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
 
 
 def ceilings_of(

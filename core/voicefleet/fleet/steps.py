@@ -14,7 +14,7 @@ from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, PodRef, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
-from voicefleet.fleet.size import ceilings_of, plan_fleet_size
+from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, build_pod
@@ -165,7 +165,17 @@ def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
     ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
-    return plan_fleet_size(spec, seen.fleet, seen.lessons, outlook, now=now)
+    loads = loads_of(seen.fleet, slots=spec.worker.sessions_per_worker, coming=_coming(seen), now=now)
+    return plan_fleet_size(spec, loads, seen.lessons, outlook, now=now)
+
+
+def _coming(seen: AgentSeen) -> str | None:
+    """Return the spec's revision, if workers of others are to be replaced by workers of it."""
+    rules, before = seen.agent.spec.rollout, seen.before.rollout
+    if seen.rendered is None or rules.paused or rules.undo_to_revision is not None:
+        return None
+    name = seen.rendered.revision.name
+    return None if before is not None and before.rejected == name else name
 
 
 def plan_agent_rollout(seen: AgentSeen, rendered: str, size: Size, now: datetime) -> RolloutDecision:
@@ -196,6 +206,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
     return Wanted(
         target=rollout.target,
         stable=rollout.stable,
+        refuge=rollout.status.stable,
         share_percent=rollout.share_percent,
         size=size,
         slots=spec.worker.sessions_per_worker,

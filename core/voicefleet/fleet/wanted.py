@@ -29,6 +29,8 @@ class Wanted:
     size: Size
     stable: str | None = None
     """Revision that takes the other calls while a canary is tried; None if there is none."""
+    refuge: str | None = None
+    """Revision that calls go back to while the target has not taken over; None if there is none."""
     share_percent: int = 100
     slots: int = 12
     """Calls that one worker holds."""

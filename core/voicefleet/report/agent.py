@@ -38,7 +38,7 @@ def report_agent(
     Some of the steps may have been refused by the cluster.
     """
     agent, fleet = seen.agent, seen.fleet
-    standing = _standing(agent, fleet, steps, refused, now)
+    standing = _standing(seen, steps, refused, now)
     said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
@@ -118,7 +118,8 @@ def _cost_per_hour(seen: AgentSeen) -> float | None:
     return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
 
 
-def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+    agent, fleet = seen.agent, seen.fleet
     if agent.metadata.deletion_timestamp is not None:
         deleting = Statement("True", Reason.DELETING, _farewell(agent, fleet, now))
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
@@ -130,9 +131,13 @@ def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Troub
     of_workers = _troubles(fleet, steps.revision)
     troubles = [*([refused] if refused else []), *of_workers, *([rollout] if rollout else [])]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    standing = Standing(ready, reconciling=_with_cause(_reconciling(fleet, steps, now), of_workers))
+    standing = Standing(ready, reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
-    return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
+    if stuck is None:
+        return standing
+    # By kstatus what is being reconciled has not failed: whoever waits would wait for what never comes.
+    waiting = Statement("False", stuck.reason, standing.reconciling.message)
+    return replace(standing, reconciling=waiting, stalled=Statement("True", stuck.reason, stuck.message))
 
 
 def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
@@ -140,11 +145,13 @@ def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
     if agent.spec.deletion_policy == "Now":
         return f"the VoiceAgent is being deleted at once; its workers have {grace} seconds for their calls"
     calls, silent = fleet.calls(now), fleet.count(Activity.SILENT, now)
-    words = f"the VoiceAgent is being deleted and waits for {_plural(calls, 'call')} to end"
-    if silent:
-        words += f" and for {_plural(silent, 'worker')} that cannot be heard"
+    starting = fleet.count(Activity.STARTING, now)
+    waits = [f"{_plural(calls, 'call')} to end"] if calls else []
+    waits += [f"{_plural(silent, 'worker')} that cannot be heard"] if silent else []
+    waits += [f"{_plural(starting, 'worker')} to come up and to be closed"] if starting else []
+    words = f"the VoiceAgent is being deleted and waits for {' and for '.join(waits) or 'its workers to go'}"
     words += _sending(fleet, now)
-    hurry = "; to end them, set spec.deletionPolicy to Now" if calls or silent else ""
+    hurry = "; to end them, set spec.deletionPolicy to Now" if waits else ""
     return words + hurry
 
 
@@ -237,7 +244,8 @@ def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
     return replace(reconciling, message=f"{reconciling.message}; {troubles[0].message}{more}")
 
 
-def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
+def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
+    fleet = seen.fleet
     rollout = _rollout_under_way(fleet, steps)
     if rollout is not None:
         return rollout
@@ -259,7 +267,16 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
         return Statement("True", Reason.BLIND, words)
     more = _count_here(fleet) - steps.fleet.desired
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
-    return Statement("False", Reason.AS_WANTED, f"the fleet is as wanted: {steps.fleet.desired}{stay}")
+    words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
+    return Statement("False", Reason.AS_WANTED, words)
+
+
+def _other_template(seen: AgentSeen, steps: AgentSteps) -> str:
+    """Say what keeps the spec's template from being rolled out, where nothing is wrong and nothing goes on."""
+    status = steps.rollout.status if steps.rollout else None
+    if status is None or status.phase != "Complete" or seen.rendered is None:
+        return ""
+    return f"; {status.verdict}" if status.revision != seen.rendered.revision.name else ""
 
 
 def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:

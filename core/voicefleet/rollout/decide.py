@@ -21,6 +21,8 @@ from voicefleet.rollout.promotion import promoted_step
 from voicefleet.rollout.seen import LiveRevision, RolloutDecision, RolloutSeen
 
 _BLIND = "stands still: the load of some workers is unknown"
+_NONE_CLOSES = "no other one is closed while the load of some workers is unknown"
+_HELD = "spec.rollout.undoToRevision keeps revision"
 _PAUSED = "stands still: spec.rollout.paused is set"
 
 
@@ -62,9 +64,18 @@ def _advance(
         return advance
     if not trial.is_on(advance.status):
         return replace(advance, status=_move_all(seen, advance.status, now))
-    live = _live(seen, advance.status.revision)
-    missing = not live.taking or live.taking < live.workers
+    missing = _lacks_workers(seen, _live(seen, advance.status.revision))
     return replace(advance, status=_watch_progress(seen, advance.status, missing=missing, now=now))
+
+
+def _lacks_workers(seen: RolloutSeen, canary: LiveRevision) -> bool:
+    """Tell whether a canary has workers that do not come up; what load or a node that goes has closed came up once.
+
+    A fleet that sleeps wants no workers, and lacks none.
+    """
+    if not canary.taking:
+        return seen.workers_wanted > 0
+    return canary.taking + canary.closed < canary.workers
 
 
 def _trial(seen: RolloutSeen, numbered: tuple[RevisionStatus, ...], status: RolloutStatus) -> Trial:
@@ -89,6 +100,7 @@ def _move_all(seen: RolloutSeen, status: RolloutStatus, now: datetime) -> Rollou
     moved = min(99, 100 * taking // max(1, taking + others.taking))
     status = status.model_copy(update={"share_percent": max(status.share_percent, moved)})
     words = f"{taking} of {taking + others.taking} workers that take calls are of this revision"
+    words += f"; {_NONE_CLOSES}" if seen.blind else ""
     return _watch_progress(
         seen, say(status, "Progressing", _with_comparison(seen, status, words)), missing=True, now=now
     )
@@ -111,7 +123,9 @@ def _taken_over(seen: RolloutSeen, status: RolloutStatus, now: datetime) -> Roll
     if others.workers:
         words = f"all new calls go to this revision; {others.workers} workers of other revisions remain"
         return say(status, "Draining", _with_comparison(seen, status, words))
-    return say(status, "Complete", _with_comparison(seen, status, ""))
+    # Whoever went back and writes a new template later has perhaps forgotten that.
+    held = f"{_HELD} {status.revision}; remove it to roll out the template" if status.revision != seen.wanted else ""
+    return say(status, "Complete", _with_comparison(seen, status, held))
 
 
 def _rolled_back(status: RolloutStatus, now: datetime) -> RolloutStatus:

@@ -19,6 +19,8 @@ class LiveRevision:
     """Workers whose pod has not ended and is not leaving, and those that still hold calls."""
     taking: int = 0
     """Of those, workers that take calls, with a free slot or full."""
+    closed: int = 0
+    """Of those, workers that take no new calls: cordoned, or on their way out."""
     calls: int = 0
     oldest: datetime | None = None
     """When the oldest of them was created."""

@@ -82,6 +82,7 @@ def _last(
     cluster, going = ports.cluster, set(plan.delete)
     leaving = [worker for worker in fleet if worker.pod.ref in going]
     noted = {ANNOTATION_CORDONED_AT: timestamp(ports.now())}
+    yield _all(cluster.annotate_pod(namespace, pod, {ANNOTATION_CORDONED_AT: None}) for pod in plan.unstamp)
     yield _all(ports.workers.cordon(pod.uid) for pod in plan.cordon)
     yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
     yield _all(cluster.annotate_pod(namespace, each.pod, _told(each)) for each in plan.refresh)

@@ -57,6 +57,7 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
     now, before = ports.now(), seen.core.before
     steps = plan_agent(seen.core, now=now)
     memory.fleet.decided(steps.size, now)
+    memory.note_drains(steps.rollout)
     ports.decided(key)
     if steps.look is not None:
         # Before all that may take long: what it knows of calls that are held is true now.
@@ -82,10 +83,8 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
 
 def _close_look(memory: AgentMemory, seen: AgentSeen, steps: AgentSteps) -> None:
     """Let what a rollout has counted count no second time, now that its status stands."""
-    if steps.rollout is not None:
-        memory.drains = steps.rollout.drains
-        if steps.rollout.figures_used:
-            memory.ledger.close_look(seen.figures, [revision.name for revision in steps.rollout.revisions])
+    if steps.rollout is not None and steps.rollout.figures_used:
+        memory.ledger.close_look(seen.figures, [revision.name for revision in steps.rollout.revisions])
 
 
 async def _reconcile_invalid(ports: Ports, key: Key, body: Body, refused: Refused) -> timedelta | None:
