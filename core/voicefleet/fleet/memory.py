@@ -135,8 +135,8 @@ class FleetMemory:
         uid, at = worker.pod.ref.uid, heard.at.timestamp()
         known = self._calls.get(uid, {})
         calls = {call.id: known.get(call.id, at - call.age_seconds) for call in heard.state.sessions}
-        # Calls that were under way when we began to listen are no rush of new ones.
-        oldest = at - SILENT_AFTER_SECONDS if uid not in self._calls else float("-inf")
+        # Calls that were under way when we began to listen, or to listen again, are no rush of new ones.
+        oldest = at - SILENT_AFTER_SECONDS
         new = sorted(moment for call, moment in calls.items() if call not in known)
         history.seed([moment for moment in new if moment < oldest], at)
         for moment in new:
