@@ -15,6 +15,7 @@ from voicefleet.autoscaling.load import Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.names import Reason
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
 
@@ -93,6 +94,31 @@ def test_how_long_a_worker_takes_to_come_up_is_measured() -> None:
     telling.sees(replace(up, pod=replace(up.pod, created_at=NOW)))
 
     assert telling.memory.lessons(telling.now).startup.q95 >= 80
+
+
+def starts(*, seconds: float, reason: Reason | None = None, **scaling: object) -> float:
+    """Return the lead after a worker came up so many seconds after its creation, most of them in some trouble."""
+    telling = Telling(**scaling)
+    waits = make.stuck("desk-new-0", reason) if reason else make.starting("desk-new-0")
+    if reason is Reason.UNSCHEDULABLE:
+        waits = replace(waits, pod=replace(waits.pod, scheduled=False))
+    for worker in (waits, make.starting("desk-new-0")):
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=NOW)))
+    telling.at(seconds)
+    up = make.heard("desk-new-0", make.state(), seconds_ago=-seconds)
+    telling.sees(replace(up, pod=replace(up.pod, created_at=NOW)))
+    return telling.memory.lessons(telling.now).startup.q95
+
+
+def test_a_start_that_waited_for_people_says_nothing_about_the_next_one() -> None:
+    usual = starts(seconds=40)
+
+    assert starts(seconds=300, reason=Reason.SECRET_MISSING) == starts(seconds=300, reason=Reason.IMAGE_PULL) == usual
+    # A node that must come first must come first the next time, too.
+    assert starts(seconds=300, reason=Reason.UNSCHEDULABLE) >= 300
+    assert starts(seconds=901) == starts(seconds=7200, reason=Reason.UNSCHEDULABLE) == usual
+    assert starts(seconds=900) >= 900
+    assert starts(seconds=1800, startupSeconds=600) >= 1800
 
 
 def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
@@ -194,11 +220,13 @@ def test_other_guesses_are_learned_from_anew() -> None:
 def test_what_is_gone_is_forgotten() -> None:
     telling = Telling()
     telling.holds(0, 20.0)
+    telling.at(5)
+    telling.sees(make.failed("desk-new-1"), make.starting("desk-new-2"), make.stuck("desk-new-3"))
     telling.at(10)
     telling.sees()
 
     assert fleet() == Fleet()
-    assert telling.memory.calls_known == 0
+    assert telling.memory.calls_known == telling.memory.pods_known == 0
 
 
 ORDER = CallersOrder(agent="voice.desk", hold_seconds=15, room=0)

@@ -11,13 +11,15 @@ from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
-from voicefleet.names import SILENT_AFTER_SECONDS
+from voicefleet.names import SILENT_AFTER_SECONDS, Reason
 from voicefleet.wire import CallersAnswer
 
 _LONGEST_REST = timedelta(minutes=5)
 _HOUR_SECONDS = 3600.0
 _MOST_REFUSALS = 100
 _WATCHED_FOR = timedelta(minutes=2)
+_LONGEST_START_SECONDS = 900.0
+"""A node that must come first takes ten minutes at most; whoever took longer waited for room, for LiveKit, for people."""
 
 
 class FleetMemory:
@@ -30,6 +32,7 @@ class FleetMemory:
         self._calls: dict[str, dict[str, float]] = {}
         self._came_up: set[str] = set()
         self._seen_starting: set[str] = set()
+        self._held_up: set[str] = set()
         self._failed: set[str] = set()
         self._failures_in_row = 0
         self.callers = NOTHING_KNOWN
@@ -51,6 +54,11 @@ class FleetMemory:
         """Return how many calls it keeps in mind."""
         return sum(len(calls) for calls in self._calls.values())
 
+    @property
+    def pods_known(self) -> int:
+        """Return how many pods it keeps in mind."""
+        return len(self._calls.keys() | self._came_up | self._seen_starting | self._held_up | self._failed)
+
     def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, startup_seconds: int | None = None) -> None:
         """Take in what is seen at one moment; the start-up that the status tells is what somebody before us learned."""
         history = self._history_for(spec, now, startup_seconds)
@@ -58,7 +66,7 @@ class FleetMemory:
         uids = {worker.pod.ref.uid for worker in fleet}
         self._note_preference(fleet, now)
         for worker in fleet:
-            self._note_start(history, worker, now)
+            self._note_start(history, worker, spec.scaling.startup_seconds, now)
             self._note_failure(worker)
             if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
                 if spec.scaling.hold_seconds == 0:
@@ -67,6 +75,9 @@ class FleetMemory:
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
+        for seen in (self._came_up, self._seen_starting, self._held_up, self._failed):
+            # Pods that end before anybody hears them come and go without end.
+            seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
             self.callers = self.callers.with_shortage(now)
 
@@ -166,17 +177,22 @@ class FleetMemory:
             for _ in range(min(refused, _MOST_REFUSALS)):
                 history.blocked(heard.at.timestamp())
 
-    def _note_start(self, history: History, worker: Worker, now: datetime) -> None:
+    def _note_start(self, history: History, worker: Worker, startup_seconds: int, now: datetime) -> None:
         uid = worker.pod.ref.uid
         if uid in self._came_up:
             return
         if worker.takes_calls(now):
             self._came_up.add(uid)
-            if uid in self._seen_starting and worker.pod.created_at is not None:
-                history.started(max(0.0, (now - worker.pod.created_at).total_seconds()))
+            if uid in self._seen_starting - self._held_up and worker.pod.created_at is not None:
+                seconds = max(0.0, (now - worker.pod.created_at).total_seconds())
+                if seconds <= max(_LONGEST_START_SECONDS, 3 * startup_seconds):
+                    history.started(seconds)
             self._failures_in_row = 0
         elif worker.activity(now) is Activity.STARTING:
             self._seen_starting.add(uid)
+        if worker.pod.trouble is not None and worker.pod.trouble.reason is not Reason.UNSCHEDULABLE:
+            # A Secret that people forgot for two hours says nothing about the next start.
+            self._held_up.add(uid)
 
     def _note_failure(self, worker: Worker) -> None:
         uid = worker.pod.ref.uid
@@ -197,5 +213,3 @@ class FleetMemory:
         for moment in self._calls.pop(uid).values():
             history.ended(moment, max(moment, now.timestamp()))
         self._heard.pop(uid, None)
-        for seen in (self._came_up, self._seen_starting, self._failed):
-            seen.discard(uid)
