@@ -10,6 +10,7 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
@@ -208,6 +209,18 @@ def test_worker_hours_are_counted_for_the_day() -> None:
     assert telling.memory.worker_hours == 0
 
 
+def test_a_new_operator_goes_on_counting_the_worker_hours_of_the_day() -> None:
+    hours = []
+    for day in ("2026-03-02", "2026-03-01"):
+        told = VoiceAgentStatus(worker_hours=WorkerHours(day=day, hours=20))
+        memory = FleetMemory()
+        for minutes in (0, 30):
+            memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW + timedelta(minutes=minutes), told=told)
+        hours.append(memory.worker_hours)
+
+    assert hours == [20.5, 0.5]
+
+
 def test_other_guesses_are_learned_from_anew() -> None:
     telling = Telling(startupSeconds=45)
     telling.holds(0)
@@ -277,15 +290,15 @@ def test_one_slow_start_is_forgotten_after_five_of_our_own() -> None:
 def test_a_new_operator_goes_on_from_the_start_up_that_the_status_tells(told: int) -> None:
     memory = FleetMemory()
 
-    memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW, startup_seconds=told)
+    memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW, told=VoiceAgentStatus(startup_seconds=told))
 
     assert memory.lessons(NOW).startup.q95 == told
 
 
 def test_whoever_changes_the_guess_of_the_start_up_is_believed() -> None:
     memory = FleetMemory()
-    memory.observe(spec(), fleet(), NOW, startup_seconds=355)
+    memory.observe(spec(), fleet(), NOW, told=VoiceAgentStatus(startup_seconds=355))
 
-    memory.observe(spec(startupSeconds=20), fleet(), NOW, startup_seconds=355)
+    memory.observe(spec(startupSeconds=20), fleet(), NOW, told=VoiceAgentStatus(startup_seconds=355))
 
     assert memory.lessons(NOW).startup.q95 == pytest.approx(28)

@@ -8,11 +8,11 @@ import pytest
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
-from voicefleet.api import VoiceAgent
+from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import Outlook, Size
 from voicefleet.fleet import Fleet, Worker
-from voicefleet.fleet.size import plan_fleet_size
+from voicefleet.fleet.size import ceilings_of, plan_fleet_size
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,13 @@ def test_workers_that_nobody_ever_heard_bring_one_more_and_not_one_for_each() ->
 
     assert [plan_size(policy, fleet(*workers)).desired for workers in (never, later)] == [4, 4]
     assert plan_size(policy, fleet(*(make.silent(f"desk-new-{n}") for n in range(4)))).desired > 4
+
+
+@pytest.mark.parametrize(("most", "each", "workers"), [(0.6, 0.2, 3), (2.1, 0.7, 3), (2.09, 0.7, 2), (0, 0.7, 0)])
+def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each: float, workers: int) -> None:
+    of = spec(scaling={"budget": {"maxCostPerHour": most, "workerCostPerHour": each}})
+    on = ProviderPool.model_validate(minimal("ProviderPool"))
+
+    ceilings = ceilings_of(of, on, used_worker_hours=0, now=NOW)
+
+    assert [ceiling.workers for ceiling in ceilings if ceiling.limit == "Budget"] == [workers]

@@ -12,7 +12,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble
 from voicefleet.fleet.render import find_obstacle, render_agent
-from voicefleet.fleet.steps import AgentSeen, plan_agent
+from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
 from voicefleet.names import Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 
@@ -234,3 +234,26 @@ def test_a_pool_without_a_job_that_the_agent_needs_is_named_with_its_field() -> 
     status = report(fleet(), of=agent(), on=silent)
 
     assert status.conditions[0].message == "spec.providers of ProviderPool 'pool': no enabled provider has role Tts."
+
+
+BY_THE_DAY = {"scaling": {"min": 2, "budget": {"maxWorkerHoursPerDay": 24}}}
+
+
+def test_a_fleet_whose_budget_is_used_up_is_looked_at_again_though_nothing_happens_to_it() -> None:
+    """At midnight there is a new budget, and nobody else who would say so."""
+    seen = replace(observe(agent(**BY_THE_DAY), fleet(), pool()), worker_hours=24.0)
+
+    steps = plan_agent(seen, now=NOW)
+
+    assert steps.size is not None
+    assert (steps.size.desired, steps.size.limit) == (0, "Budget")
+    assert look_again_after(seen, steps, now=NOW) == timedelta(seconds=30)
+
+
+def test_the_worker_hours_of_a_budget_for_the_day_are_told_and_others_are_not() -> None:
+    seen = replace(observe(agent(**BY_THE_DAY), fleet(), pool()), worker_hours=17.9)
+    told = report_agent(seen, plan_agent(seen, now=NOW), NONE, now=NOW).worker_hours
+
+    assert told is not None
+    assert (told.day, told.hours) == ("2026-03-02", 17)
+    assert report(fleet()).worker_hours is None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
@@ -14,12 +15,13 @@ from voicefleet.fleet.wanted import FAILED_REST
 from voicefleet.names import SILENT_AFTER_SECONDS, Reason
 from voicefleet.wire import CallersAnswer
 
+NOTHING_TOLD = VoiceAgentStatus()
 _LONGEST_REST = timedelta(minutes=5)
 _HOUR_SECONDS = 3600.0
 _MOST_REFUSALS = 100
 _WATCHED_FOR = timedelta(minutes=2)
 _LONGEST_START_SECONDS = 900.0
-"""A node that must come first takes ten minutes at most; whoever took longer waited for room, for LiveKit, for people."""
+"""A node that must come first takes ten minutes at most; whoever took longer waited for room, LiveKit or people."""
 
 
 class FleetMemory:
@@ -40,7 +42,7 @@ class FleetMemory:
         """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
         self.worker_hours = 0.0
-        """Worker hours of the running day (UTC), as far as this process saw them."""
+        """Worker hours of the running day (UTC), as far as this process saw them or was told of them."""
         self._counted_at: datetime | None = None
 
     @property
@@ -59,10 +61,12 @@ class FleetMemory:
         """Return how many pods it keeps in mind."""
         return len(self._calls.keys() | self._came_up | self._seen_starting | self._held_up | self._failed)
 
-    def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, startup_seconds: int | None = None) -> None:
-        """Take in what is seen at one moment; the start-up that the status tells is what somebody before us learned."""
-        history = self._history_for(spec, now, startup_seconds)
-        self._count_hours(fleet, now)
+    def observe(
+        self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, told: VoiceAgentStatus = NOTHING_TOLD
+    ) -> None:
+        """Take in what is seen at one moment; what the status tells is what somebody before us learned and counted."""
+        history = self._history_for(spec, now, told.startup_seconds)
+        self._count_hours(fleet, told.worker_hours, now)
         uids = {worker.pod.ref.uid for worker in fleet}
         self._note_preference(fleet, now)
         for worker in fleet:
@@ -201,8 +205,11 @@ class FleetMemory:
             # One that worked for long and then ended is an accident, not a row.
             self._failures_in_row = 1 if uid in self._came_up else self._failures_in_row + 1
 
-    def _count_hours(self, fleet: Fleet, now: datetime) -> None:
+    def _count_hours(self, fleet: Fleet, told: WorkerHours | None, now: datetime) -> None:
         before, self._counted_at = self._counted_at, now
+        if before is None and told is not None and told.day == now.date().isoformat():
+            self.worker_hours = float(told.hours)
+            return
         if before is None or before.date() != now.date():
             self.worker_hours = 0.0
             return

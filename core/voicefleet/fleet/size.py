@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
@@ -56,7 +57,8 @@ def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tu
     if budget is None:
         return ()
     if budget.max_cost_per_hour is not None and budget.worker_cost_per_hour:
-        workers = int(float(budget.max_cost_per_hour) / float(budget.worker_cost_per_hour))
+        # As people write them: in binary 0.6 / 0.2 falls short of 3.
+        workers = int(Decimal(str(budget.max_cost_per_hour)) / Decimal(str(budget.worker_cost_per_hour)))
         reason = f"{budget.max_cost_per_hour} an hour pays for {workers} workers at {budget.worker_cost_per_hour}"
         found.append(Ceiling("Budget", workers, reason))
     if budget.max_worker_hours_per_day is not None:

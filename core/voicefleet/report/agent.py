@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from voicefleet.api import VoiceAgent
-from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
@@ -48,6 +48,7 @@ def report_agent(
         rollout=steps.rollout.status if steps.rollout else before.rollout,
         startup_seconds=math.ceil(seen.lessons.startup.q95),
         cost_per_hour=_cost_per_hour(seen),
+        worker_hours=_worker_hours(seen, now),
         children_digest=before.children_digest if steps.children is None else steps.children,
     )
     return said.model_copy(update=_numbers(fleet, now))
@@ -113,6 +114,14 @@ def _cost_per_hour(seen: AgentSeen) -> float | None:
     if budget is None or budget.worker_cost_per_hour is None:
         return None
     return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
+
+
+def _worker_hours(seen: AgentSeen, now: datetime) -> WorkerHours | None:
+    """Return what the next operator must know to keep within the day's budget."""
+    budget = seen.agent.spec.scaling.budget
+    if budget is None or budget.max_worker_hours_per_day is None:
+        return None
+    return WorkerHours(day=now.date().isoformat(), hours=int(seen.worker_hours))
 
 
 def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:

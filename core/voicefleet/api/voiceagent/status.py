@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from voicefleet.api.base import ApiModel
 from voicefleet.api.conditions import CommonStatus
 from voicefleet.api.markers import ListMap
+from voicefleet.api.schedule import CalendarDay
 from voicefleet.api.types import Count, Items, Price, Seconds, Timestamp
 
 RevisionName = Annotated[str, StringConstraints(max_length=63)]
@@ -138,11 +139,20 @@ class ScaleDecision(ApiModel):
     desired: Count
     """Workers that are wanted."""
     limit: Annotated[str, StringConstraints(max_length=64)] = ""
-    """What binds: Demand, Min, Max, Schedule, Budget, ProviderQuota, WarmFloor or Blind."""
+    """What binds: Demand, Burst, WarmFloor, Schedule, Min, Max, Budget, ProviderQuota, External, Suspended or Blind."""
     reasons: Annotated[Items[Sentence], Field(max_length=16)] = ()
     """The steps from the load to the number, in words."""
     at: Timestamp | None = None
     """When the number last changed."""
+
+
+class WorkerHours(ApiModel):
+    """What a budget for the day counts."""
+
+    day: CalendarDay
+    """Day, in UTC."""
+    hours: Count = 0
+    """Whole hours that all workers of that day have run, added up."""
 
 
 class VoiceAgentStatus(CommonStatus):
@@ -176,5 +186,7 @@ class VoiceAgentStatus(CommonStatus):
     """Measured 95th percentile of a worker's start-up."""
     cost_per_hour: Price | None = None
     """What the fleet costs at this moment."""
+    worker_hours: WorkerHours | None = None
+    """Worker hours of the day, if the budget limits them."""
     children_digest: Annotated[str, StringConstraints(max_length=64)] | None = None
     """Short form of the objects beside the workers as they were last applied."""
