@@ -25,7 +25,7 @@ from voicefleet.names import (
 )
 from voicefleet.wire import CallersAnswer, LoadOrder, WorkerState
 from voicefleet_operator.commands import Commands, headers_for, host_of
-from voicefleet_operator.lines import LineStream
+from voicefleet_operator.lines import EndlessError, LineStream
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
 from voicefleet_operator.words import essence_of, health_of, with_providers
@@ -188,6 +188,8 @@ class WorkerStreams:
             except _WrongWorkerError:
                 line.problem = "another pod answers in its place"
                 _complain(line, "another pod answers in place of a worker")
+            except EndlessError as error:
+                _complain(line, "a worker says more than anybody has to say", what=str(error))
             except Exception as error:  # noqa: BLE001 - a worker may send anything, and must be heard again
                 logger.debug("worker is not heard", extra={"pod": line.address.pod, "error": type(error).__name__})
                 slow = isinstance(error, TimeoutError)
