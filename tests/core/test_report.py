@@ -9,7 +9,7 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble
 from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
@@ -257,3 +257,24 @@ def test_the_worker_hours_of_a_budget_for_the_day_are_told_and_others_are_not() 
     assert told is not None
     assert (told.day, told.hours) == ("2026-03-02", 17)
     assert report(fleet()).worker_hours is None
+
+
+def test_reasons_are_told_anew_with_other_news_and_not_for_themselves() -> None:
+    """A fleet at its maximum loses more and more calls, and the share that was told first must not stand there."""
+    desk = agent()
+    two = [f"desk-{revision()}-{number}" for number in range(2)]
+
+    def say(calls: int, seconds: int, before: VoiceAgentStatus) -> tuple[VoiceAgentStatus, ScaleDecision]:
+        workers = fleet(*(make.busy(name, calls=calls) for name in two))
+        said = report(workers, before, of=desk, on=pool(), after=timedelta(seconds=seconds))
+        assert said.scale is not None
+        return said, said.scale
+
+    few, scale_of_few = say(7, 0, NONE)
+    many, scale_of_many = say(10, 4, few)
+
+    assert scale_of_many == scale_of_few.model_copy(update={"reasons": scale_of_many.reasons})
+    assert scale_of_many.reasons[0].startswith("20 calls now")
+    old_words = many.model_copy(update={"scale": scale_of_many.model_copy(update={"reasons": ("as it was",)})})
+    assert say(10, 4, old_words)[0] == old_words
+    assert say(11, 4, old_words)[1].reasons[0].startswith("22 calls now")

@@ -5,10 +5,10 @@ The present calls are known. What may change until a new worker would be ready d
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from voicefleet.autoscaling.bounds import MOST_REASONS, Need, bound, lowest_ceiling
+from voicefleet.autoscaling.bounds import Need, bound, lowest_ceiling, shorten
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
@@ -54,8 +54,8 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     if may_rest:
         reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
         need = need.raised(slots=1, reason=reason)
-    size = bound(_with_floors(need, scene), rules, census, outlook, load)
-    return _with_patience(size, scene)
+    size = _with_patience(bound(_with_floors(need, scene), rules, census, outlook, load), scene)
+    return replace(size, reasons=shorten(size.reasons))
 
 
 def _by_demand(scene: _Scene, workers: Sequence[WorkerLoad]) -> tuple[Need, float]:
@@ -150,7 +150,7 @@ def _with_patience(size: Size, scene: _Scene) -> Size:
     return Size(
         desired=size.desired,
         limit=size.limit,
-        reasons=reasons[:MOST_REASONS],
+        reasons=reasons,
         keep=max(size.keep, min(scene.census.total, lowest_ceiling(scene.rules, scene.outlook).workers)),
         slots=size.slots,
         surplus=True,

@@ -51,7 +51,21 @@ def report_agent(
         worker_hours=_worker_hours(seen, now),
         children_digest=before.children_digest if steps.children is None else steps.children,
     )
-    return said.model_copy(update=_numbers(fleet, now))
+    return _without_idle_words(said.model_copy(update=_numbers(fleet, now)), before)
+
+
+def _without_idle_words(said: VoiceAgentStatus, before: VoiceAgentStatus) -> VoiceAgentStatus:
+    """Tell reasons anew only beside other news: their figures change with every second, and would be written each time.
+
+    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on.
+    """
+    return before if said.model_copy(update={"scale": before.scale}) == before and _is_same(said, before) else said
+
+
+def _is_same(said: VoiceAgentStatus, before: VoiceAgentStatus) -> bool:
+    """Tell whether the size is the same, for whatever reasons."""
+    scales = [status.scale and status.scale.model_copy(update={"reasons": ()}) for status in (said, before)]
+    return scales[0] == scales[1]
 
 
 def report_invalid_agent(
@@ -93,12 +107,9 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
 
 
 def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
-    """Tell the decision as it was when it last came out differently: its figures change with every call."""
     if steps.size is None:
         return before.scale
     desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
-    if before.scale is not None and (before.scale.desired, before.scale.limit) == (desired, limit):
-        return before.scale
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,
