@@ -58,6 +58,17 @@ def test_an_external_scaler_has_the_last_word() -> None:
     assert (size.desired, size.limit) == (7, "External")
 
 
+def test_an_external_scaler_that_has_nothing_to_change_yet_is_told_of() -> None:
+    """The scale of an object without spec.replicas cannot be read: an HPA would wait for ever, and nobody say why."""
+    waits, goes = spec(scaling={"mode": "External"}), spec(scaling={"mode": "External"}, replicas=1)
+
+    size = plan_size(waits, fleet(make.busy("desk-new-0", calls=11)))
+
+    assert size.desired == 2
+    assert size.reasons[-1].startswith("spec.replicas is not set")
+    assert not any("not set" in reason for reason in plan_size(goes, fleet()).reasons)
+
+
 def test_a_suspended_agent_wants_no_workers() -> None:
     size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)))
 

@@ -11,6 +11,9 @@ from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
 
+# Kubernetes answers whoever asks for the scale of an object without replicas with an error.
+_NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
+
 
 def rules_of(spec: VoiceAgentSpec) -> Rules:
     """Return what the spec says about size."""
@@ -42,7 +45,8 @@ def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outloo
     slots = spec.worker.sessions_per_worker
     workers = [w.load(now, slots=slots) for w in fleet if not w.pod.leaving and not w.pod.ended]
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
-    return plan_size(rules_of(spec), workers, lessons, replace(outlook, floors=floors), now.timestamp())
+    size = plan_size(rules_of(spec), workers, lessons, replace(outlook, floors=floors), now.timestamp())
+    return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size
 
 
 def ceilings_of(
