@@ -40,6 +40,7 @@ class AgentMemory:
     def begin_to_decide(self) -> None:
         """Count from now on: what was counted before is in the status, by whoever decided then."""
         self.ledger.close_look({}, ())
+        self.fleet.begin_to_decide()
 
     def note_tallies(self, fleet: Fleet) -> None:
         """Write down what the workers counted since they last spoke."""

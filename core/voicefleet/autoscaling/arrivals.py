@@ -109,3 +109,8 @@ class ArrivalRate:
         if self.silent_seconds > self.long.seconds:
             rate = min(rate, 0.5 / self.silent_seconds)
         return -math.expm1(-rate * seconds)
+
+
+def silence_for(chance: float, seconds: float) -> float:
+    """Return how long no call must have come for one within so many seconds to have at most this chance."""
+    return 0.5 * seconds / -math.log1p(-chance)

@@ -103,6 +103,10 @@ class History:
                 came = 1 / max(_FEWEST_THAT_STAY, self._survival.at(now - moment))
                 self._rate = self._rate.earlier(came, max(0.0, now - max(moment, self._watched_since)))
 
+    def slept(self, seconds: float) -> None:
+        """Take over a silence that somebody else has watched."""
+        self._rate = ArrivalRate().after(0, seconds)
+
     def began(self, at: float) -> None:
         """Count a call that found a slot."""
         self._live[at] += 1

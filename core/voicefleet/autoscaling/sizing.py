@@ -121,9 +121,13 @@ def _may_rest(scene: _Scene) -> bool:
     soon = scene.now + scene.lead
     if any(known.begins_at <= soon and known.begins_at + known.seconds > scene.now for known in outlook.known_calls):
         return False
-    held = rules.hold_seconds >= scene.lead
-    chance = scene.lessons.arrivals.chance_of_call(scene.lead)
-    return chance <= (max(_HELD_CHANCE, rules.target_blocked) if held else rules.target_blocked)
+    return scene.lessons.arrivals.chance_of_call(scene.lead) <= chance_to_rest(rules, scene.lead)
+
+
+def chance_to_rest(rules: Rules, lead: float) -> float:
+    """Return how likely a call within one lead may be for a fleet to go without workers."""
+    held = rules.hold_seconds >= lead
+    return max(_HELD_CHANCE, rules.target_blocked) if held else rules.target_blocked
 
 
 def _rest(scene: _Scene) -> Size:

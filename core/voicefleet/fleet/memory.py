@@ -1,12 +1,15 @@
 """What one fleet's past taught: fed with what is seen at every turn, and asked for lessons."""
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerHours
+from voicefleet.autoscaling.arrivals import silence_for
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
 from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
@@ -44,6 +47,7 @@ class FleetMemory:
         self.worker_hours = 0.0
         """Worker hours of the running day (UTC), as far as this process saw them or was told of them."""
         self._counted_at: datetime | None = None
+        self._decides_anew = True
 
     @property
     def rest(self) -> timedelta:
@@ -67,6 +71,9 @@ class FleetMemory:
         """Take in what is seen at one moment; what the status tells is what somebody before us learned and counted."""
         history = self._history_for(spec, now, told.startup_seconds)
         self._count_hours(fleet, told.worker_hours, now)
+        if self._decides_anew:
+            self._decides_anew = False
+            self._go_on_sleeping(history, spec, fleet, told.scale, now)
         uids = {worker.pod.ref.uid for worker in fleet}
         self._note_preference(fleet, now)
         for worker in fleet:
@@ -84,6 +91,10 @@ class FleetMemory:
             seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
             self.callers = self.callers.with_shortage(now)
+
+    def begin_to_decide(self) -> None:
+        """Go by what the status tells once more: whoever decided until now may have brought the fleet to rest."""
+        self._decides_anew = True
 
     def lessons(self, now: datetime) -> Lessons:
         """Return what the past amounts to."""
@@ -145,6 +156,18 @@ class FleetMemory:
             began = [moment for calls in self._calls.values() for moment in calls.values()]
             self._history.seed(began, now.timestamp())
         return self._history
+
+    def _go_on_sleeping(
+        self, history: History, spec: VoiceAgentSpec, fleet: Fleet, told: ScaleDecision | None, now: datetime
+    ) -> None:
+        """Let a fleet that was brought to rest be at rest: whoever takes over has not heard the silence before it."""
+        if told is None or told.at is None or (told.desired, told.limit) != (0, "Demand") or fleet.workers:
+            return
+        rules, lead = rules_of(spec), float(math.ceil(history.lessons(now.timestamp()).startup.q95))
+        rested = max(0.0, (now - datetime.fromisoformat(told.at)).total_seconds())
+        # One second more, since times are told in whole ones.
+        history.slept(silence_for(chance_to_rest(rules, lead), lead) + rested + 1)
+        self._watched_at = now
 
     def _note_calls(self, history: History, worker: Worker, heard: Heard) -> None:
         uid, at = worker.pod.ref.uid, heard.at.timestamp()
