@@ -278,3 +278,11 @@ def test_reasons_are_told_anew_with_other_news_and_not_for_themselves() -> None:
     old_words = many.model_copy(update={"scale": scale_of_many.model_copy(update={"reasons": ("as it was",)})})
     assert say(10, 4, old_words)[0] == old_words
     assert say(11, 4, old_words)[1].reasons[0].startswith("22 calls now")
+
+
+def test_a_fleet_that_costs_millions_of_a_small_currency_says_so() -> None:
+    """What the status cannot hold would end each turn with an error, after which the next is later and later."""
+    budget = {"maxCostPerHour": 1_000_000, "workerCostPerHour": 1_000_000}
+    two = fleet(*(make.busy(f"desk-{revision()}-{number}") for number in range(2)))
+
+    assert report(two, of=agent(scaling={"budget": budget}), on=pool()).cost_per_hour == 2_000_000
