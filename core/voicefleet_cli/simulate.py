@@ -10,7 +10,7 @@ from pathlib import Path
 
 from voicefleet_simulator.catalogue import CONTENDERS, Contender, frontier, pick
 from voicefleet_simulator.compare import Figures, bound, describe
-from voicefleet_simulator.csv_trace import BadTraceError, read_trace
+from voicefleet_simulator.csv_trace import MAX_TRACE_BYTES, BadTraceError, read_trace
 from voicefleet_simulator.play import play_all
 from voicefleet_simulator.plot import CannotPlotError, check_plot, write_plot
 from voicefleet_simulator.scenarios import NORMAL_PEAK, SCENARIOS
@@ -20,7 +20,6 @@ from voicefleet_simulator.world import NO_LIMIT, World
 
 STANDARD_INPUT = "-"
 MAX_PEAK = 20_000.0
-_MAX_TRACE_BYTES = 134_217_728
 
 
 class _UsageError(Exception):
@@ -80,7 +79,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--target-blocked",
-        type=_number(above=0, most=0.2),
+        type=_number(least=0.000001, most=0.2),
         default=default.target_blocked,
         help="share of calls that may find no slot (default: 0.001)",
     )
@@ -196,9 +195,9 @@ def _trace(arguments: argparse.Namespace) -> Trace:
     try:
         if arguments.trace == STANDARD_INPUT:
             return read_trace(sys.stdin, name)
-        if Path(arguments.trace).stat().st_size > _MAX_TRACE_BYTES:
-            raise _UsageError(f"{name}: larger than {_MAX_TRACE_BYTES // 1_048_576} MiB: simulate a part of it")
-        with Path(arguments.trace).open(encoding="utf-8-sig", newline="") as file:
+        if Path(arguments.trace).stat().st_size > MAX_TRACE_BYTES:
+            raise _UsageError(f"{name}: larger than {MAX_TRACE_BYTES // 1_048_576} MiB: simulate a part of it")
+        with Path(arguments.trace).open(encoding="utf-8", newline="") as file:
             return read_trace(file, name)
     except BadTraceError as error:
         raise _UsageError(f"{name}:{error.line}: {error.message}") from error

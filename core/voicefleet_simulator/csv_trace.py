@@ -5,14 +5,18 @@ Starts may be in any order and count from any moment; time begins with the first
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from voicefleet_simulator.trace import Call, Trace, build_trace
 
 MAX_CALLS = 2_000_000
 MAX_SPAN_DAYS = 31
 _MAX_SPAN_SECONDS = MAX_SPAN_DAYS * 86_400.0
+MAX_TRACE_BYTES = 134_217_728
+_LONGEST_LINE = 65_536
 _COLUMNS = ("start", "duration")
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class BadTraceError(Exception):
@@ -24,20 +28,21 @@ class BadTraceError(Exception):
         self.message = message
 
 
-def read_trace(lines: Iterable[str], name: str) -> Trace:
-    """Read a trace; the first line may be a header."""
-    reader = csv.reader(lines)
-    places: Sequence[int] = (0, 1)
+def read_trace(text: TextIO, name: str) -> Trace:
+    """Read a trace; the first line that is not empty may be a header."""
+    reader = csv.reader(_lines_of(text))
+    places: Sequence[int] | None = None
     calls: list[Call] = []
     try:
-        for number, row in enumerate(reader):
+        for row in reader:
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
-            header = _read_header(cells, reader.line_num) if number == 0 else None
-            if header is not None:
-                places = header
-                continue
+            if places is None:
+                header = _read_header(cells, reader.line_num)
+                places = header or (0, 1)
+                if header is not None:
+                    continue
             calls.append(_read_call(cells, places, reader.line_num))
             if len(calls) > MAX_CALLS:
                 raise BadTraceError(reader.line_num, f"more than {MAX_CALLS:,} calls: simulate a part of them")
@@ -46,6 +51,19 @@ def read_trace(lines: Iterable[str], name: str) -> Trace:
     if not calls:
         raise BadTraceError(max(1, reader.line_num), "no call: expected lines of start,duration in seconds")
     return _from_first_call(calls, name)
+
+
+def _lines_of(text: TextIO) -> Iterator[str]:
+    """Yield the lines, as long as neither one of them nor all of them are without end."""
+    number, left = 0, MAX_TRACE_BYTES
+    while line := text.readline(_LONGEST_LINE):
+        number, left = number + 1, left - len(line)
+        if len(line) == _LONGEST_LINE:
+            raise BadTraceError(number, f"a line of {_LONGEST_LINE:,} characters or more: expected start,duration")
+        if left < 0:
+            raise BadTraceError(number, f"larger than {MAX_TRACE_BYTES // 1_048_576} MiB: simulate a part of it")
+        # Excel writes it, and standard input does not take it away.
+        yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
 
 
 def _read_header(cells: Sequence[str], line: int) -> Sequence[int] | None:

@@ -12,6 +12,11 @@ LONGEST_LINE = 65_536
 _LONGEST_HEAD = 8_192
 _LONGEST_CHUNK_HEAD = 32
 _REFUSED = " to the operator's token: its own follows from another control key"
+# 200 calls are a line of 12 KB: some 250 such lines at once, and 15 a second on and on.
+_MOST_BYTES_AT_ONCE = 4_194_304
+_BYTES_PER_SECOND = 262_144
+_BYTES_OF_A_STEP = 1_024
+"""What a line or a part of a chunk costs us besides its length: empty ones without end are as bad as long ones."""
 
 
 class LinesError(Exception):
@@ -35,6 +40,7 @@ class LineStream(asyncio.Protocol):
         self._raw = b""
         self._text = b""
         self._chunk_left = 0
+        self._allowed_bytes = float(_MOST_BYTES_AT_ONCE)
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
@@ -48,11 +54,13 @@ class LineStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, and hand on each line that is whole."""
-        self._heard_at = self._loop.time()
+        before, self._heard_at = self._heard_at, self._loop.time()
+        earned = (self._heard_at - before) * _BYTES_PER_SECOND
+        self._allowed_bytes = min(_MOST_BYTES_AT_ONCE, self._allowed_bytes + earned) - len(data)
         self._raw += data
         try:
             while self._raw and self._read():
-                pass
+                self._spend()
         except Exception as error:  # noqa: BLE001 - whoever waits for the end is told
             self._end(error)
 
@@ -138,9 +146,15 @@ class LineStream(asyncio.Protocol):
         self._raw, self._read = self._raw[2:], self._read_chunk_head
         return True
 
+    def _spend(self) -> None:
+        self._allowed_bytes -= _BYTES_OF_A_STEP
+        if self._allowed_bytes < 0:
+            raise LinesError("it sends lines without end")
+
     def _take(self, part: bytes) -> None:
         *whole, rest = (self._text + part).split(b"\n")
         for line in whole:
+            self._spend()
             if not self.ended.done():
                 self._hear(line)
         _bound(rest, LONGEST_LINE, "line")

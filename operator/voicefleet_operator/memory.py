@@ -42,6 +42,7 @@ class AgentMemory:
     def begin_to_decide(self) -> None:
         """Count from now on: what was counted before is in the status, by whoever decided then."""
         self.ledger.close_look({}, ())
+        self.fleet.begin_to_decide()
 
     def note_drains(self, rollout: RolloutDecision | None) -> None:
         """Keep how calls ended, whether or not it may be told now: a worker that was seen empty may be gone by then."""

@@ -120,6 +120,22 @@ def test_what_a_ceiling_costs_is_said() -> None:
     assert planned.reasons[-1].endswith("of calls will find no slot")
 
 
+def test_what_binds_and_what_it_costs_is_said_however_much_there_is_to_say() -> None:
+    fleet = [*workers(240, each=12), *(worker(f"late{n}", standing=Standing.STARTING, since=NOW - 999) for n in "ab")]
+    fleet.append(worker("silent", 3, known=False))
+    learned = replace(lessons(0.72), burst_until=NOW + 30, loads_ignored=True)
+    floors = tuple(Floor(f"f{n}", workers=30 + n, free_slots=100 + n) for n in range(10))
+
+    planned = size(fleet, replace(RULES, max_workers=20), learned, Outlook(waiting=9, floors=floors))
+
+    assert planned.limit == "Max"
+    assert len(planned.reasons) <= 16
+    assert planned.reasons[0].startswith("243 calls now")
+    assert "scaling.max allows 20" in planned.reasons
+    assert planned.reasons[-1].endswith("of calls will find no slot")
+    assert any(reason.endswith(" more reasons") for reason in planned.reasons)
+
+
 def test_a_small_fleet_counts_whole_calls() -> None:
     assert size([worker("a", 2)], learned=lessons(0.01)).desired == 1
     assert size([worker("a", 11)], learned=lessons(0.03)).desired == 2

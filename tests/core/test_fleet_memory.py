@@ -10,11 +10,13 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.names import Reason
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
 
@@ -93,6 +95,31 @@ def test_how_long_a_worker_takes_to_come_up_is_measured() -> None:
     telling.sees(replace(up, pod=replace(up.pod, created_at=NOW)))
 
     assert telling.memory.lessons(telling.now).startup.q95 >= 80
+
+
+def starts(*, seconds: float, reason: Reason | None = None, **scaling: object) -> float:
+    """Return the lead after a worker came up so many seconds after its creation, most of them in some trouble."""
+    telling = Telling(**scaling)
+    waits = make.stuck("desk-new-0", reason) if reason else make.starting("desk-new-0")
+    if reason is Reason.UNSCHEDULABLE:
+        waits = replace(waits, pod=replace(waits.pod, scheduled=False))
+    for worker in (waits, make.starting("desk-new-0")):
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=NOW)))
+    telling.at(seconds)
+    up = make.heard("desk-new-0", make.state(), seconds_ago=-seconds)
+    telling.sees(replace(up, pod=replace(up.pod, created_at=NOW)))
+    return telling.memory.lessons(telling.now).startup.q95
+
+
+def test_a_start_that_waited_for_people_says_nothing_about_the_next_one() -> None:
+    usual = starts(seconds=40)
+
+    assert starts(seconds=300, reason=Reason.SECRET_MISSING) == starts(seconds=300, reason=Reason.IMAGE_PULL) == usual
+    # A node that must come first must come first the next time, too.
+    assert starts(seconds=300, reason=Reason.UNSCHEDULABLE) >= 300
+    assert starts(seconds=901) == starts(seconds=7200, reason=Reason.UNSCHEDULABLE) == usual
+    assert starts(seconds=900) >= 900
+    assert starts(seconds=1800, startupSeconds=600) >= 1800
 
 
 def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
@@ -182,6 +209,18 @@ def test_worker_hours_are_counted_for_the_day() -> None:
     assert telling.memory.worker_hours == 0
 
 
+def test_a_new_operator_goes_on_counting_the_worker_hours_of_the_day() -> None:
+    hours = []
+    for day in ("2026-03-02", "2026-03-01"):
+        told = VoiceAgentStatus(worker_hours=WorkerHours(day=day, hours=20))
+        memory = FleetMemory()
+        for minutes in (0, 30):
+            memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW + timedelta(minutes=minutes), told=told)
+        hours.append(memory.worker_hours)
+
+    assert hours == [20.5, 0.5]
+
+
 def test_other_guesses_are_learned_from_anew() -> None:
     telling = Telling(startupSeconds=45)
     telling.holds(0)
@@ -194,11 +233,13 @@ def test_other_guesses_are_learned_from_anew() -> None:
 def test_what_is_gone_is_forgotten() -> None:
     telling = Telling()
     telling.holds(0, 20.0)
+    telling.at(5)
+    telling.sees(make.failed("desk-new-1"), make.starting("desk-new-2"), make.stuck("desk-new-3"))
     telling.at(10)
     telling.sees()
 
     assert fleet() == Fleet()
-    assert telling.memory.calls_known == 0
+    assert telling.memory.calls_known == telling.memory.pods_known == 0
 
 
 ORDER = CallersOrder(agent="voice.desk", hold_seconds=15, room=0)
@@ -249,15 +290,15 @@ def test_one_slow_start_is_forgotten_after_five_of_our_own() -> None:
 def test_a_new_operator_goes_on_from_the_start_up_that_the_status_tells(told: int) -> None:
     memory = FleetMemory()
 
-    memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW, startup_seconds=told)
+    memory.observe(spec(), fleet(make.idle("desk-new-0")), NOW, told=VoiceAgentStatus(startup_seconds=told))
 
     assert memory.lessons(NOW).startup.q95 == told
 
 
 def test_whoever_changes_the_guess_of_the_start_up_is_believed() -> None:
     memory = FleetMemory()
-    memory.observe(spec(), fleet(), NOW, startup_seconds=355)
+    memory.observe(spec(), fleet(), NOW, told=VoiceAgentStatus(startup_seconds=355))
 
-    memory.observe(spec(startupSeconds=20), fleet(), NOW, startup_seconds=355)
+    memory.observe(spec(startupSeconds=20), fleet(), NOW, told=VoiceAgentStatus(startup_seconds=355))
 
     assert memory.lessons(NOW).startup.q95 == pytest.approx(28)

@@ -262,6 +262,8 @@ def test_a_worker_that_took_calls_again_is_not_at_its_limit_when_it_retires_once
     assert names(back.uncordon) == names(back.unstamp) == ["desk-old-0"]
     assert forth.end == ()
     assert names(forth.unstamp) == ["desk-old-0"]
+
+
 def test_a_worker_that_serves_again_loses_the_note_of_the_rollout_before() -> None:
     """By it a later rollout would end the calls of a worker at the moment at which it closes it."""
     opened = cordoned_for(make.busy("desk-old-0", calls=3), 300)

@@ -8,11 +8,11 @@ import pytest
 from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
-from voicefleet.api import VoiceAgent
+from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import Outlook, Size
 from voicefleet.fleet import Fleet, Worker
-from voicefleet.fleet.size import loads_of, plan_fleet_size
+from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,17 @@ def test_an_external_scaler_has_the_last_word() -> None:
     assert (size.desired, size.limit) == (7, "External")
 
 
+def test_an_external_scaler_that_has_nothing_to_change_yet_is_told_of() -> None:
+    """The scale of an object without spec.replicas cannot be read: an HPA would wait for ever, and nobody say why."""
+    waits, goes = spec(scaling={"mode": "External"}), spec(scaling={"mode": "External"}, replicas=1)
+
+    size = plan_size(waits, fleet(make.busy("desk-new-0", calls=11)))
+
+    assert size.desired == 2
+    assert size.reasons[-1].startswith("spec.replicas is not set")
+    assert not any("not set" in reason for reason in plan_size(goes, fleet()).reasons)
+
+
 def test_a_suspended_agent_wants_no_workers() -> None:
     size = plan_size(spec(suspend=True), fleet(make.busy("desk-new-0", calls=5)))
 
@@ -84,3 +95,13 @@ def test_workers_that_nobody_ever_heard_bring_one_more_and_not_one_for_each() ->
 
     assert [plan_size(policy, fleet(*workers)).desired for workers in (never, later)] == [4, 4]
     assert plan_size(policy, fleet(*(make.silent(f"desk-new-{n}") for n in range(4)))).desired > 4
+
+
+@pytest.mark.parametrize(("most", "each", "workers"), [(0.6, 0.2, 3), (2.1, 0.7, 3), (2.09, 0.7, 2), (0, 0.7, 0)])
+def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each: float, workers: int) -> None:
+    of = spec(scaling={"budget": {"maxCostPerHour": most, "workerCostPerHour": each}})
+    on = ProviderPool.model_validate(minimal("ProviderPool"))
+
+    ceilings = ceilings_of(of, on, used_worker_hours=0, now=NOW)
+
+    assert [ceiling.workers for ceiling in ceilings if ceiling.limit == "Budget"] == [workers]

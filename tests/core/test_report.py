@@ -9,10 +9,10 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.api.voiceagent.status import VoiceAgentStatus
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble, Worker
 from voicefleet.fleet.render import find_obstacle, render_agent
-from voicefleet.fleet.steps import AgentSeen, plan_agent
+from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
 from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 
@@ -327,3 +327,55 @@ def test_an_agent_that_is_deleted_says_that_it_waits_for_what_is_to_be_sent() ->
         "the VoiceAgent is being deleted and waits for its workers to go"
         "; 1 worker stays until the records and recordings of calls are sent"
     )
+
+
+BY_THE_DAY = {"scaling": {"min": 2, "budget": {"maxWorkerHoursPerDay": 24}}}
+
+
+def test_a_fleet_whose_budget_is_used_up_is_looked_at_again_though_nothing_happens_to_it() -> None:
+    """At midnight there is a new budget, and nobody else who would say so."""
+    seen = replace(observe(agent(**BY_THE_DAY), fleet(), pool()), worker_hours=24.0)
+
+    steps = plan_agent(seen, now=NOW)
+
+    assert steps.size is not None
+    assert (steps.size.desired, steps.size.limit) == (0, "Budget")
+    assert look_again_after(seen, steps, now=NOW) == timedelta(seconds=30)
+
+
+def test_the_worker_hours_of_a_budget_for_the_day_are_told_and_others_are_not() -> None:
+    seen = replace(observe(agent(**BY_THE_DAY), fleet(), pool()), worker_hours=17.9)
+    told = report_agent(seen, plan_agent(seen, now=NOW), NONE, now=NOW).worker_hours
+
+    assert told is not None
+    assert (told.day, told.hours) == ("2026-03-02", 17)
+    assert report(fleet()).worker_hours is None
+
+
+def test_reasons_are_told_anew_with_other_news_and_not_for_themselves() -> None:
+    """A fleet at its maximum loses more and more calls, and the share that was told first must not stand there."""
+    desk = agent()
+    two = [f"desk-{revision()}-{number}" for number in range(2)]
+
+    def say(calls: int, seconds: int, before: VoiceAgentStatus) -> tuple[VoiceAgentStatus, ScaleDecision]:
+        workers = fleet(*(make.busy(name, calls=calls) for name in two))
+        said = report(workers, before, of=desk, on=pool(), after=timedelta(seconds=seconds))
+        assert said.scale is not None
+        return said, said.scale
+
+    few, scale_of_few = say(7, 0, NONE)
+    many, scale_of_many = say(10, 4, few)
+
+    assert scale_of_many == scale_of_few.model_copy(update={"reasons": scale_of_many.reasons})
+    assert scale_of_many.reasons[0].startswith("20 calls now")
+    old_words = many.model_copy(update={"scale": scale_of_many.model_copy(update={"reasons": ("as it was",)})})
+    assert say(10, 4, old_words)[0] == old_words
+    assert say(11, 4, old_words)[1].reasons[0].startswith("22 calls now")
+
+
+def test_a_fleet_that_costs_millions_of_a_small_currency_says_so() -> None:
+    """What the status cannot hold would end each turn with an error, after which the next is later and later."""
+    budget = {"maxCostPerHour": 1_000_000, "workerCostPerHour": 1_000_000}
+    two = fleet(*(make.busy(f"desk-{revision()}-{number}") for number in range(2)))
+
+    assert report(two, of=agent(scaling={"budget": budget}), on=pool()).cost_per_hour == 2_000_000

@@ -144,7 +144,7 @@ def test_a_file_that_is_missing_or_too_large_ends_with_2(
     assert capsys.readouterr().err.endswith("none.csv: cannot be read: No such file or directory\n")
     assert main(["simulate", "--trace", str(tmp_path)]) == 2
     assert capsys.readouterr().err.endswith("cannot be read: Is a directory\n")
-    monkeypatch.setattr(simulate, "_MAX_TRACE_BYTES", 100)
+    monkeypatch.setattr(simulate, "MAX_TRACE_BYTES", 100)
     assert main(["simulate", "--trace", str(trace)]) == 2
     assert "larger than" in capsys.readouterr().err
 
@@ -159,6 +159,7 @@ def test_a_file_that_is_missing_or_too_large_ends_with_2(
         ["--scenario", "smooth", "--startup-seconds", "nan"],
         ["--scenario", "smooth", "--peak", "-1"],
         ["--scenario", "smooth", "--target-blocked", "2"],
+        ["--scenario", "smooth", "--target-blocked", "1e-300"],
         ["--scenario", "smooth", "--hold-seconds", "-0.5"],
         ["--scenario", "smooth", "--output", "xml"],
         ["--scenario", "smooth", "--campaigns-known", "--campaigns-unknown"],

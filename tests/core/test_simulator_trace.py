@@ -1,5 +1,6 @@
 """Days of calls: read from a file, or drawn by name."""
 
+import io
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from voicefleet_simulator.trace import Trace, build_trace
 
 
 def _read(text: str) -> Trace:
-    return read_trace(text.splitlines(keepends=True), "test")
+    return read_trace(io.StringIO(text, newline=""), "test")
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,8 @@ def _read(text: str) -> Trace:
         "start,duration\r\n5,10\r\n2,20\r\n",
         " start , duration \n 5 , 10 \n 2,20",
         "1700000005,10\n1700000002,20\n",
+        "\ufeffstart,duration\n5,10\n2,20\n",
+        "\n\nstart,duration\n5,10\n2,20\n",
     ],
     ids=[
         "with a header",
@@ -32,6 +35,8 @@ def _read(text: str) -> Trace:
         "with line ends of Windows",
         "with blanks, and no line end at the end",
         "with starts as seconds since 1970",
+        "with a byte order mark, as Excel writes it",
+        "with empty lines before the header",
     ],
 )
 def test_a_trace_is_read_in_whichever_form(text: str) -> None:
@@ -71,9 +76,22 @@ def test_a_file_with_too_many_calls_is_refused(monkeypatch: pytest.MonkeyPatch) 
         _read("0,1\n1,1\n2,1\n")
 
 
+def test_lines_without_end_are_refused_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.StringIO):
+        def readline(self, size: int | None = -1) -> str:
+            return "0" * size if size and size > 0 else pytest.fail("the whole line is asked for")
+
+    with pytest.raises(BadTraceError, match="line 1: a line of 65,536 characters or more"):
+        read_trace(Endless(), "test")
+    monkeypatch.setattr("voicefleet_simulator.csv_trace.MAX_TRACE_BYTES", 7)
+    assert len(_read("0,1\n1,1").starts) == 2
+    with pytest.raises(BadTraceError, match="line 2: larger than 0 MiB"):
+        _read("0,1\n1,1\n")
+
+
 def test_a_field_that_csv_cannot_hold_is_refused() -> None:
     with pytest.raises(BadTraceError, match="not CSV"):
-        _read('"' + "1" * 200_000 + '",1\n')
+        _read('"' + "1\n" * 100_000)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -1,5 +1,6 @@
 """One turn about one object, with an outside in memory."""
 
+import asyncio
 import copy
 import itertools
 from dataclasses import dataclass, replace
@@ -564,3 +565,22 @@ async def test_a_fleet_that_may_not_sleep_asks_nobody_else(world: World) -> None
     await world.turn()
 
     assert not world.workers.looks
+
+
+async def test_workers_open_while_the_apiserver_takes_its_time_for_guards(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take four seconds, and a fleet whose calls rise has many to make while callers wait for a slot."""
+    await world.run(scaling={"min": 2})
+    world.workers.states = {uid: state(calls=1, cordoned=True) for uid in world.workers.states}
+    answered = asyncio.Event()
+    monkeypatch.setattr(world.cluster, "mark_pod", lambda _namespace, _mark: answered.wait())
+
+    turn = asyncio.create_task(world.turn())
+    async with asyncio.timeout(5):
+        while any(said.cordoned for said in world.workers.states.values()):  # noqa: ASYNC110 - nobody says when
+            await asyncio.sleep(0.01)
+
+    assert not turn.done()
+    turn.cancel()
+    await asyncio.gather(turn, return_exceptions=True)

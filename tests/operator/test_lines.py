@@ -89,6 +89,9 @@ def test_whatever_arrives_the_stream_ends_in_order_or_with_words(pieces: list[by
         pytest.param([PLAIN, *[b"x" * 8_000] * 12], id="a line without chunks"),
         pytest.param([b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 2_000], id="a head"),
         pytest.param([CHUNKED, b"1" * 100], id="the size of a chunk"),
+        pytest.param([PLAIN, *[b"\n" * 250] * 20], id="empty lines"),
+        pytest.param([CHUNKED, *[chunk(b"x\n") * 50] * 50], id="chunks of a line each"),
+        pytest.param([PLAIN, *[(b"x" * 50_000) + b"\n"] * 100], id="long lines"),
     ],
 )
 async def test_what_has_no_end_is_ended_by_us(pieces: list[bytes]) -> None:
@@ -108,6 +111,25 @@ async def test_what_has_no_end_is_ended_by_us(pieces: list[bytes]) -> None:
 async def test_only_an_answer_of_200_is_heard(answer: bytes) -> None:
     with pytest.raises(LinesError, match="it answers '"):
         await lines_of([answer, b"line\n"])
+
+
+async def test_as_many_lines_as_a_rush_of_calls_brings_are_heard() -> None:
+    line = b"x" * 12_000 + b"\n"
+
+    assert len(await lines_of([CHUNKED, *[chunk(line)] * 200])) == 200
+
+
+async def test_whoever_speaks_on_and_on_may_do_so_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, heard = LineStream(b"ask", lambda _: None, silent_after_seconds=15), 0
+    stream.data_received(PLAIN)
+    loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+
+    for second in range(600):
+        monkeypatch.setattr(loop, "time", lambda second=second: began + second)
+        stream.data_received((b"x" * 12_000 + b"\n") * 10)
+        heard += not stream.ended.done()
+
+    assert heard == 600
 
 
 async def test_a_line_as_long_as_allowed_is_heard() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
-from tests.support.fleet import heard, state
+from tests.support.fleet import NOW, heard, state
 from tests.support.manifests import minimal
+from voicefleet.api import VoiceAgent
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.fleet import Fleet
 from voicefleet.wire import Tally
 from voicefleet_operator import standby as module
@@ -151,3 +153,16 @@ async def test_what_workers_say_to_a_standby_waits_for_no_decision_of_it(world: 
     world.metrics.delays.seen(DESK)
     world.metrics.delays.decided(DESK)
     assert world.metrics.registry.get_sample_value("voicefleet_operator_decision_delay_seconds_count") == 0
+
+
+def test_who_comes_to_decide_goes_on_from_the_rest_that_its_predecessor_brought_a_fleet_to() -> None:
+    memory, spec = AgentMemory("uid"), VoiceAgent.model_validate(minimal("VoiceAgent")).spec
+    asleep = VoiceAgentStatus(scale=ScaleDecision(desired=0, limit="Demand", at="2026-03-02T11:00:00Z"))
+    for told in (VoiceAgentStatus(), asleep):
+        memory.fleet.observe(spec, Fleet(), NOW, told=told)
+    assert memory.fleet.lessons(NOW).arrivals.silent_seconds < 3600
+
+    memory.begin_to_decide()
+    memory.fleet.observe(spec, Fleet(), NOW, told=asleep)
+
+    assert memory.fleet.lessons(NOW).arrivals.silent_seconds > 3600

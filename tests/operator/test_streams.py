@@ -530,3 +530,15 @@ async def test_nonsense_about_callers_is_no_answer(worker: Worker, streams: Work
 async def test_a_worker_that_is_gone_looks_for_nobody(streams: WorkerStreams) -> None:
     streams.look_for_callers(KEY, LOOK, pytest.fail)
     await asyncio.sleep(0)
+
+
+async def test_a_worker_that_talks_without_end_is_named_in_the_log_and_dialed_again(
+    worker: Worker, streams: WorkerStreams, caplog: pytest.LogCaptureFixture
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.lines.put_nowait(line(calls=1) * 5_000)
+    await until(lambda: worker.connections == 2)
+
+    complaints = [record.__dict__ for record in caplog.records if record.message == "a worker is not understood"]
+    assert [(said["pod"], said["error"]) for said in complaints] == [(ADDRESS.pod, "it sends lines without end")]
+    assert calls(streams) == 1

@@ -37,6 +37,11 @@ class Memory:
         watched = (1 - weight) * self.half_life_seconds / math.log(2)
         return Memory(self.half_life_seconds, self.calls * weight + count, self.seconds * weight + watched)
 
+    def earlier(self, calls: float, seconds_ago: float) -> "Memory":
+        """Return the memory when it turns out that so many calls came so long ago."""
+        weight = 0.5 ** (seconds_ago / self.half_life_seconds)
+        return Memory(self.half_life_seconds, self.calls + calls * weight, self.seconds)
+
     def share(self, since_begin: float, since_end: float) -> float:
         """Return how much of the memory lies between two moments, so many seconds ago; 1 is all of it."""
         lives = max(0.0, since_end) / self.half_life_seconds, since_begin / self.half_life_seconds
@@ -71,6 +76,11 @@ class ArrivalRate:
         silent = 0.0 if count else self.silent_seconds + seconds
         return ArrivalRate(self.long.after(count, seconds), self.short.after(count, seconds), silent)
 
+    def earlier(self, calls: float, seconds_ago: float) -> "ArrivalRate":
+        """Return what is known when it turns out that so many calls came so long ago."""
+        silent = min(self.silent_seconds, seconds_ago)
+        return ArrivalRate(self.long.earlier(calls, seconds_ago), self.short.earlier(calls, seconds_ago), silent)
+
     def besides(self, announced_long: float = 0.0, announced_short: float = 0.0) -> Rate:
         """Return the rate of calls that nobody announced, given what share of each memory was announced."""
         steady, recent = self.long.rate(announced_long), self.short.rate(announced_short)
@@ -99,3 +109,8 @@ class ArrivalRate:
         if self.silent_seconds > self.long.seconds:
             rate = min(rate, 0.5 / self.silent_seconds)
         return -math.expm1(-rate * seconds)
+
+
+def silence_for(chance: float, seconds: float) -> float:
+    """Return how long no call must have come for one within so many seconds to have at most this chance."""
+    return 0.5 * seconds / -math.log1p(-chance)

@@ -8,7 +8,9 @@ from voicefleet.autoscaling.census import Census
 from voicefleet.autoscaling.erlang import blocking
 from voicefleet.autoscaling.load import Ceiling, Outlook, Rules, Size
 
-MOST_REASONS = 8
+_MOST_REASONS = 14
+_LAST_REASONS = 8
+"""The last ones say what binds and what that costs; what gives way are floors, of which there may be dozens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,16 @@ def bound(need: Need, rules: Rules, census: Census, outlook: Outlook, load: floa
         reasons.append(f"scaling.min asks for {rules.min_workers}")
     size = Size(desired, limit, tuple(reasons), keep=max(desired, keep), slots=need.slots)
     size = _below_ceilings(size, rules, census, outlook, load)
-    return replace(size, reasons=size.reasons[:MOST_REASONS], surplus=census.open > size.keep)
+    return replace(size, surplus=census.open > size.keep)
+
+
+def shorten(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a chain of reasons that is not too long to be read, with its beginning and its end."""
+    if len(reasons) <= _MOST_REASONS:
+        return reasons
+    first = reasons[: _MOST_REASONS - _LAST_REASONS - 1]
+    left_out = len(reasons) - len(first) - _LAST_REASONS
+    return (*first, f"{left_out} more reasons", *reasons[-_LAST_REASONS:])
 
 
 def _workers_for(slots: int, census: Census, slots_per_worker: int) -> int:

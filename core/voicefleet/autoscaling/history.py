@@ -4,6 +4,7 @@ The one thing here that changes; it reads no clock, every event brings its momen
 """
 
 import math
+from bisect import insort
 from collections import Counter, deque
 from collections.abc import Iterable
 
@@ -34,6 +35,10 @@ _FADE = 0.82
 """Weight of yesterday's calls today: half after three and a half days."""
 _FORGOTTEN_AFTER = 2.0
 """A call whose end nobody reported is forgotten after so many times the length of the grid."""
+_SEEN_BACK_SECONDS = 2 * BURST_WINDOW_SECONDS
+"""How far the calls that live when watching begins tell how often they came before."""
+_FEWEST_THAT_STAY = 0.1
+"""Of older calls than those of which one in ten still lives, too few are left to tell how many came."""
 
 
 def least_headroom(target_blocked: float, hold_seconds: float = 0.0) -> float:
@@ -78,18 +83,29 @@ class History:
         self._learned_calls = 0.0
         self._faded_at: float | None = None
         self._live: Counter[float] = Counter()
+        self._watched_since = -math.inf
+        self._found: Counter[float] = Counter()
 
     def seed(self, began: Iterable[float], now: float) -> None:
-        """Take over calls that were live before anyone watched; the young ones tell how often calls arrive."""
+        """Take over calls that began while nobody watched; the young ones tell how often calls arrive.
+
+        How long they last teaches nothing: the short ones that came with them are over, and were not seen.
+        """
         began = tuple(began)
-        self._live.update(began)
-        if self._rate_at is not None:
-            return
-        window = 2 * BURST_WINDOW_SECONDS
-        young = sum(1 for moment in began if now - moment <= window)
-        # Of the calls that came within the window some are over: G(40 s) = 38 means that 1 in 20 is not seen.
-        self._rate = ArrivalRate.guess(float(young), self._survival.integral(window))
-        self._rate_at = now
+        self._found.update(began)
+        if self._rate_at is None:
+            self._rate = ArrivalRate.guess(0.0, _SEEN_BACK_SECONDS)
+            self._rate_at = self._watched_since = now
+        self._pass_time(now)
+        for moment in began:
+            if moment > self._watched_since - _SEEN_BACK_SECONDS:
+                # Where one in twenty is over after 30 s, each that is still there stands for 1.05 that came.
+                came = 1 / max(_FEWEST_THAT_STAY, self._survival.at(now - moment))
+                self._rate = self._rate.earlier(came, max(0.0, now - max(moment, self._watched_since)))
+
+    def slept(self, seconds: float) -> None:
+        """Take over a silence that somebody else has watched."""
+        self._rate = ArrivalRate().after(0, seconds)
 
     def began(self, at: float) -> None:
         """Count a call that found a slot."""
@@ -99,10 +115,10 @@ class History:
 
     def ended(self, began_at: float, at: float) -> None:
         """Count a call that is over."""
-        if self._live[began_at] > 1:
-            self._live[began_at] -= 1
-        else:
-            del self._live[began_at]
+        if began_at in self._found:
+            _take_one(self._found, began_at)
+            return
+        _take_one(self._live, began_at)
         self._lifetimes.add(at - began_at)
 
     def blocked(self, at: float) -> None:
@@ -154,7 +170,8 @@ class History:
         self._pass_time(at)
         usual = self._rate.per_second
         self._rate = self._rate.after(1, 0.0)
-        self._recent.append(at)
+        # Worker by worker, calls are not told of in their order; one behind a younger one would stay for too long.
+        insort(self._recent, at)
         if is_burst(len(self._recent), usual):
             self._mark_burst(at)
 
@@ -178,6 +195,13 @@ class History:
         self._live = Counter({began: count for began, count in self._live.items() if began > oldest})
         self._survival = self._lifetimes.survival(now - began for began in self._live.elements())
         self._learned_at, self._learned_calls = now, self._lifetimes.calls
+
+
+def _take_one(moments: Counter[float], moment: float) -> None:
+    if moments[moment] > 1:
+        moments[moment] -= 1
+    else:
+        del moments[moment]
 
 
 def _measure_startup(starts: Iterable[float], guess: float, known: float | None) -> Startup:

@@ -5,10 +5,10 @@ The present calls are known. What may change until a new worker would be ready d
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from voicefleet.autoscaling.bounds import MOST_REASONS, Need, bound, lowest_ceiling
+from voicefleet.autoscaling.bounds import Need, bound, lowest_ceiling, shorten
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
@@ -54,8 +54,8 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     if may_rest:
         reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
         need = need.raised(slots=1, reason=reason)
-    size = bound(_with_floors(need, scene), rules, census, outlook, load)
-    return _with_patience(size, scene)
+    size = _with_patience(bound(_with_floors(need, scene), rules, census, outlook, load), scene)
+    return replace(size, reasons=shorten(size.reasons))
 
 
 def _by_demand(scene: _Scene, workers: Sequence[WorkerLoad]) -> tuple[Need, float]:
@@ -121,9 +121,13 @@ def _may_rest(scene: _Scene) -> bool:
     soon = scene.now + scene.lead
     if any(known.begins_at <= soon and known.begins_at + known.seconds > scene.now for known in outlook.known_calls):
         return False
-    held = rules.hold_seconds >= scene.lead
-    chance = scene.lessons.arrivals.chance_of_call(scene.lead)
-    return chance <= (max(_HELD_CHANCE, rules.target_blocked) if held else rules.target_blocked)
+    return scene.lessons.arrivals.chance_of_call(scene.lead) <= chance_to_rest(rules, scene.lead)
+
+
+def chance_to_rest(rules: Rules, lead: float) -> float:
+    """Return how likely a call within one lead may be for a fleet to go without workers."""
+    held = rules.hold_seconds >= lead
+    return max(_HELD_CHANCE, rules.target_blocked) if held else rules.target_blocked
 
 
 def _rest(scene: _Scene) -> Size:
@@ -150,7 +154,7 @@ def _with_patience(size: Size, scene: _Scene) -> Size:
     return Size(
         desired=size.desired,
         limit=size.limit,
-        reasons=reasons[:MOST_REASONS],
+        reasons=reasons,
         keep=max(size.keep, min(scene.census.total, lowest_ceiling(scene.rules, scene.outlook).workers)),
         slots=size.slots,
         surplus=True,

@@ -1,23 +1,30 @@
 """What one fleet's past taught: fed with what is seen at every turn, and asked for lessons."""
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerHours
+from voicefleet.autoscaling.arrivals import silence_for
 from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
+from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
 from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
-from voicefleet.names import SILENT_AFTER_SECONDS
+from voicefleet.names import SILENT_AFTER_SECONDS, Reason
 from voicefleet.wire import CallersAnswer
 
+NOTHING_TOLD = VoiceAgentStatus()
 _LONGEST_REST = timedelta(minutes=5)
 _HOUR_SECONDS = 3600.0
 _MOST_REFUSALS = 100
 _WATCHED_FOR = timedelta(minutes=2)
+_LONGEST_START_SECONDS = 900.0
+"""A node that must come first takes ten minutes at most; whoever took longer waited for room, LiveKit or people."""
 
 
 class FleetMemory:
@@ -30,6 +37,7 @@ class FleetMemory:
         self._calls: dict[str, dict[str, float]] = {}
         self._came_up: set[str] = set()
         self._seen_starting: set[str] = set()
+        self._held_up: set[str] = set()
         self._failed: set[str] = set()
         self._failures_in_row = 0
         self.callers = NOTHING_KNOWN
@@ -37,8 +45,9 @@ class FleetMemory:
         """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
         self.worker_hours = 0.0
-        """Worker hours of the running day (UTC), as far as this process saw them."""
+        """Worker hours of the running day (UTC), as far as this process saw them or was told of them."""
         self._counted_at: datetime | None = None
+        self._decides_anew = True
 
     @property
     def rest(self) -> timedelta:
@@ -51,14 +60,24 @@ class FleetMemory:
         """Return how many calls it keeps in mind."""
         return sum(len(calls) for calls in self._calls.values())
 
-    def observe(self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, startup_seconds: int | None = None) -> None:
-        """Take in what is seen at one moment; the start-up that the status tells is what somebody before us learned."""
-        history = self._history_for(spec, now, startup_seconds)
-        self._count_hours(fleet, now)
+    @property
+    def pods_known(self) -> int:
+        """Return how many pods it keeps in mind."""
+        return len(self._calls.keys() | self._came_up | self._seen_starting | self._held_up | self._failed)
+
+    def observe(
+        self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, told: VoiceAgentStatus = NOTHING_TOLD
+    ) -> None:
+        """Take in what is seen at one moment; what the status tells is what somebody before us learned and counted."""
+        history = self._history_for(spec, now, told.startup_seconds)
+        self._count_hours(fleet, told.worker_hours, now)
+        if self._decides_anew:
+            self._decides_anew = False
+            self._go_on_sleeping(history, spec, fleet, told.scale, now)
         uids = {worker.pod.ref.uid for worker in fleet}
         self._note_preference(fleet, now)
         for worker in fleet:
-            self._note_start(history, worker, now)
+            self._note_start(history, worker, spec.scaling.startup_seconds, now)
             self._note_failure(worker)
             if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
                 if spec.scaling.hold_seconds == 0:
@@ -67,8 +86,15 @@ class FleetMemory:
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
+        for seen in (self._came_up, self._seen_starting, self._held_up, self._failed):
+            # Pods that end before anybody hears them come and go without end.
+            seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
             self.callers = self.callers.with_shortage(now)
+
+    def begin_to_decide(self) -> None:
+        """Go by what the status tells once more: whoever decided until now may have brought the fleet to rest."""
+        self._decides_anew = True
 
     def lessons(self, now: datetime) -> Lessons:
         """Return what the past amounts to."""
@@ -131,12 +157,24 @@ class FleetMemory:
             self._history.seed(began, now.timestamp())
         return self._history
 
+    def _go_on_sleeping(
+        self, history: History, spec: VoiceAgentSpec, fleet: Fleet, told: ScaleDecision | None, now: datetime
+    ) -> None:
+        """Let a fleet that was brought to rest be at rest: whoever takes over has not heard the silence before it."""
+        if told is None or told.at is None or (told.desired, told.limit) != (0, "Demand") or fleet.workers:
+            return
+        rules, lead = rules_of(spec), float(math.ceil(history.lessons(now.timestamp()).startup.q95))
+        rested = max(0.0, (now - datetime.fromisoformat(told.at)).total_seconds())
+        # One second more, since times are told in whole ones.
+        history.slept(silence_for(chance_to_rest(rules, lead), lead) + rested + 1)
+        self._watched_at = now
+
     def _note_calls(self, history: History, worker: Worker, heard: Heard) -> None:
         uid, at = worker.pod.ref.uid, heard.at.timestamp()
         known = self._calls.get(uid, {})
         calls = {call.id: known.get(call.id, at - call.age_seconds) for call in heard.state.sessions}
-        # Calls that were under way when we began to listen are no rush of new ones.
-        oldest = at - SILENT_AFTER_SECONDS if uid not in self._calls else float("-inf")
+        # Calls that were under way when we began to listen, or to listen again, are no rush of new ones.
+        oldest = at - SILENT_AFTER_SECONDS
         new = sorted(moment for call, moment in calls.items() if call not in known)
         history.seed([moment for moment in new if moment < oldest], at)
         for moment in new:
@@ -166,17 +204,22 @@ class FleetMemory:
             for _ in range(min(refused, _MOST_REFUSALS)):
                 history.blocked(heard.at.timestamp())
 
-    def _note_start(self, history: History, worker: Worker, now: datetime) -> None:
+    def _note_start(self, history: History, worker: Worker, startup_seconds: int, now: datetime) -> None:
         uid = worker.pod.ref.uid
         if uid in self._came_up:
             return
         if worker.takes_calls(now):
             self._came_up.add(uid)
-            if uid in self._seen_starting and worker.pod.created_at is not None:
-                history.started(max(0.0, (now - worker.pod.created_at).total_seconds()))
+            if uid in self._seen_starting - self._held_up and worker.pod.created_at is not None:
+                seconds = max(0.0, (now - worker.pod.created_at).total_seconds())
+                if seconds <= max(_LONGEST_START_SECONDS, 3 * startup_seconds):
+                    history.started(seconds)
             self._failures_in_row = 0
         elif worker.activity(now) is Activity.STARTING:
             self._seen_starting.add(uid)
+        if worker.pod.trouble is not None and worker.pod.trouble.reason is not Reason.UNSCHEDULABLE:
+            # A Secret that people forgot for two hours says nothing about the next start.
+            self._held_up.add(uid)
 
     def _note_failure(self, worker: Worker) -> None:
         uid = worker.pod.ref.uid
@@ -185,8 +228,11 @@ class FleetMemory:
             # One that worked for long and then ended is an accident, not a row.
             self._failures_in_row = 1 if uid in self._came_up else self._failures_in_row + 1
 
-    def _count_hours(self, fleet: Fleet, now: datetime) -> None:
+    def _count_hours(self, fleet: Fleet, told: WorkerHours | None, now: datetime) -> None:
         before, self._counted_at = self._counted_at, now
+        if before is None and told is not None and told.day == now.date().isoformat():
+            self.worker_hours = float(told.hours)
+            return
         if before is None or before.date() != now.date():
             self.worker_hours = 0.0
             return
@@ -197,5 +243,3 @@ class FleetMemory:
         for moment in self._calls.pop(uid).values():
             history.ended(moment, max(moment, now.timestamp()))
         self._heard.pop(uid, None)
-        for seen in (self._came_up, self._seen_starting, self._failed):
-            seen.discard(uid)

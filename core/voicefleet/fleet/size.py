@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
@@ -9,6 +10,9 @@ from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size, 
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
+
+# Kubernetes answers whoever asks for the scale of an object without replicas with an error.
+_NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
 
 
 def rules_of(spec: VoiceAgentSpec) -> Rules:
@@ -56,7 +60,8 @@ def plan_fleet_size(
     if spec.scaling.mode == "External" and spec.replicas is not None:
         return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",), keep=spec.replicas)
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
-    return plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
+    size = plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
+    return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size
 
 
 def ceilings_of(
@@ -71,7 +76,8 @@ def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tu
     if budget is None:
         return ()
     if budget.max_cost_per_hour is not None and budget.worker_cost_per_hour:
-        workers = int(float(budget.max_cost_per_hour) / float(budget.worker_cost_per_hour))
+        # As people write them: in binary 0.6 / 0.2 falls short of 3.
+        workers = int(Decimal(str(budget.max_cost_per_hour)) / Decimal(str(budget.worker_cost_per_hour)))
         reason = f"{budget.max_cost_per_hour} an hour pays for {workers} workers at {budget.worker_cost_per_hour}"
         found.append(Ceiling("Budget", workers, reason))
     if budget.max_worker_hours_per_day is not None:

@@ -30,7 +30,8 @@ from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, pl
 
 # Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
 _TICK = timedelta(seconds=5)
-_SCHEDULE_TICK = timedelta(seconds=30)
+_CLOCK_TICK = timedelta(seconds=30)
+"""Schedules begin, and a budget for the day comes and goes, also where nothing else happens: at midnight, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,8 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
         least = seen.agent.spec.scaling.min
         moving = seen.fleet.calls(now) > 0 or steps.size.keep > least or len(seen.fleet.workers) > least
         looks.append(_TICK if moving else None)
-        looks.append(_SCHEDULE_TICK if seen.agent.spec.scaling.schedules else None)
+        by_clock = seen.agent.spec.scaling.schedules or seen.agent.spec.scaling.budget
+        looks.append(_CLOCK_TICK if by_clock else None)
     times = [look for look in looks if look is not None]
     return min(times, default=None)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicefleet.api import VoiceAgent
-from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
+from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
@@ -51,9 +51,24 @@ def report_agent(
         rollout=steps.rollout.status if steps.rollout else before.rollout,
         startup_seconds=math.ceil(seen.lessons.startup.q95),
         cost_per_hour=_cost_per_hour(seen),
+        worker_hours=_worker_hours(seen, now),
         children_digest=before.children_digest if steps.children is None else steps.children,
     )
-    return said.model_copy(update=_numbers(fleet, now))
+    return _without_idle_words(said.model_copy(update=_numbers(fleet, now)), before)
+
+
+def _without_idle_words(said: VoiceAgentStatus, before: VoiceAgentStatus) -> VoiceAgentStatus:
+    """Tell reasons anew only beside other news: their figures change with every second, and would be written each time.
+
+    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on.
+    """
+    return before if said.model_copy(update={"scale": before.scale}) == before and _is_same(said, before) else said
+
+
+def _is_same(said: VoiceAgentStatus, before: VoiceAgentStatus) -> bool:
+    """Tell whether the size is the same, for whatever reasons."""
+    scales = [status.scale and status.scale.model_copy(update={"reasons": ()}) for status in (said, before)]
+    return scales[0] == scales[1]
 
 
 def report_invalid_agent(
@@ -95,12 +110,9 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
 
 
 def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
-    """Tell the decision as it was when it last came out differently: its figures change with every call."""
     if steps.size is None:
         return before.scale
     desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
-    if before.scale is not None and (before.scale.desired, before.scale.limit) == (desired, limit):
-        return before.scale
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,
@@ -116,6 +128,14 @@ def _cost_per_hour(seen: AgentSeen) -> float | None:
     if budget is None or budget.worker_cost_per_hour is None:
         return None
     return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
+
+
+def _worker_hours(seen: AgentSeen, now: datetime) -> WorkerHours | None:
+    """Return what the next operator must know to keep within the day's budget."""
+    budget = seen.agent.spec.scaling.budget
+    if budget is None or budget.max_worker_hours_per_day is None:
+        return None
+    return WorkerHours(day=now.date().isoformat(), hours=int(seen.worker_hours))
 
 
 def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:

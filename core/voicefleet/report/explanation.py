@@ -28,6 +28,8 @@ def _body(status: VoiceAgentStatus) -> Iterator[str]:
         yield _titled("Start-up", f"a worker takes up to {status.startup_seconds} s")
     if status.cost_per_hour is not None:
         yield _titled("Cost", f"{status.cost_per_hour} an hour")
+    if status.worker_hours is not None:
+        yield _titled("Budget", f"{status.worker_hours.hours} worker hours used on {status.worker_hours.day} (UTC)")
     if status.rollout is not None:
         yield from _rollout(status.rollout)
     for revision in status.revisions:

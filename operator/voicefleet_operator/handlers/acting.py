@@ -55,6 +55,12 @@ async def _run(stages: Iterable[Awaitable[None]]) -> ApiError | None:
     return max(failures, key=lambda failure: failure.needs_a_person, default=None)
 
 
+async def _side_by_side(*rows: Iterable[Awaitable[None]]) -> None:
+    for failure in await asyncio.gather(*map(_run, rows)):
+        if failure is not None:
+            raise failure
+
+
 def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Iterator[Awaitable[None]]:
     namespace = seen.agent.metadata.namespace or ""
     yield from _first(ports, seen.agent.metadata, seen.fleet, steps.fleet)
@@ -65,14 +71,19 @@ def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Ite
 
 
 def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
-    """Yield what guards calls, and what gives callers room at once."""
+    """Yield what guards calls, and beside it what gives callers room: that does not wait for a slow apiserver."""
+    yield _side_by_side(_guard(ports, owner, fleet, plan), _open(ports, plan))
+
+
+def _guard(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
     # First the guard: a mark by itself stops no eviction.
     yield _all(ports.cluster.apply(guard) for guard in build_guards(owner, fleet, plan.mark))
     yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
+
+
+def _open(ports: Ports, plan: FleetPlan) -> Iterator[Awaitable[None]]:
     yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
     yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
-    forgotten = {ANNOTATION_CORDONED_AT: None}
-    yield _all(ports.cluster.annotate_pod(owner.namespace or "", pod, forgotten) for pod in plan.unstamp)
 
 
 def _last(

@@ -44,7 +44,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     fleet, waits = await observe_fleet(ports, key)
     fleet = memory.date_ends(fleet, ports.now())
     before = parse_status(VoiceAgentStatus, body)
-    memory.fleet.observe(agent.spec, fleet, ports.now(), startup_seconds=before.startup_seconds)
+    memory.fleet.observe(agent.spec, fleet, ports.now(), told=before)
     if agent.spec.rollout.canary is not None:
         memory.note_tallies(fleet)
     obstacle = find_obstacle(agent, pool, pool_is_allowed=allowed)

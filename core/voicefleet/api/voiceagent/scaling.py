@@ -38,7 +38,14 @@ class ScheduledFloor(ApiModel):
 class Budget(ApiModel):
     """What the fleet may cost; live calls are never cut for it, free slots are."""
 
-    RULES: ClassVar = (at_least_one_of("max_cost_per_hour", "max_worker_hours_per_day"),)
+    RULES: ClassVar = (
+        at_least_one_of("max_cost_per_hour", "max_worker_hours_per_day"),
+        requires(
+            "max_cost_per_hour",
+            "worker_cost_per_hour",
+            message="maxCostPerHour needs workerCostPerHour: say what one worker costs",
+        ),
+    )
 
     max_cost_per_hour: Price | None = None
     """Upper limit of cost per hour, in the pool's currency."""

@@ -6,8 +6,9 @@ from pydantic import Field, StringConstraints
 
 from voicefleet.api.base import ApiModel
 from voicefleet.api.conditions import CommonStatus
-from voicefleet.api.markers import ListMap
-from voicefleet.api.types import Count, Items, Price, Seconds, Timestamp
+from voicefleet.api.markers import Between, ListMap
+from voicefleet.api.schedule import CalendarDay
+from voicefleet.api.types import Count, Items, Seconds, Timestamp
 
 RevisionName = Annotated[str, StringConstraints(max_length=63)]
 Sentence = Annotated[str, StringConstraints(max_length=1024)]
@@ -49,6 +50,8 @@ class RevisionStatus(ApiModel):
     """Whether a worker of it ever took calls; a revision that never did is replaced without a canary."""
 
 
+# Of 10,000 workers at the highest price; in some currencies a worker costs thousands an hour.
+Cost = Annotated[float, Between(0, 1_000_000_000_000)]
 LargeCount = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 LogEvidence = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
@@ -138,11 +141,20 @@ class ScaleDecision(ApiModel):
     desired: Count
     """Workers that are wanted."""
     limit: Annotated[str, StringConstraints(max_length=64)] = ""
-    """What binds: Demand, Min, Max, Schedule, Budget, ProviderQuota, WarmFloor or Blind."""
+    """What binds: Demand, Burst, WarmFloor, Schedule, Min, Max, Budget, ProviderQuota, External, Suspended or Blind."""
     reasons: Annotated[Items[Sentence], Field(max_length=16)] = ()
     """The steps from the load to the number, in words."""
     at: Timestamp | None = None
     """When the number last changed."""
+
+
+class WorkerHours(ApiModel):
+    """What a budget for the day counts."""
+
+    day: CalendarDay
+    """Day, in UTC."""
+    hours: Count = 0
+    """Whole hours that all workers of that day have run, added up."""
 
 
 class VoiceAgentStatus(CommonStatus):
@@ -174,7 +186,9 @@ class VoiceAgentStatus(CommonStatus):
     """Why there are as many workers as there are."""
     startup_seconds: Seconds | None = None
     """Measured 95th percentile of a worker's start-up."""
-    cost_per_hour: Price | None = None
+    cost_per_hour: Cost | None = None
     """What the fleet costs at this moment."""
+    worker_hours: WorkerHours | None = None
+    """Worker hours of the day, if the budget limits them."""
     children_digest: Annotated[str, StringConstraints(max_length=64)] | None = None
     """Short form of the objects beside the workers as they were last applied."""
