@@ -8,7 +8,8 @@ from voicefleet.wire import WorkerState
 def essence_of(state: WorkerState) -> tuple[Any, ...]:
     """Return what decisions hang on; ages and the sequence change all the time."""
     sessions = len(state.sessions)
-    return (state.revision, state.slots, sessions, state.registered, state.cordoned, state.draining)
+    joined = (state.registered, state.livekit_away)
+    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining)
 
 
 def with_providers(state: WorkerState, before: WorkerState | None) -> WorkerState:

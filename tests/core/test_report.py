@@ -234,3 +234,46 @@ def test_a_pool_without_a_job_that_the_agent_needs_is_named_with_its_field() -> 
     status = report(fleet(), of=agent(), on=silent)
 
     assert status.conditions[0].message == "spec.providers of ProviderPool 'pool': no enabled provider has role Tts."
+
+
+AWAY = [
+    pytest.param("Refuses", "LiveKitRefuses", "True LiveKitRefuses", id="a key that LiveKit refuses"),
+    pytest.param("Silent", "LiveKitSilent", "False AsWanted", id="a LiveKit that is not reached"),
+]
+
+
+@pytest.mark.parametrize(("away", "reason", "stalled"), AWAY)
+def test_workers_that_cannot_join_livekit_do_not_pass_for_starting(away: str, reason: str, stalled: str) -> None:
+    name = f"desk-{revision()}"
+    lost = make.heard(f"{name}-0", make.state(registered=False, livekit_away=away))
+    status = report(fleet(lost, make.pending(f"{name}-1")), on=pool())
+
+    assert said(status)["Ready"] == f"False {reason}"
+    assert said(status)["Stalled"] == stalled
+    assert "wss://livekit.example.com" in status.conditions[0].message
+    assert "ProviderPool voice/pool" in status.conditions[0].message
+    assert status.summary.endswith(reason)
+
+
+def test_a_refused_key_of_livekit_is_named_by_its_secret() -> None:
+    lost = make.heard(f"desk-{revision()}-0", make.state(registered=False, livekit_away="Refuses"))
+    message = report(fleet(lost), on=pool()).conditions[0].message
+
+    assert "Secret voice/livekit, key api-key and Secret voice/livekit, key api-secret" in message
+
+
+def test_one_worker_of_two_that_cannot_join_livekit_is_told_of_beside_the_one_that_works() -> None:
+    name = f"desk-{revision()}"
+    lost = make.heard(f"{name}-1", make.state(registered=False, livekit_away="Silent"))
+    status = report(fleet(make.idle(f"{name}-0"), lost), on=pool())
+
+    assert said(status)["Ready"] == "True Ready"
+    assert status.conditions[0].message == "1 worker takes calls, 1 cannot join LiveKit"
+
+
+def test_what_keeps_a_fleet_from_working_stands_in_its_one_line() -> None:
+    trouble = Trouble(Reason.UNSCHEDULABLE, "no node takes a worker")
+    waiting = make.pending(f"desk-{revision()}-0")
+    status = report(fleet(replace(waiting, pod=replace(waiting.pod, trouble=trouble))), on=pool())
+
+    assert status.summary == "1 worker, 0 calls, 1 starting, Unschedulable"

@@ -13,6 +13,7 @@ from voicefleet.records.ends import End
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.joining import Joining
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
@@ -81,7 +82,7 @@ async def leave(
         "HealthBoard", SimpleNamespace(end=lambda _: None, say_goodbye=lambda: said.append(server.emptied.set()))
     )
     records = Records()
-    parts = Parts(cast("AgentServer", server), desk, box, board, cast("Clerk", records))
+    parts = Parts(cast("AgentServer", server), desk, box, board, cast("Clerk", records), Joining(lambda: 0.0))
     async with asyncio.timeout(5):
         await _leave(parts, orders, Limits(limit_seconds, goodbye_seconds))
     return Line(desk, records, len(said))

@@ -12,11 +12,13 @@ from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
+from voicefleet.report.livekit import find_livekit_trouble, is_away
 
 _LONGEST_SENTENCE = 1024
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
+    Reason.LIVEKIT_REFUSES,
     Reason.SECRET_MISSING,
     Reason.CONFIG_MAP_MISSING,
     Reason.IMAGE_PULL,
@@ -35,7 +37,7 @@ def report_agent(
     Some of the steps may have been refused by the cluster.
     """
     agent, fleet = seen.agent, seen.fleet
-    standing = _standing(agent, fleet, steps, refused, now)
+    standing = _standing(seen, steps, refused, now)
     said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
@@ -115,15 +117,21 @@ def _cost_per_hour(seen: AgentSeen) -> float | None:
     return round(float(budget.worker_cost_per_hour) * sum(not w.pod.ended for w in seen.fleet), 4)
 
 
-def _standing(agent: VoiceAgent, fleet: Fleet, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
+    agent, fleet = seen.agent, seen.fleet
     if agent.metadata.deletion_timestamp is not None:
         deleting = Statement("True", Reason.DELETING, _farewell(agent, fleet, now))
         return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
-    rollout = _rollout_trouble(steps)
-    troubles = [*([refused] if refused else []), *_troubles(fleet, steps.revision), *([rollout] if rollout else [])]
+    found = (
+        refused,
+        find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now),
+        *_troubles(fleet, steps.revision),
+        _rollout_trouble(steps),
+    )
+    troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
@@ -165,8 +173,9 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if agent.spec.suspend:
         return Statement("False", Reason.SUSPENDED, "suspend is set: no new calls are taken. Set it to false to go on.")
     if taking:
-        words = f"{_workers(taking, 'take')} calls"
-        return Statement("True", Reason.READY, words + (f", {silent} not heard of" if silent else "") + doubts)
+        words = f"{_workers(taking, 'take')} calls" + (f", {silent} not heard of" if silent else "")
+        away = sum(is_away(worker, now) for worker in fleet)
+        return Statement("True", Reason.READY, words + (f", {away} cannot join LiveKit" if away else "") + doubts)
     if troubles:
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
@@ -251,6 +260,8 @@ def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     parts += [f"{count} {activity.value}" for activity in notable if (count := fleet.count(activity, now))]
     if standing.stalled.status == "True":
         parts.append(standing.stalled.reason.value)
+    elif standing.ready.status != "True" and standing.ready.reason is not Reason.STARTING:
+        parts.append(standing.ready.reason.value)
     return ", ".join(parts)
 
 
