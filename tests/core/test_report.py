@@ -15,6 +15,7 @@ from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, plan_agent
 from voicefleet.names import Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
+from voicefleet.report.events import notes_of
 
 NONE = VoiceAgentStatus()
 
@@ -277,3 +278,17 @@ def test_what_keeps_a_fleet_from_working_stands_in_its_one_line() -> None:
     status = report(fleet(replace(waiting, pod=replace(waiting.pod, trouble=trouble))), on=pool())
 
     assert status.summary == "1 worker, 0 calls, 1 starting, Unschedulable"
+
+
+def test_a_first_revision_is_not_told_to_be_rolled_out_before_any_worker_is_there() -> None:
+    status = report(fleet(make.stuck(f"desk-{revision()}-0")), on=pool())
+
+    assert [note.reason for note in notes_of(NONE, status)] == ["ImagePullFailed", "Scaled"]
+
+
+def test_the_end_of_a_change_is_told() -> None:
+    name = f"desk-{revision()}-0"
+    during = report(fleet(make.idle("desk-old-0"), make.idle(name)), on=pool())
+    after = report(fleet(make.idle(name)), during, on=pool())
+
+    assert "RolloutComplete" in [note.reason for note in notes_of(during, after)]

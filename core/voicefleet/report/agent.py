@@ -234,7 +234,11 @@ def _reconciling(fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
     if leaving:
         return Statement("True", Reason.DRAINING, f"{_workers(leaving, 'leave')} after the last call")
     if steps.fleet.delete or fleet.count(Activity.FAILED, now):
-        return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
+        return Statement(
+            "True",
+            Reason.POD_FAILED,
+            "failed workers are replaced, and those that wait start once they can",
+        )
     if steps.fleet.held:
         silent = _workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
