@@ -180,7 +180,7 @@ def test_trouble_is_told_in_words(pod: Body, reason: Reason, words: str) -> None
     [
         pytest.param({"running": {}}, CRASH | {"restartCount": 1}, id="it crashed once"),
         pytest.param({"running": {}}, CRASH | {"started": True}, id="it came up since"),
-        pytest.param(waiting("ContainerCreating"), CRASH, id="nobody knows what it waits for"),
+        pytest.param(waiting("PodInitializing"), CRASH, id="it waits, and not for its next try"),
     ],
 )
 def test_a_container_that_may_be_well_crashes_no_more(state: Body, last: Body) -> None:
