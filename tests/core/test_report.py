@@ -292,3 +292,11 @@ def test_the_end_of_a_change_is_told() -> None:
     after = report(fleet(make.idle(name)), during, on=pool())
 
     assert "RolloutComplete" in [note.reason for note in notes_of(during, after)]
+
+
+def test_a_worker_that_is_too_small_for_its_calls_is_told_of_while_all_seems_well() -> None:
+    small = agent(worker={"resources": {"memory": "512Mi"}})
+    status = report(fleet(make.idle("desk-old-0")), on=pool(), of=small)
+
+    assert said(status)["Ready"] == "True Ready"
+    assert status.conditions[0].message.startswith("1 worker takes calls; 12 calls at once take some 1424 MiB")

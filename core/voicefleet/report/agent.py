@@ -9,6 +9,7 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.job_memory import find_want_of_memory
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
@@ -133,6 +134,8 @@ def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: 
     )
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
+    if (want := find_want_of_memory(agent.spec.worker)) is not None:
+        ready = replace(ready, message=f"{ready.message}; {want}")
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     return replace(standing, stalled=Statement("True", stuck.reason, stuck.message)) if stuck else standing
