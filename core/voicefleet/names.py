@@ -71,6 +71,8 @@ class Reason(StrEnum):
     POOL_FORBIDDEN = "PoolForbidden"
     SECRET_MISSING = "SecretMissing"
     CONFIG_MAP_MISSING = "ConfigMapMissing"
+    LIVEKIT_REFUSES = "LiveKitRefuses"
+    LIVEKIT_SILENT = "LiveKitSilent"
     POD_FAILED = "PodFailed"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePullFailed"

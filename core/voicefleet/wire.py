@@ -4,6 +4,7 @@ Readers ignore fields that they don't know: a rolling upgrade keeps two versions
 wrong or a lie, so every number has bounds: nothing that is read here can overflow what is computed from it.
 """
 
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,6 +35,15 @@ LatencyCounts = Annotated[tuple[Count, ...], Field(min_length=_CLASSES, max_leng
 """Turns by how long the answer took, one count for each class."""
 
 AskedLoad = Annotated[float, Field(ge=_LOWEST_LOAD, le=_HIGHEST_OPEN_LOAD)]
+
+
+class Away(StrEnum):
+    """Why LiveKit does not know a worker that has tried to join for a while."""
+
+    REFUSES = "Refuses"
+    """It answers, and takes the worker's key for a wrong one."""
+    SILENT = "Silent"
+    """It is not reached, or says nothing that a LiveKit would say."""
 
 
 class WireModel(BaseModel):
@@ -107,6 +117,8 @@ class WorkerState(WireModel):
     slots: Annotated[int, Field(ge=0, le=200)]
     sessions: Annotated[tuple[Session, ...], Field(max_length=200)] = ()
     registered: bool = False
+    livekit_away: Away | None = None
+    """Why it is not registered, if that is not for want of time; old workers don't tell."""
     cordoned: bool = False
     draining: bool = False
     asked_load: AskedLoad | None = None

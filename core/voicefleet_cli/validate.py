@@ -65,9 +65,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that was named; return the exit code."""
-    missing = [path for path in arguments.paths if path != STANDARD_INPUT and not Path(path).exists()]
-    if missing:
-        print(f"voicefleet validate: {missing[0]}: no such file or folder", file=sys.stderr)
+    unusable = [f"{path}: {problem}" for path in arguments.paths if (problem := _problem_of(path))]
+    if unusable:
+        print(f"voicefleet validate: {unusable[0]}", file=sys.stderr)
         return 2
     outcomes = [_check_file(name, named=name in arguments.paths) for name in _files(arguments.paths)]
     findings = [finding for outcome in outcomes for finding in outcome.findings]
@@ -78,6 +78,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_text(findings, checked=checked, skipped=skipped)
     return 1 if findings else 0
+
+
+def _problem_of(path: str) -> str | None:
+    """Say why nothing could be checked; a pipeline whose folder has moved must not take that for all right."""
+    if path == STANDARD_INPUT:
+        return None
+    if not Path(path).exists():
+        return "no such file or folder"
+    return None if any(_files([path])) else f"no file in it that ends in {', '.join(sorted(SUFFIXES))}"
 
 
 def _print_text(findings: Iterable[Finding], *, checked: int, skipped: int) -> None:

@@ -55,6 +55,8 @@ def set_stage(*, name: str | None) -> Iterator[Stage]:
         stage = Stage(bench, providers)
         with step("secrets, and the sample ProviderPool and VoiceAgent"):
             _apply_samples(stage)
+        # Kubelet, containers and mounts go one after the other: a second Ctrl-C would leave half of them.
+        stack.callback(print, "▸ taking everything down, which takes half a minute …", flush=True)
         yield stage
 
 

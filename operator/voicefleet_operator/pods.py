@@ -29,6 +29,10 @@ _text_missing = re.compile(r'configmap "([^"]+)" not found')
 _text_key_missing = re.compile(r"configmap references non-existent config key: (\S+)")
 _volume = re.compile(rf'volume "((?:{SECRET_VOLUME_PREFIX}|{TEXT_VOLUME_PREFIX})[0-9]+|control)"')
 _TEXT_LENGTH = 300
+# Once may be chance, and a container that was restarted once has its own words in the log.
+_AGAIN_AND_AGAIN = 2
+_MAKE_ROOM = "Add nodes, or make spec.worker.resources smaller or spec.worker.podTemplate less choosy."
+_OTHER_IMAGE = "Correct spec.worker.image or imagePullSecrets; where the spec names no image, the chart's worker.image."
 
 
 def read_pod(body: Body, start_failure: str | None = None) -> Pod:
@@ -116,14 +120,14 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], start_failure: str
     status = body.get("status", {})
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return Trouble(Reason.UNSCHEDULABLE, f"no node takes a worker: {_short(scheduled.get('message'))}")
+        return Trouble(Reason.UNSCHEDULABLE, f"no node takes a worker: {_why_unscheduled(scheduled)}. {_MAKE_ROOM}")
     if status.get("phase") == "Failed":
         return Trouble(Reason.POD_FAILED, f"a worker ended: {_why_ended(body)}")
     waiting = _container_state(body).get("waiting", {})
     reason, message = waiting.get("reason", ""), _short(waiting.get("message"))
     if reason in _IMAGE_REASONS:
         image = _ours(body["spec"]["containers"]).get("image", "")
-        return Trouble(Reason.IMAGE_PULL, f"image {image!r} cannot be pulled: {message or reason}")
+        return Trouble(Reason.IMAGE_PULL, f"image {image!r} cannot be pulled: {message or reason}. {_OTHER_IMAGE}")
     if reason == _NOT_CREATED:
         return _start_trouble(body, start_failure) if start_failure else None
     if reason == "CreateContainerConfigError":
@@ -131,7 +135,21 @@ def _find_trouble(body: Body, conditions: Mapping[str, Body], start_failure: str
         return Trouble(kind, f"a worker cannot start: {message}. Check worker.podTemplate.env.")
     if reason in ("CrashLoopBackOff", "RunContainerError", "CreateContainerError"):
         return Trouble(Reason.POD_FAILED, _crash_message(body, reason, message))
+    if not waiting and _crashes_on(body):
+        return Trouble(Reason.POD_FAILED, _crash_message(body, reason, message))
     return None
+
+
+def _crashes_on(body: Body) -> bool:
+    """Tell whether a container is on its next try: between two rests it runs for a moment, and is no better for it."""
+    container = _container_status(body)
+    crashed = "terminated" in container.get("lastState", {})
+    return crashed and not container.get("started") and container.get("restartCount", 0) >= _AGAIN_AND_AGAIN
+
+
+def _why_unscheduled(condition: Body) -> str:
+    """Return the scheduler's first sentence; the rest is about whom it did not drive out."""
+    return _short(condition.get("message")).partition(". ")[0].rstrip(".")
 
 
 def _start_trouble(body: Body, failure: str) -> Trouble:

@@ -8,9 +8,10 @@ from voicefleet.wire import WorkerState
 def essence_of(state: WorkerState) -> tuple[Any, ...]:
     """Return what decisions hang on; ages and the sequence change all the time."""
     sessions = len(state.sessions)
+    joined = (state.registered, state.livekit_away)
     # Only one that could go is kept by what it has yet to send; the others send something after every call.
     is_kept = state.cordoned and state.unsent_for_seconds is not None
-    return (state.revision, state.slots, sessions, state.registered, state.cordoned, state.draining, is_kept)
+    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining, is_kept)
 
 
 def with_providers(state: WorkerState, before: WorkerState | None) -> WorkerState:

@@ -3,7 +3,7 @@
 import pytest
 
 from voicefleet.api.voiceagent.worker import Worker
-from voicefleet.job_memory import job_memory_limit_mebibytes
+from voicefleet.job_memory import find_want_of_memory, job_memory_limit_mebibytes
 from voicefleet.quantities import bytes_of
 
 
@@ -28,3 +28,23 @@ def test_by_default_one_that_grows_leaves_the_others_their_memory() -> None:
     room = (bytes_of(worker.resources.memory) >> 20) - job_memory_limit_mebibytes(worker)
 
     assert room / (worker.sessions_per_worker - 1) > 400, "MiB for each of the other calls"
+
+
+@pytest.mark.parametrize(
+    ("memory", "slots", "fits"),
+    [
+        pytest.param("8Gi", 12, True, id="the default"),
+        pytest.param("2Gi", 12, True, id="the demo"),
+        pytest.param("577Mi", 1, True, id="just enough for one"),
+        pytest.param("576Mi", 1, False, id="a little less"),
+        pytest.param("512Mi", 12, False, id="a worker of which every call was killed"),
+        pytest.param("8Gi", 200, False, id="room for a hundred of two hundred"),
+    ],
+)
+def test_a_worker_whose_calls_do_not_fit_is_told_of_before_they_are_killed(
+    memory: str, slots: int, *, fits: bool
+) -> None:
+    words = find_want_of_memory(Worker.model_validate({"resources": {"memory": memory}, "sessionsPerWorker": slots}))
+
+    assert (words is None) == fits
+    assert fits or "worker.sessionsPerWorker" in str(words)

@@ -15,6 +15,7 @@ from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
 from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
+from voicefleet.report.events import notes_of
 
 NONE = VoiceAgentStatus()
 
@@ -379,3 +380,68 @@ def test_a_fleet_that_costs_millions_of_a_small_currency_says_so() -> None:
     two = fleet(*(make.busy(f"desk-{revision()}-{number}") for number in range(2)))
 
     assert report(two, of=agent(scaling={"budget": budget}), on=pool()).cost_per_hour == 2_000_000
+
+
+AWAY = [
+    pytest.param("Refuses", "LiveKitRefuses", "True LiveKitRefuses", id="a key that LiveKit refuses"),
+    pytest.param("Silent", "LiveKitSilent", "False AsWanted", id="a LiveKit that is not reached"),
+]
+
+
+@pytest.mark.parametrize(("away", "reason", "stalled"), AWAY)
+def test_workers_that_cannot_join_livekit_do_not_pass_for_starting(away: str, reason: str, stalled: str) -> None:
+    name = f"desk-{revision()}"
+    lost = make.heard(f"{name}-0", make.state(registered=False, livekit_away=away))
+    status = report(fleet(lost, make.pending(f"{name}-1")), on=pool())
+
+    assert said(status)["Ready"] == f"False {reason}"
+    assert said(status)["Stalled"] == stalled
+    assert "wss://livekit.example.com" in status.conditions[0].message
+    assert "ProviderPool voice/pool" in status.conditions[0].message
+    assert status.summary.endswith(reason)
+
+
+def test_a_refused_key_of_livekit_is_named_by_its_secret() -> None:
+    lost = make.heard(f"desk-{revision()}-0", make.state(registered=False, livekit_away="Refuses"))
+    message = report(fleet(lost), on=pool()).conditions[0].message
+
+    assert "Secret voice/livekit, key api-key and Secret voice/livekit, key api-secret" in message
+
+
+def test_one_worker_of_two_that_cannot_join_livekit_is_told_of_beside_the_one_that_works() -> None:
+    name = f"desk-{revision()}"
+    lost = make.heard(f"{name}-1", make.state(registered=False, livekit_away="Silent"))
+    status = report(fleet(make.idle(f"{name}-0"), lost), on=pool())
+
+    assert said(status)["Ready"] == "True Ready"
+    assert status.conditions[0].message == "1 worker takes calls, 1 cannot join LiveKit"
+
+
+def test_what_keeps_a_fleet_from_working_stands_in_its_one_line() -> None:
+    trouble = Trouble(Reason.UNSCHEDULABLE, "no node takes a worker")
+    waiting = make.pending(f"desk-{revision()}-0")
+    status = report(fleet(replace(waiting, pod=replace(waiting.pod, trouble=trouble))), on=pool())
+
+    assert status.summary == "1 worker, 0 calls, 1 starting, Unschedulable"
+
+
+def test_a_first_revision_is_not_told_to_be_rolled_out_before_any_worker_is_there() -> None:
+    status = report(fleet(make.stuck(f"desk-{revision()}-0")), on=pool())
+
+    assert [note.reason for note in notes_of(NONE, status)] == ["ImagePullFailed", "Scaled"]
+
+
+def test_the_end_of_a_change_is_told() -> None:
+    name = f"desk-{revision()}-0"
+    during = report(fleet(make.idle("desk-old-0"), make.idle(name)), on=pool())
+    after = report(fleet(make.idle(name)), during, on=pool())
+
+    assert "RolloutComplete" in [note.reason for note in notes_of(during, after)]
+
+
+def test_a_worker_that_is_too_small_for_its_calls_is_told_of_while_all_seems_well() -> None:
+    small = agent(worker={"resources": {"memory": "512Mi"}})
+    status = report(fleet(make.idle("desk-old-0")), on=pool(), of=small)
+
+    assert said(status)["Ready"] == "True Ready"
+    assert status.conditions[0].message.startswith("1 worker takes calls; 12 calls at once take some 1424 MiB")

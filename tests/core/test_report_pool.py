@@ -181,6 +181,22 @@ def test_a_secret_that_workers_wait_for_is_told_as_the_agent_tells_it() -> None:
     assert says_of(status, "Stalled")[0] == "True SecretMissing"
 
 
+def test_a_key_that_livekit_refuses_is_told_as_the_agent_tells_it() -> None:
+    status = report(see(heard(), None, User("voice", "desk", livekit_refuses="LiveKit refuses Secret livekit"), NIGHT))
+
+    assert says_of(status, "CredentialsAccepted") == ("False CredentialsRefused", "LiveKit refuses Secret livekit")
+    assert says_of(status, "Stalled")[0] == "True CredentialsRefused"
+    assert status.summary == "3 of 3 providers well; LiveKit refuses the key"
+
+
+def test_a_livekit_that_is_not_reached_is_told_and_its_providers_are_as_well_as_before() -> None:
+    status = report(see(heard(), None, User("voice", "desk", livekit_silent="cannot reach it"), NIGHT))
+
+    words = "every job has a provider that is well; workers of voice/desk cannot reach LiveKit"
+    assert says_of(status, "Ready") == ("True Ready", words)
+    assert status.summary == "3 of 3 providers well; LiveKit is not reached"
+
+
 def test_an_address_where_nobody_answers_is_told_before_the_first_call() -> None:
     lost = {"https://api.deepgram.com": Probed("connection refused", failures=1)}
     status = report(see(probed=lost))

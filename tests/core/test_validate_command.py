@@ -109,6 +109,15 @@ def test_json_output_holds_the_same_for_programs(folder: Path, capsys: pytest.Ca
     }
 
 
+def test_a_folder_with_nothing_to_check_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "agent.yaml.template").write_text("kind: VoiceAgent")
+
+    assert main(["validate", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"voicefleet validate: {tmp_path}: no file in it that ends in .json, .yaml, .yml\n"
+    assert not printed.out
+
+
 def test_json_output_of_nothing_wrong_is_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "agent.yaml"
     file.write_text(GOOD)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from voicefleet.api.kinds import KINDS
 from voicefleet.validation import check_manifest
@@ -79,6 +81,20 @@ def test_the_readmes_commands_exist() -> None:
 
     assert commands == ["demo", "test"]
     assert set(commands) <= set(targets)
+
+
+def test_the_page_on_installing_names_what_there_is() -> None:
+    commands = "\n".join(_snippets(ROOT / "docs" / "install.md", "sh"))
+    values = yaml.safe_load((ROOT / "charts" / "voicefleet" / "values.yaml").read_text())
+    pool = yaml.safe_load((ROOT / "manifests" / "samples" / "providerpool.yaml").read_text())
+    livekit, *_ = refs = [pool["spec"]["livekit"]["apiKey"], *(each["apiKey"] for each in pool["spec"]["providers"])]
+
+    for setting in re.findall(r"--set ([a-zA-Z.]+)=", commands):
+        reduce(lambda part, name: part[name], setting.split("."), values)
+    for path in re.findall(r"(?:charts|manifests)/[a-z./-]+|Dockerfile\.[a-z]+", commands):
+        assert (ROOT / path).exists()
+    assert re.findall(r"secret generic ([a-z]+)", commands) == [ref["name"] for ref in refs]
+    assert f"{livekit['key']}=KEY --from-literal={pool['spec']['livekit']['apiSecret']['key']}=SECRET" in commands
 
 
 @pytest.mark.parametrize(

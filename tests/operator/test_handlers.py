@@ -167,7 +167,7 @@ async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:
 
     assert [write.split()[0] for write in told] == ["status"]
     assert [write.split()[0] for write in left] == ["delete", "status"]
-    assert world.status()["summary"] == "1 worker, 0 calls, 1 cordoned"
+    assert world.status()["summary"] == "1 worker, 0 calls, 1 cordoned, Suspended"
     await world.turn()
     assert world.condition("Ready") == "False Suspended"
 

@@ -14,8 +14,11 @@ from voicefleet_operator.pods import address_of, find_start_failure, read_pod, w
 Body = dict[str, Any]
 
 
-def body(*, state: Body | None = None, node: str | None = "node-1", **status: object) -> Body:
-    statuses = [{"name": "worker", "state": state, "restartCount": 3}] if state is not None else []
+CRASH = {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}, "started": False}
+
+
+def body(*, state: Body | None = None, node: str | None = "node-1", last: Body | None = None, **status: object) -> Body:
+    statuses = [{"name": "worker", "state": state, "restartCount": 3, **(last or {})}] if state is not None else []
     return {
         "metadata": {
             "name": "desk-rev-0",
@@ -34,6 +37,11 @@ def body(*, state: Body | None = None, node: str | None = "node-1", **status: ob
         },
         "status": {"phase": "Pending", **status, "containerStatuses": statuses},
     }
+
+
+def unscheduled(message: str) -> Body:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return body(node=None, conditions=[condition])
 
 
 def waiting(reason: str, message: str = "") -> Body:
@@ -151,15 +159,18 @@ def test_a_node_that_has_got_beyond_its_complaint_complains_no_more(later: str, 
     ("pod", "reason", "words"),
     [
         (body(state=waiting("ImagePullBackOff", "no such tag")), Reason.IMAGE_PULL, "'worker:dev' cannot be pulled"),
+        (body(state=waiting("ErrImagePull", "no such tag")), Reason.IMAGE_PULL, "Correct spec.worker.image"),
+        (body(state={"running": {}}, phase="Running", last=CRASH), Reason.POD_FAILED, "exit code 1, Error"),
+        (body(state={"terminated": {"exitCode": 1}}, phase="Running", last=CRASH), Reason.POD_FAILED, "--previous"),
         (
-            body(
-                node=None,
-                conditions=[
-                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
-                ],
-            ),
+            unscheduled("0/3 nodes"),
             Reason.UNSCHEDULABLE,
-            "no node takes a worker: 0/3 nodes",
+            "no node takes a worker: 0/3 nodes. Add nodes",
+        ),
+        (
+            unscheduled("0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes have victims."),
+            Reason.UNSCHEDULABLE,
+            "no node takes a worker: 0/2 nodes are available: 2 Insufficient cpu. Add nodes",
         ),
         (
             body(state=waiting("CrashLoopBackOff"), phase="Running"),
@@ -182,6 +193,25 @@ def test_trouble_is_told_in_words(pod: Body, reason: Reason, words: str) -> None
     assert trouble is not None
     assert trouble.reason is reason
     assert words in trouble.message
+
+
+@pytest.mark.parametrize(
+    ("state", "last"),
+    [
+        pytest.param({"running": {}}, CRASH | {"restartCount": 1}, id="it crashed once"),
+        pytest.param({"running": {}}, CRASH | {"started": True}, id="it came up since"),
+        pytest.param(waiting("PodInitializing"), CRASH, id="it waits, and not for its next try"),
+    ],
+)
+def test_a_container_that_may_be_well_crashes_no_more(state: Body, last: Body) -> None:
+    assert read_pod(body(state=state, phase="Running", last=last)).trouble is None
+
+
+def test_a_container_on_its_next_try_may_hold_calls_for_all_we_know() -> None:
+    pod = read_pod(body(state={"running": {}}, phase="Running", last=CRASH))
+
+    assert not pod.stuck
+    assert not Worker(pod).may_be_deleted(NOW)
 
 
 @pytest.mark.parametrize("state", [{"running": {}}, waiting("ContainerCreating"), {}])

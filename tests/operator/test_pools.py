@@ -363,3 +363,20 @@ async def probe_in_vain(world: World) -> None:
         await asyncio.sleep(0)
     probing.cancel()
     await asyncio.gather(probing, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "summary"),
+    [
+        pytest.param("Stalled", "LiveKitRefuses", "LiveKit refuses the key", id="a key that LiveKit refuses"),
+        pytest.param("Ready", "LiveKitSilent", "LiveKit is not reached", id="a LiveKit that is away"),
+    ],
+)
+async def test_what_agents_say_of_livekit_stands_in_their_pools_line(
+    world: World, kind: str, reason: str, summary: str
+) -> None:
+    world.apply_pool()
+    world.apply_agent(conditions=[{"type": kind, "status": "x", "reason": reason, "message": "LiveKit at …"}])
+    await world.turn()
+
+    assert summary in world.status()["summary"]

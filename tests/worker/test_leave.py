@@ -13,6 +13,7 @@ from voicefleet.records.ends import End
 from voicefleet_worker.desk import Desk, Identity
 from voicefleet_worker.drain import Limits, Orders
 from voicefleet_worker.failover.board import HealthBoard
+from voicefleet_worker.joining import Joining
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.reports import CallReport, ReportBox
@@ -85,7 +86,7 @@ async def leave(
         "HealthBoard", SimpleNamespace(end=lambda _: None, say_goodbye=lambda: said.append(server.emptied.set()))
     )
     records = Records()
-    parts = Parts(cast("AgentServer", server), desk, box, board, cast("Clerk", records))
+    parts = Parts(cast("AgentServer", server), desk, box, board, cast("Clerk", records), Joining(lambda: 0.0))
     async with asyncio.timeout(5):
         await _leave(parts, orders, Limits(limit_seconds, goodbye_seconds))
     return Line(desk, records, len(said))
@@ -194,7 +195,8 @@ async def test_a_call_is_never_over_before_it_is_said_that_its_record_waits() ->
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
     board, records = cast("HealthBoard", SimpleNamespace(end=lambda _: None)), Records()
     keeper = SimpleNamespace(is_done=True, expect=lambda over: setattr(keeper, "is_done", keeper.is_done and not over))
-    parts = Parts(cast("AgentServer", Server()), desk, box, board, cast("Clerk", records), cast("Keeper", keeper))
+    server, clerk, joining = cast("AgentServer", Server()), cast("Clerk", records), Joining(lambda: 0.0)
+    parts = Parts(server, desk, box, board, clerk, joining, cast("Keeper", keeper))
     parts.take_stock()
     assert desk.next_state().unsent_for_seconds is None
 

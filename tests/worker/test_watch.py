@@ -13,6 +13,7 @@ from livekit.agents import AgentServer
 
 from voicefleet_worker import server as under_test
 from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.joining import Joining
 from voicefleet_worker.reports import ReportBox, Reporter
 from voicefleet_worker.server import take_stock, watch
 
@@ -50,7 +51,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 async def watched(desk: Desk) -> AsyncIterator[Server]:
     server = Server(desk)
     box = cast("ReportBox", SimpleNamespace(read=lambda: None))
-    stock = partial(take_stock, cast("AgentServer", server), desk, box)
+    stock = partial(take_stock, cast("AgentServer", server), desk, box, Joining(lambda: 0.0))
     watching = asyncio.create_task(watch(cast("AgentServer", server), desk, stock, idle_processes=1))
     await settle()
     yield server
@@ -153,7 +154,7 @@ async def test_a_farewell_counts_although_the_process_is_already_gone(desk: Desk
     desk.answer("AJ_1")
     desk.mark_launched("AJ_1")
     await Reporter("AJ_1", box.address).say_farewell()
-    take_stock(cast("AgentServer", Server(desk)), desk, box)
+    take_stock(cast("AgentServer", Server(desk)), desk, box, Joining(lambda: 0.0))
     box.close()
 
     assert (desk.next_state().tally.calls_ended, desk.next_state().tally.calls_failed) == (1, 0)

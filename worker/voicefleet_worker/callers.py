@@ -223,9 +223,8 @@ def connect_with(access: LiveKitAccess) -> Connect:
     @asynccontextmanager
     async def connect() -> AsyncIterator[Dispatches]:
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        async with api.LiveKitAPI(
-            access.url, access.api_key, access.api_secret, timeout=timeout, failover=False
-        ) as client:
+        now = await asyncio.to_thread(access.renewed)
+        async with api.LiveKitAPI(now.url, now.api_key, now.api_secret, timeout=timeout, failover=False) as client:
             yield _LiveKit(client)
 
     return connect

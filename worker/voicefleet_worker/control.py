@@ -21,7 +21,7 @@ from voicefleet.names import (
     STATE_PATH,
     UNCORDON_PATH,
 )
-from voicefleet.wire import CallersAnswer, CallersOrder, LoadOrder, ProviderWord
+from voicefleet.wire import Away, CallersAnswer, CallersOrder, LoadOrder, ProviderWord
 from voicefleet_worker.desk import Desk
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
@@ -32,6 +32,11 @@ _STALLED_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _LONGEST_ORDER_BYTES = 256 * 1024
 Order = TypeVar("Order", LoadOrder, CallersOrder)
+_NOT_JOINED = {
+    None: "not registered with LiveKit",
+    Away.REFUSES: "not registered: LiveKit refuses the worker's key",
+    Away.SILENT: "not registered: LiveKit cannot be reached",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ class Control:
     def _why_not_ready(self) -> str | None:
         if self.desk.draining:
             return "draining"
-        return None if self.desk.registered else "not registered with LiveKit"
+        return None if self.desk.registered else _NOT_JOINED[self.desk.away]
 
     def _line(self, words: tuple[ProviderWord, ...] | None = None) -> bytes:
         return self.desk.next_state(words).model_dump_json(by_alias=True).encode() + b"\n"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from voicefleet.records.ends import End
-from voicefleet.wire import ProviderWord, Session, WorkerState
+from voicefleet.wire import Away, ProviderWord, Session, WorkerState
 from voicefleet_worker.reports import CallReport
 from voicefleet_worker.slots import Slots, reported_load
 from voicefleet_worker.tallies import Tallies
@@ -52,6 +52,7 @@ class Desk:
         self._sequence = 0
         self._asked_load: float | None = None
         self._registered = False
+        self._away: Away | None = None
         self._cordoned = False
         self._draining = False
         self._unsent_since: float | None = None
@@ -62,6 +63,11 @@ class Desk:
     def registered(self) -> bool:
         """Whether LiveKit knows this worker at this moment."""
         return self._registered
+
+    @property
+    def away(self) -> Away | None:
+        """Why LiveKit does not know this worker, if that is not for want of time."""
+        return self._away
 
     @property
     def cordoned(self) -> bool:
@@ -136,10 +142,10 @@ class Desk:
         self._asked_load = load
         self._changed()
 
-    def set_registered(self, registered: bool) -> None:
-        """Note whether LiveKit knows this worker."""
-        if registered != self._registered:
-            self._registered = registered
+    def set_registered(self, registered: bool, away: Away | None = None) -> None:
+        """Note whether LiveKit knows this worker, and why not."""
+        if (registered, away) != (self._registered, self._away):
+            self._registered, self._away = registered, away
             self._changed()
 
     def cordon(self) -> None:
@@ -187,6 +193,7 @@ class Desk:
                 for call in self.slots.held(now_seconds=self._clock())
             ),
             registered=self._registered,
+            livekit_away=self._away,
             cordoned=self._cordoned,
             draining=self._draining,
             asked_load=self._asked_load,

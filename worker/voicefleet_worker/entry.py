@@ -66,7 +66,6 @@ def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     let_spans_hold_words(allowed=setup.trace_content)
     clean_what_is_handed_on()
     guard_spans(words_allowed=setup.trace_content)
-    reach_livekit_by(setup.livekit)
     process.userdata["setup"] = setup
 
 
@@ -74,6 +73,8 @@ async def entrypoint(ctx: JobContext) -> None:
     """Hold one call."""
     setup: CallSetup = ctx.proc.userdata["setup"]
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
+    # The process may have waited for its call for longer than the pair has been good.
+    reach_livekit_by(await asyncio.to_thread(setup.livekit.renewed))
     reporter = Reporter(ctx.job.id, setup.reports)
     notebook = _open_notebook(setup, ctx)
     listeners = _Listeners(ctx, reporter, notebook)

@@ -15,6 +15,7 @@ from livekit.agents import AgentServer
 
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.records.plan import prompt_hash
+from voicefleet_worker.beside import beside
 from voicefleet_worker.callers import Callers, connect_with
 from voicefleet_worker.control import Control, start_control
 from voicefleet_worker.desk import Desk, Identity
@@ -23,6 +24,7 @@ from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.keys import watching_keys
 from voicefleet_worker.failover.leases import HeldLeases
+from voicefleet_worker.joining import Joining, listening
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.keeping.settings import make_directories
@@ -34,7 +36,7 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office, finish_records
 from voicefleet_worker.reports import ReportBox, open_reports
-from voicefleet_worker.server import Exchange, Offers, build_server, take_stock, watch
+from voicefleet_worker.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.sounds import fetch_sounds
@@ -103,11 +105,14 @@ async def _run(settings: Settings, directory: Path) -> int:
                 async with (
                     rest_of_grace(orders, settings.drain_grace_seconds) as grace,
                     watching_keys(board, settings.secrets),
+                    beside(renew_keys(server, settings.livekit)),
                     sharing(connect, board, leases, desk.share_health),
                     finish_records(clerk, grace),
                     keep_files(settings, desk, metrics, grace) as keeper,
                 ):
-                    return await _serve(settings, Parts(server, desk, box, board, clerk, keeper), orders)
+                    with listening(time.monotonic) as joining:
+                        parts = Parts(server, desk, box, board, clerk, joining, keeper)
+                        return await _serve(settings, parts, orders)
             finally:
                 await callers.finish()
                 await runner.cleanup()
@@ -122,12 +127,13 @@ class Parts:
     box: ReportBox
     board: HealthBoard
     clerk: Clerk
+    joining: Joining
     keeper: Keeper | None = None
     """Of recordings, if there are any."""
 
     def take_stock(self) -> None:
         """Bring desk and board up to date with the calls that run and with what they report."""
-        over = take_stock(self.server, self.desk, self.box)
+        over = take_stock(self.server, self.desk, self.box, self.joining)
         self.board.end(over)
         self.clerk.close_books(over, self.desk.end_of)
         if self.keeper is not None:

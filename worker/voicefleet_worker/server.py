@@ -17,6 +17,9 @@ from voicefleet.call_variables import Missing, read_call_variables, resolve_vari
 from voicefleet.dialogue import DialoguePlan
 from voicefleet_worker import entry
 from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.failover.keys import LOOK_SECONDS
+from voicefleet_worker.joining import Joining
+from voicefleet_worker.livekit_access import LiveKitAccess
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.preloading import modules_for
 from voicefleet_worker.reports import ReportBox
@@ -156,13 +159,14 @@ async def watch(server: AgentServer, desk: Desk, take_stock: Callable[[], None],
                 await changed.wait()
 
 
-def take_stock(server: AgentServer, desk: Desk, box: ReportBox) -> tuple[str, ...]:
+def take_stock(server: AgentServer, desk: Desk, box: ReportBox, joining: Joining) -> tuple[str, ...]:
     """Bring the desk up to date with the calls that run and with what they report; return those that are over."""
     running = {job.job.id for job in server.active_jobs}
     # What a call said before its process was gone has arrived by now.
     box.read()
     over = desk.keep_running(running)
-    desk.set_registered(is_registered(server))
+    registered = is_registered(server)
+    desk.set_registered(registered, joining.away(registered=registered))
     return over
 
 
@@ -193,6 +197,21 @@ class _Server(AgentServer):
 def is_registered(server: AgentServer) -> bool:
     """Tell whether LiveKit knows the server now; the SDK's event says only that it once did."""
     return server.id != "unregistered" and not server._connecting
+
+
+def give_keys(server: AgentServer, access: LiveKitAccess) -> bool:
+    """Let the server's next connection be made with this pair; tell whether it is another one."""
+    changed = (server._api_key, server._api_secret) != (access.api_key, access.api_secret)
+    server._api_key, server._api_secret = access.api_key, access.api_secret
+    return changed
+
+
+async def renew_keys(server: AgentServer, access: LiveKitAccess) -> None:
+    """Follow the files: a connection that stands outlives its pair, and the next one must not be made with it."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if give_keys(server, await asyncio.to_thread(access.renewed)):
+            logger.info("LiveKit has another key, which the next connection is made with")
 
 
 def keep_warm(server: AgentServer, processes: int) -> None:

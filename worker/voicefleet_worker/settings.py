@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.api.providerpool.connections import LiveKit
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.job_memory import job_memory_limit_mebibytes
@@ -14,7 +15,7 @@ from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE
 from voicefleet.providers.lineup import Lineup, with_wishes
 from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, LOG_LEVELS, Flags
 from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
-from voicefleet_worker.livekit_access import LiveKitAccess
+from voicefleet_worker.livekit_access import KeySource, LiveKitAccess
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
@@ -57,16 +58,11 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
     check_keys(plan, secrets)
     token_file = _token_file(flags.control_token_file, environment)
     worker = agent.spec.worker
-    access = pool.spec.livekit
     return Settings(
         plan=with_texts(plan, flags.texts),
         pool_file=flags.pool,
         data=flags.data or _own_volume(),
-        livekit=LiveKitAccess(
-            url=environment.get("LIVEKIT_URL") or access.url,
-            api_key=environment.get("LIVEKIT_API_KEY") or secrets.read(access.api_key),
-            api_secret=environment.get("LIVEKIT_API_SECRET") or secrets.read(access.api_secret),
-        ),
+        livekit=_livekit(pool.spec.livekit, secrets, environment),
         redis=redis_access(pool.spec.redis, secrets, key=health_key(_namespace(agent, pool), pool.metadata.name)),
         secrets=secrets,
         control_token_file=token_file,
@@ -85,6 +81,16 @@ def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         job_memory_limit_mebibytes=job_memory_limit_mebibytes(worker),
         trace_content=agent.spec.data_protection.trace_content,
         keeping=load_keeping(worker, environment),
+    )
+
+
+def _livekit(server: LiveKit, secrets: SecretFiles, environment: Mapping[str, str]) -> LiveKitAccess:
+    key, secret = environment.get("LIVEKIT_API_KEY"), environment.get("LIVEKIT_API_SECRET")
+    return LiveKitAccess(
+        url=environment.get("LIVEKIT_URL") or server.url,
+        api_key=key or secrets.read(server.api_key),
+        api_secret=secret or secrets.read(server.api_secret),
+        source=KeySource(secrets, None if key else server.api_key, None if secret else server.api_secret),
     )
 
 

@@ -21,6 +21,10 @@ class User:
     """It is being deleted."""
     missing_secret: str = ""
     """What its workers lack to start, in the words of its own status."""
+    livekit_refuses: str = ""
+    """That LiveKit takes its workers' key for a wrong one, in the same words."""
+    livekit_silent: str = ""
+    """That its workers cannot reach LiveKit, in the same words."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

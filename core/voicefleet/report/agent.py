@@ -9,9 +9,11 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.job_memory import find_want_of_memory
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
+from voicefleet.report.livekit import find_livekit_trouble, is_away
 
 _LONGEST_SENTENCE = 1024
 # A sink that is slow, or away for a moment, needs nobody.
@@ -20,6 +22,7 @@ _UNREACHABLE = ". Check that network policies let the operator reach the workers
 # Troubles that time does not mend.
 _NEEDS_A_PERSON = (
     Reason.REFUSED,
+    Reason.LIVEKIT_REFUSES,
     Reason.SECRET_MISSING,
     Reason.CONFIG_MAP_MISSING,
     Reason.IMAGE_PULL,
@@ -147,10 +150,13 @@ def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: 
         kept = " Workers that run go on as they are." if fleet.workers else ""
         kept = f" Until then the fleet goes on with revision {steps.revision}." if steps.size is not None else kept
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
-    rollout = _rollout_trouble(steps)
     of_workers = _troubles(fleet, steps.revision)
-    troubles = [*([refused] if refused else []), *of_workers, *([rollout] if rollout else [])]
+    livekit = find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now)
+    found = (refused, livekit, *of_workers, _rollout_trouble(steps))
+    troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
+    if (want := find_want_of_memory(agent.spec.worker)) is not None:
+        ready = replace(ready, message=f"{ready.message}; {want}")
     standing = Standing(ready, reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     if stuck is None:
@@ -210,8 +216,9 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if agent.spec.suspend:
         return Statement("False", Reason.SUSPENDED, "suspend is set: no new calls are taken. Set it to false to go on.")
     if taking:
-        words = f"{_workers(taking, 'take')} calls"
-        return Statement("True", Reason.READY, words + (f", {silent} not heard of" if silent else "") + doubts)
+        words = f"{_workers(taking, 'take')} calls" + (f", {silent} not heard of" if silent else "")
+        away = sum(is_away(worker, now) for worker in fleet)
+        return Statement("True", Reason.READY, words + (f", {away} cannot join LiveKit" if away else "") + doubts)
     if troubles:
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
@@ -315,6 +322,8 @@ def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     parts += [f"{count} {activity.value}" for activity in notable if (count := fleet.count(activity, now))]
     if standing.stalled.status == "True":
         parts.append(standing.stalled.reason.value)
+    elif standing.ready.status != "True" and standing.ready.reason is not Reason.STARTING:
+        parts.append(standing.ready.reason.value)
     return ", ".join(parts)
 
 

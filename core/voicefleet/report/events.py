@@ -73,6 +73,9 @@ def _rollout_notes(before: VoiceAgentStatus, after: VoiceAgentStatus) -> list[No
         then is not None and (then.revision, then.phase, then.step) == (now.revision, now.phase, now.step)
     ):
         return []
+    # What was never anything else was not rolled out: of the first revision only its workers can tell that it works.
+    if then is None and now.phase == "Complete":
+        return []
     where = f", step {now.step}: {now.share_percent} % of new calls" if now.step else ""
     words = f"revision {now.revision} is {_PHASES[now.phase]}{where}" + (f"; {now.verdict}" if now.verdict else "")
     kind: Literal["Normal", "Warning"] = "Warning" if now.phase in ("RolledBack", "Stalled") else "Normal"

@@ -109,9 +109,10 @@ def _secret(namespace: str, view: ProviderView) -> str:
 
 
 def _credentials(seen: PoolSeen) -> Statement:
-    refused = [view for view in seen.views if view.state == "CredentialsRefused"]
+    refused = [_refusal(view) for view in seen.views if view.state == "CredentialsRefused"]
+    refused += sorted({user.livekit_refuses for user in seen.users if user.livekit_refuses})
     if refused:
-        return Statement("False", Reason.CREDENTIALS_REFUSED, "; ".join(map(_refusal, refused)))
+        return Statement("False", Reason.CREDENTIALS_REFUSED, "; ".join(refused))
     if any(view.has_answered for view in seen.views):
         return _REST
     return Statement("Unknown", Reason.NOTHING_KNOWN, "no call has used a key yet; probes carry none")
@@ -140,7 +141,8 @@ def _references(seen: PoolSeen) -> Statement:
 
 def _standing(seen: PoolSeen, providers: tuple[ProviderStatus, ...], more: dict[str, Statement]) -> Standing:
     ready = _ready(seen, {provider.name: provider for provider in providers})
-    standing = Standing(with_gaps(_with_those_alone(ready, seen.sharing), gaps_in(seen.pool.spec)))
+    ready = _with_livekit(_with_those_alone(ready, seen.sharing), seen.users)
+    standing = Standing(with_gaps(ready, gaps_in(seen.pool.spec)))
     for statement in (more["ReferencesResolved"], more["CredentialsAccepted"]):
         if statement.status == "False":
             standing = replace(standing, stalled=replace(statement, status="True"))
@@ -197,6 +199,14 @@ def _with_those_alone(ready: Statement, sharing: Sharing) -> Statement:
     return replace(ready, message=f"{ready.message}; {words}")
 
 
+def _with_livekit(ready: Statement, users: tuple[User, ...]) -> Statement:
+    """Say whose workers do not reach LiveKit; others may, so it makes no pool unready."""
+    cut_off = [str(user) for user in users if user.livekit_silent]
+    if not cut_off:
+        return ready
+    return replace(ready, message=f"{ready.message}; workers of {name_some(cut_off)} cannot reach LiveKit")
+
+
 def _loss(job: str, able: list[ProviderView], said: dict[str, ProviderStatus]) -> str:
     if not able:
         return f"no provider of role {job} is enabled"
@@ -217,5 +227,7 @@ def _summarise(seen: PoolSeen) -> str:
     enabled = [view for view in seen.views if view.state != "Disabled"]
     others = [f"{view.provider.name} {view.state}" for view in enabled if not view.is_well]
     words = f"{len(enabled) - len(others)} of {len(enabled)} providers well"
+    livekit = ["LiveKit refuses the key"] if any(user.livekit_refuses for user in seen.users) else []
+    livekit += ["LiveKit is not reached"] if any(user.livekit_silent for user in seen.users) else []
     held = f"being deleted, held back by {len(seen.users)} VoiceAgents; " if seen.is_leaving and seen.users else ""
-    return held + words + (f"; {name_some(others)}" if others else "")
+    return "; ".join([held + words, *livekit, *([name_some(others)] if others else [])])

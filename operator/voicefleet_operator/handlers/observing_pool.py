@@ -99,7 +99,15 @@ def _user(agent: Body, secrets: set[str]) -> User:
         name=metadata["name"],
         is_leaving="deletionTimestamp" in metadata,
         missing_secret=_missing_secret(agent, secrets),
+        livekit_refuses=_words(agent, "Stalled", Reason.LIVEKIT_REFUSES),
+        livekit_silent=_words(agent, "Ready", Reason.LIVEKIT_SILENT),
     )
+
+
+def _words(agent: Body, kind: str, reason: Reason) -> str:
+    """Return what an agent's status says for one reason."""
+    conditions = agent.get("status", {}).get("conditions", [])
+    return next((str(each["message"]) for each in conditions if (each["type"], each["reason"]) == (kind, reason)), "")
 
 
 def _missing_secret(agent: Body, secrets: set[str]) -> str:
