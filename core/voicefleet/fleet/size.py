@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size
+from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
@@ -37,7 +37,9 @@ def plan_fleet_size(spec: VoiceAgentSpec, fleet: Fleet, lessons: Lessons, outloo
     if spec.suspend:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
-        return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",), keep=spec.replicas)
+        ignored = (LOADS_IGNORED,) if lessons.loads_ignored else ()
+        reasons = (*ignored, f"spec.replicas asks for {spec.replicas}")
+        return Size(spec.replicas, "External", reasons, keep=spec.replicas)
     slots = spec.worker.sessions_per_worker
     workers = [w.load(now, slots=slots) for w in fleet if not w.pod.leaving and not w.pod.ended]
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts
+from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
@@ -92,11 +93,15 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
 
 
 def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
-    """Tell the decision as it was when it last came out differently: its figures change with every call."""
+    """Tell the decision as it was when it last came out differently: its figures change with every call.
+
+    That loads are ignored is told at once: in a fleet whose size never changes it would never be.
+    """
     if steps.size is None:
         return before.scale
     desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
-    if before.scale is not None and (before.scale.desired, before.scale.limit) == (desired, limit):
+    ignored = LOADS_IGNORED in steps.size.reasons
+    if before.scale is not None and _came_out(before.scale) == (desired, limit, ignored):
         return before.scale
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
@@ -105,6 +110,10 @@ def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleD
         reasons=tuple(reason[:_LONGEST_SENTENCE] for reason in steps.size.reasons),
         at=before.scale.at if unchanged and before.scale is not None else timestamp(now),
     )
+
+
+def _came_out(scale: ScaleDecision) -> tuple[int, str, bool]:
+    return scale.desired, scale.limit, LOADS_IGNORED in scale.reasons
 
 
 def _cost_per_hour(seen: AgentSeen) -> float | None:
