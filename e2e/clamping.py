@@ -43,8 +43,6 @@ class ClampingDoor:
 
     def __init__(self, url: str) -> None:
         self._target = URL(url)
-        self.raised = 0
-        """How many loads were changed."""
         self._workers: list[Told] = []
         self._enough = asyncio.Event()
         self._open = threading.Event()
@@ -74,7 +72,7 @@ class ClampingDoor:
         app.router.add_route("*", "/{path:.*}", self._admit)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
-        async with ClientSession(auto_decompress=False) as self._session:
+        async with ClientSession() as self._session:
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             self.port = runner.addresses[0][1]
@@ -131,7 +129,6 @@ class ClampingDoor:
             told.load = min(1.0, max(0.0, update.load))
             if told.load == told.asked:
                 return raw
-            self.raised += 1
             update.load = told.load
             return message.SerializeToString()
 
