@@ -1,5 +1,6 @@
-"""A bucket on a server that speaks S3 and checks every signature: it can be taken away and brought back."""
+"""A bucket on a server that speaks S3, or Google's protocol, and checks every signature: it can be taken away."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -8,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from e2e.bench.build import find_binary
+from e2e.bench.packages import require_program
 
 NAME = "calls"
 ACCESS_KEY = "e2e-access-key"
@@ -37,11 +40,14 @@ class Bucket:
         paths = (path for path in root.rglob("*") if path.is_file())
         return {name: path for path in paths if not (name := str(path.relative_to(root))).startswith(".")}
 
-    def start(self) -> None:
-        command = [
+    def command(self) -> list[str]:
+        return [
             str(find_binary("versitygw")), "--quiet", "--access", ACCESS_KEY, "--secret", SECRET_KEY,
             "--port", f"127.0.0.1:{self.port}", "posix", str(self.folder),
         ]  # fmt: skip
+
+    def start(self) -> None:
+        command = self.command()
         with (self.folder.parent / "bucket.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder.parent)
         deadline = time.monotonic() + _START_SECONDS
@@ -63,15 +69,52 @@ class Bucket:
         self._process = None
 
 
+@dataclass
+class GoogleBucket(Bucket):
+    """The same on an emulator of Google Cloud Storage, for one service account."""
+
+    @property
+    def credentials(self) -> str:
+        """The account's key, as Google's console hands it out; a token is signed with it, and nobody is asked."""
+        key = self._key_file()
+        return json.dumps({
+            "type": "service_account",
+            "client_email": "keeper@e2e.iam.gserviceaccount.com",
+            "private_key_id": "e2e",
+            "private_key": key.read_text(),
+        })  # fmt: skip
+
+    def command(self) -> list[str]:
+        public = self.folder.parent / "account.pub"
+        openssl = str(require_program("openssl"))
+        subprocess.run(
+            [openssl, "rsa", "-in", str(self._key_file()), "-pubout", "-out", str(public)],
+            check=True,
+            capture_output=True,
+        )
+        program = str(find_binary("fake-gcs"))
+        return [program, "-listen", f"127.0.0.1:{self.port}", "-root", str(self.folder), "-key", str(public)]
+
+    def _key_file(self) -> Path:
+        path = self.folder.parent / "account.key"
+        if not path.exists():
+            openssl = str(require_program("openssl"))
+            subprocess.run([openssl, "genrsa", "-out", str(path), "2048"], check=True, capture_output=True)
+        return path
+
+
+_Kind = TypeVar("_Kind", bound=Bucket)
+
+
 @contextmanager
-def running_bucket(folder: Path) -> Iterator[Bucket]:
+def running_bucket(folder: Path, kind: type[_Kind]) -> Iterator[_Kind]:
     """Run the server until the end of the block."""
     root = folder / "buckets"
     (root / NAME).mkdir(parents=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    bucket = Bucket(root, port)
+    bucket = kind(root, port)
     bucket.start()
     try:
         yield bucket

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from e2e.bench import Bench
-from e2e.bucket import CREDENTIALS, SECRET_KEY, Bucket, running_bucket
+from e2e.bucket import CREDENTIALS, SECRET_KEY, Bucket, GoogleBucket, running_bucket
 from e2e.bucket import NAME as BUCKET
 from e2e.caller import Caller, Line
 from e2e.providers import Control, Providers
@@ -33,7 +33,7 @@ _PATIENCE_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    with running_bucket(tmp_path_factory.mktemp("bucket")) as running:
+    with running_bucket(tmp_path_factory.mktemp("bucket"), Bucket) as running:
         yield running
 
 
@@ -57,7 +57,13 @@ class Recorded:
 
 
 def start_worker(
-    folder: Path, bench: Bench, providers: Providers, name: str, recording: dict[str, object]
+    folder: Path,
+    bench: Bench,
+    providers: Providers,
+    name: str,
+    recording: dict[str, object],
+    *,
+    credentials: str = CREDENTIALS,
 ) -> Iterator[Recorded]:
     arguments = write_files(folder, bench, providers, name)
     agent = json.loads((folder / "agent.json").read_text())
@@ -70,7 +76,7 @@ def start_worker(
         del agent["spec"]["agents"][0]["greeting"]
     (folder / "agent.json").write_text(json.dumps(agent))
     (folder / "secrets" / "bucket").mkdir()
-    (folder / "secrets" / "bucket" / "credentials").write_text(CREDENTIALS)
+    (folder / "secrets" / "bucket" / "credentials").write_text(credentials)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKER_FILES_DIRECTORY", str(folder / "files"))
         patch.setenv("WORKER_LONGEST_UPLOAD_PAUSE_SECONDS", "1")
@@ -78,10 +84,10 @@ def start_worker(
             yield Recorded(running, folder / "files")
 
 
-def in_bucket(bucket: Bucket) -> dict[str, object]:
+def in_bucket(bucket: Bucket, **protocol: str) -> dict[str, object]:
     keys = {"name": "bucket", "key": "credentials"}
     store = {"bucket": BUCKET, "endpoint": bucket.endpoint, "credentials": keys, "prefix": "kept/{{agent}}/{{date}}/"}
-    return {"store": {"objectStore": store}}
+    return {"store": {"objectStore": store | protocol}}
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +253,45 @@ def writer_of(path: Path) -> int:
             if path in [descriptor.readlink() for descriptor in (process / "fd").iterdir()]:
                 return int(process.name)
     raise AssertionError(f"nobody writes {path}")
+
+
+@pytest.fixture
+def google(tmp_path: Path) -> Iterator[GoogleBucket]:
+    with running_bucket(tmp_path / "google", GoogleBucket) as running:
+        yield running
+
+
+@pytest.fixture
+def recorded_at_google(bench: Bench, providers: Providers, google: GoogleBucket, tmp_path: Path) -> Iterator[Recorded]:
+    store = in_bucket(google, provider="GCS")
+    yield from start_worker(tmp_path, bench, providers, "google", store, credentials=google.credentials)
+
+
+async def test_a_bucket_at_google_gets_all_that_is_kept_of_a_call_even_if_it_is_away_for_a_while(
+    recorded_at_google: Recorded, google: GoogleBucket, line: Line
+) -> None:
+    await ready(recorded_at_google.worker)
+    async with Caller(line, seat=seat_for(recorded_at_google.worker)) as caller:
+        await caller.listen()
+    there, _ = await next_object(google, set())
+    known = set(google.objects())
+    await asyncio.to_thread(google.stop)
+    try:
+        async with Caller(line, seat=seat_for(recorded_at_google.worker)) as caller:
+            greeting = await caller.listen()
+        await until(lambda: recorded_at_google.says("not kept yet"), "nobody noticed that the store is away")
+        assert await recorded_at_google.metric("voicefleet_worker_uploads_pending") == 1
+    finally:
+        await asyncio.to_thread(google.start)
+    later, path = await next_object(google, known)
+
+    assert play(path).agent_seconds > 0.7 * greeting.heard_seconds
+    for name in (there, later):
+        record, transcript = await paper(google, name, ".record.json"), await paper(google, name, ".transcript.json")
+        assert (record["id"], record["recordingFile"]) == (transcript["id"], name)
+        assert [line["text"] for line in transcript["lines"]] == [greeting.agent_text]
+    await until(lambda: not recorded_at_google.waiting(), "the file is still on the worker's disk")
+    assert "PRIVATE KEY" not in recorded_at_google.worker.log.read_text()
 
 
 @pytest.fixture

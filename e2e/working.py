@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,12 +136,14 @@ def write_files(folder: Path, bench: Bench, providers: Providers, name: str) -> 
 
 
 @contextmanager
-def run_worker(folder: Path, arguments: list[str], name: str) -> Iterator[Worker]:
+def run_worker(
+    folder: Path, arguments: list[str], name: str, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Worker]:
     log = folder / "worker.log"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LIVEKIT_", "LOG_LEVEL"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LIVEKIT_", "LOG_LEVEL"))}
     command = [str(Path(sys.executable).with_name("voicefleet-worker")), *arguments]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=inherited | dict(environment or {}))
     worker = Worker(process, "", log, f"e2e.{name}")
     try:
         worker.url = f"http://127.0.0.1:{control_port(worker)}"

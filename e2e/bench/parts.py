@@ -102,6 +102,7 @@ PARTS: tuple[Part, ...] = (
     _kubernetes("kubelet"),
     Part("helm", "helm.sh/helm/v4/cmd/helm", pinned=HELM),
     Part("versitygw", "github.com/versity/versitygw/cmd/versitygw", pinned=VERSITYGW),
+    Part("fake-gcs", ".", module=PARTS_DIRECTORY / "fake-gcs"),
     Part("probe", ".", module=PARTS_DIRECTORY / "probe"),
     Part("sip-gateway", ".", module=REPOSITORY / "e2e" / "sip_gateway"),
 )

@@ -10,7 +10,7 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import Outlook, Size
+from voicefleet.autoscaling.load import LOADS_IGNORED, Outlook, Size
 from voicefleet.fleet import Fleet, Worker
 from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
 
@@ -79,6 +79,17 @@ def test_an_external_scaler_that_has_nothing_to_change_yet_is_told_of() -> None:
     assert size.desired == 2
     assert size.reasons[-1].startswith("spec.replicas is not set")
     assert not any("not set" in reason for reason in plan_size(goes, fleet()).reasons)
+
+
+def test_an_external_scaler_is_told_as_well_that_loads_are_ignored() -> None:
+    external = spec(scaling={"mode": "External"}, replicas=7)
+
+    reasons = {
+        ignored: plan_fleet_size(external, [], make.lessons(loads_ignored=ignored), Outlook(), now=NOW).reasons
+        for ignored in (False, True)
+    }
+
+    assert reasons == {False: ("spec.replicas asks for 7",), True: (LOADS_IGNORED, "spec.replicas asks for 7")}
 
 
 def test_a_suspended_agent_wants_no_workers() -> None:

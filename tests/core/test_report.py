@@ -10,6 +10,7 @@ from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
+from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Fleet, Trouble, Worker
 from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
@@ -445,3 +446,17 @@ def test_a_worker_that_is_too_small_for_its_calls_is_told_of_while_all_seems_wel
 
     assert said(status)["Ready"] == "True Ready"
     assert status.conditions[0].message.startswith("1 worker takes calls; 12 calls at once take some 1424 MiB")
+
+
+def test_that_loads_are_ignored_is_said_while_it_is_so_even_if_the_size_never_changes() -> None:
+    idle = make.idle(f"desk-{revision()}-0")
+    status, told = NONE, []
+    for second, ignored in enumerate((False, True, True, False)):
+        now = NOW + timedelta(seconds=second)
+        seen = replace(observe(agent(), fleet(idle), pool()), lessons=make.lessons(loads_ignored=ignored))
+        status = report_agent(seen, plan_agent(seen, now=now), status, now=now)
+        assert status.scale is not None
+        told.append((LOADS_IGNORED in status.scale.reasons, status.scale.desired, status.scale.at))
+
+    since = told[0][2]
+    assert told == [(False, 1, since), (True, 1, since), (True, 1, since), (False, 1, since)]

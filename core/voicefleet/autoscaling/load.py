@@ -64,6 +64,10 @@ class Startup:
     q99: float
 
 
+LOADS_IGNORED = "LiveKit ignores loads below zero: calls are packed as far as that allows, and cost more"
+"""The reason that is given for as long as it is so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """What the past of a fleet taught, at one moment."""

@@ -12,7 +12,7 @@ from voicefleet.autoscaling.bounds import Need, bound, lowest_ceiling, shorten
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
-from voicefleet.autoscaling.load import KnownCalls, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.autoscaling.load import LOADS_IGNORED, KnownCalls, Lessons, Outlook, Rules, Size, WorkerLoad
 
 SOON_SECONDS = 10.0
 """Room that must be there even if calls are about to end."""
@@ -91,7 +91,7 @@ def _explain(scene: _Scene, expected: Expectation, worst: tuple[Demand, float], 
     if outlook.waiting:
         reasons.append(f"{outlook.waiting} calls wait for a slot")
     if lessons.loads_ignored:
-        reasons.append("LiveKit ignores loads below zero: calls are packed as far as that allows, and cost more")
+        reasons.append(LOADS_IGNORED)
     if scene.burst:
         reasons.append(f"a burst or a loss a moment ago: no worker is cordoned for {lessons.burst_until - now:.0f} s")
     return tuple(reasons)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import Ceiling, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size, WorkerLoad
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
@@ -58,7 +58,9 @@ def plan_fleet_size(
     if spec.suspend:
         return Size(0, "Suspended", ("suspend is set: no new calls, running ones go on",))
     if spec.scaling.mode == "External" and spec.replicas is not None:
-        return Size(spec.replicas, "External", (f"spec.replicas asks for {spec.replicas}",), keep=spec.replicas)
+        ignored = (LOADS_IGNORED,) if lessons.loads_ignored else ()
+        reasons = (*ignored, f"spec.replicas asks for {spec.replicas}")
+        return Size(spec.replicas, "External", reasons, keep=spec.replicas)
     floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
     size = plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
     return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
+from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Activity, Fleet, Trouble, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.job_memory import find_want_of_memory
@@ -63,15 +64,17 @@ def report_agent(
 def _without_idle_words(said: VoiceAgentStatus, before: VoiceAgentStatus) -> VoiceAgentStatus:
     """Tell reasons anew only beside other news: their figures change with every second, and would be written each time.
 
-    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on.
+    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on. That loads
+    are ignored is news by itself.
     """
     return before if said.model_copy(update={"scale": before.scale}) == before and _is_same(said, before) else said
 
 
 def _is_same(said: VoiceAgentStatus, before: VoiceAgentStatus) -> bool:
-    """Tell whether the size is the same, for whatever reasons."""
-    scales = [status.scale and status.scale.model_copy(update={"reasons": ()}) for status in (said, before)]
-    return scales[0] == scales[1]
+    """Tell whether the size is the same, for whatever figures."""
+    known = [status.scale and (status.scale, LOADS_IGNORED in status.scale.reasons) for status in (said, before)]
+    bare = [each and (each[0].model_copy(update={"reasons": ()}), each[1]) for each in known]
+    return bare[0] == bare[1]
 
 
 def report_invalid_agent(
