@@ -320,7 +320,8 @@ async def test_a_guard_that_the_cluster_refuses_keeps_no_pod_from_being_marked(
     with pytest.raises(ApiError):
         await world.turn()
 
-    assert [write.split()[0] for write in world.cluster.writes] == ["mark"]
+    assert [write.split()[0] for write in world.cluster.writes] == ["mark", "status"]
+    assert world.condition("Stalled") == "True InvalidSpec"
 
 
 async def test_a_child_that_could_not_be_made_is_not_told_of_as_if_it_were(

@@ -31,12 +31,11 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
     return await _run(_stages(ports, body, seen, steps))
 
 
-async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> None:
-    """Do what was decided about a fleet to which nothing is added."""
+async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> ApiError | None:
+    """Do what was decided about a fleet to which nothing is added; return a refusal, if there is any."""
     owner = ObjectMeta.model_validate({key: body["metadata"][key] for key in ("name", "namespace", "uid")})
     stages = chain(_first(ports, owner, fleet, plan), _last(ports, owner.namespace or "", fleet, plan, {}))
-    if (failure := await _run(stages)) is not None:
-        raise failure
+    return await _run(stages)
 
 
 def _done_before_us(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> Iterator[Manifest]:

@@ -100,8 +100,10 @@ async def _reconcile_invalid(ports: Ports, key: Key, body: Body, refused: Refuse
         plan = plan_farewell(fleet, at_once=body["spec"].get("deletionPolicy") == "Now", now=now)
     generation = body["metadata"].get("generation")
     status = report_invalid_agent(before, fleet, refused.message, generation=generation, now=now)
-    await run_fleet_plan(ports, body, fleet, plan)
+    failure = await run_fleet_plan(ports, body, fleet, plan)
     written_in = await write_if_changed(ports, VOICE_AGENTS, body, before, status)
+    if failure is not None:
+        raise failure
     return min((look for look in (plan.look_again_after, written_in) if look is not None), default=None)
 
 
