@@ -192,7 +192,7 @@ async def test_callers_notice_nothing_of_a_spec_that_cannot_be_had(world: World)
     (pod,) = world.ports.cache.pods
     revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
 
-    world.apply(**NOBODY)
+    world.apply(**NOBODY, worker={"sessionsPerWorker": 200})
     world.everybody_says(calls=12)
     writes = await world.turn()
 

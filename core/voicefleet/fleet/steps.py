@@ -17,7 +17,7 @@ from voicefleet.fleet.render import Rendered
 from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.revision import Revision, build_pod
+from voicefleet.manifests.revision import Revision, build_pod, slots_of
 from voicefleet.names import (
     ANNOTATION_PROMOTE,
     ANNOTATION_SECRETS_CHANGED,
@@ -122,6 +122,7 @@ def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
     before, obstacle = seen.before.rollout, seen.obstacle
     if before is None or before.revision not in seen.kept or (obstacle and obstacle.reason is Reason.POOL_FORBIDDEN):
         return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle)
+    seen = _with_slots(seen, slots_of(seen.kept[before.revision]))
     size = _plan_size(seen, now)
     rollout = plan_agent_rollout(seen, before.revision, size, now)
     plan = plan_fleet(_wanted(seen, size, rollout, seen.kept), seen.fleet, now=now)
@@ -134,6 +135,15 @@ def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
         size=size,
         obstacle=obstacle,
     )
+
+
+def _with_slots(seen: AgentSeen, slots: int | None) -> AgentSeen:
+    """Return the same with as many slots a worker as there are on those that can be had."""
+    if slots is None:
+        return seen
+    worker = seen.agent.spec.worker.model_copy(update={"sessions_per_worker": slots})
+    spec = seen.agent.spec.model_copy(update={"worker": worker})
+    return replace(seen, agent=seen.agent.model_copy(update={"spec": spec}))
 
 
 def _new_pods(seen: AgentSeen, plan: FleetPlan, revisions: Mapping[str, Revision]) -> tuple[Manifest, ...]:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 from voicefleet.api import API_VERSION, ProviderPool, VoiceAgent
+from voicefleet.api.voiceagent.worker import Worker
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_metadata, select_agent
 from voicefleet.manifests.pod import SPEC_VOLUME, build_pod_spec, busy_annotations, busy_labels, resources_of
@@ -118,6 +119,15 @@ def build_config_map(agent: VoiceAgent, revision: Revision) -> Manifest:
     template = {"labels": revision.labels, "annotations": revision.annotations, "spec": revision.spec}
     files = {**revision.files, TEMPLATE_FILE: json.dumps(template, sort_keys=True, ensure_ascii=False)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+
+
+def slots_of(revision: Revision) -> int | None:
+    """Return how many calls a worker of a revision holds, or None if somebody has broken what was kept."""
+    try:
+        worker = json.loads(revision.files[AGENT_FILE])["spec"].get("worker", {})
+        return Worker.model_validate(worker).sessions_per_worker
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def read_revision(name: str, config_map: Manifest) -> Revision | None:
