@@ -66,6 +66,7 @@ def prepare_process(setup: CallSetup, process: JobProcess) -> None:
     let_spans_hold_words(allowed=setup.trace_content)
     clean_what_is_handed_on()
     guard_spans(words_allowed=setup.trace_content)
+    reach_livekit_by(setup.livekit)
     process.userdata["setup"] = setup
 
 

@@ -1,19 +1,23 @@
 """How the LiveKit server is reached, by the worker and by each of its calls."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from voicefleet.api.references import SecretKeyRef
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles
+
+if TYPE_CHECKING:
+    # The worker's first steps must not wait for what reads specs.
+    from voicefleet.api.references import SecretKeyRef
+    from voicefleet_worker.secret_files import SecretFiles
 
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
     """Where the pair is read; a part that the environment gave is read nowhere."""
 
-    secrets: SecretFiles
-    api_key: SecretKeyRef | None
-    api_secret: SecretKeyRef | None
+    secrets: "SecretFiles"
+    api_key: "SecretKeyRef | None"
+    api_secret: "SecretKeyRef | None"
 
 
 @dataclass(frozen=True, slots=True)
