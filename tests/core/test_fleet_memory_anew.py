@@ -15,7 +15,7 @@ from voicefleet.autoscaling.load import Outlook, Size
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
-from voicefleet.fleet.size import plan_fleet_size
+from voicefleet.fleet.size import loads_of, plan_fleet_size
 from voicefleet.report.conditions import timestamp
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
@@ -53,7 +53,8 @@ def watch(memory: FleetMemory, seconds: Iterable[int]) -> list[Size]:
     for second in seconds:
         now, seen = NOW + timedelta(seconds=second), crowd(second)
         memory.observe(SPEC, seen, now)
-        sizes.append(plan_fleet_size(SPEC, seen, memory.lessons(now), Outlook(), now=now))
+        loads = loads_of(seen, slots=SPEC.worker.sessions_per_worker, coming=None, now=now)
+        sizes.append(plan_fleet_size(SPEC, loads, memory.lessons(now), Outlook(), now=now))
     return sizes
 
 
@@ -89,7 +90,7 @@ def wakes(memory: FleetMemory, seconds: float, told: VoiceAgentStatus = ASLEEP, 
     spec, now = build_spec(min=0, scaleToZero=True, **scaling), NOW + timedelta(seconds=seconds)
     memory.observe(spec, Fleet(), now, told=told)
     outlook = Outlook(watched=memory.is_watched(Fleet(), WATCH.pod, now), waiting=memory.callers.waiting_at(now))
-    return plan_fleet_size(spec, Fleet(), memory.lessons(now), outlook, now=now).desired > 0
+    return plan_fleet_size(spec, [], memory.lessons(now), outlook, now=now).desired > 0
 
 
 @pytest.mark.parametrize("hold_seconds", [0, 15, 120])

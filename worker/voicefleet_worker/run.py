@@ -86,8 +86,8 @@ async def _run(settings: Settings, directory: Path) -> int:
     leases = await asyncio.to_thread(HeldLeases, directory / "leases", providers)
     sounds = await fetch_sounds(settings.plan.conversation.background_audio, directory)
     metrics.registry.register(ProviderCollector(board, desk))
-    prompt = prompt_hash(settings.plan.prompts)
-    office = Office(settings.data or directory, settings.pod_uid, settings.revision, prompt)
+    where = settings.data or directory
+    office = Office(where, settings.pod_uid, settings.revision, prompt_hash(settings.plan.prompts))
     with closing(board), closing(leases), open_reports(directory, desk.hear, board.learn) as box:
         async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
             callers = Callers(connect_with(settings.livekit))
@@ -99,8 +99,7 @@ async def _run(settings: Settings, directory: Path) -> int:
             )
             runner, port = await start_control(control, host=settings.control_host, port=settings.control_port)
             _say_hello(settings, port)
-            redis = settings.redis
-            connect = None if redis is None else functools.partial(redis.connect, identity.instance)
+            connect = functools.partial(settings.redis.connect, identity.instance) if settings.redis else None
             try:
                 async with (
                     rest_of_grace(orders, settings.drain_grace_seconds) as grace,

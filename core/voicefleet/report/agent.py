@@ -2,36 +2,19 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.autoscaling.load import LOADS_IGNORED
-from voicefleet.fleet import Activity, Fleet, Trouble, Worker
+from voicefleet.fleet import Activity, Fleet, Trouble
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
-from voicefleet.job_memory import find_want_of_memory
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
-from voicefleet.report.livekit import find_livekit_trouble, is_away
+from voicefleet.report.conditions import Standing, build_conditions, stalled, timestamp
+from voicefleet.report.standing import standing_of
+from voicefleet.report.wording import count_here, plural
 
 _LONGEST_SENTENCE = 1024
-# A sink that is slow, or away for a moment, needs nobody.
-_UNSENT_WORTH_A_WORD = timedelta(minutes=1)
-_UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
-# Troubles that time does not mend.
-_NEEDS_A_PERSON = (
-    Reason.REFUSED,
-    Reason.LIVEKIT_REFUSES,
-    Reason.SECRET_MISSING,
-    Reason.CONFIG_MAP_MISSING,
-    Reason.IMAGE_PULL,
-    Reason.POOL_MISSING,
-    Reason.POOL_FORBIDDEN,
-    Reason.ROLLOUT_STALLED,
-    Reason.ROLLED_BACK,
-)
 
 
 def report_agent(
@@ -42,7 +25,7 @@ def report_agent(
     Some of the steps may have been refused by the cluster.
     """
     agent, fleet = seen.agent, seen.fleet
-    standing = _standing(seen, steps, refused, now)
+    standing = standing_of(seen, steps, refused, now)
     said = VoiceAgentStatus(
         observed_generation=agent.metadata.generation,
         conditions=build_conditions(standing, before.conditions, generation=agent.metadata.generation, now=now),
@@ -144,181 +127,9 @@ def _worker_hours(seen: AgentSeen, now: datetime) -> WorkerHours | None:
     return WorkerHours(day=now.date().isoformat(), hours=int(seen.worker_hours))
 
 
-def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: datetime) -> Standing:
-    agent, fleet = seen.agent, seen.fleet
-    if agent.metadata.deletion_timestamp is not None:
-        deleting = Statement("True", Reason.DELETING, _farewell(agent, fleet, now))
-        return Standing(Statement("False", Reason.DELETING, deleting.message), reconciling=deleting)
-    if steps.obstacle is not None:
-        kept = " Workers that run go on as they are." if fleet.workers else ""
-        kept = f" Until then the fleet goes on with revision {steps.revision}." if steps.size is not None else kept
-        return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
-    of_workers = _troubles(fleet, steps.revision)
-    livekit = find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now)
-    found = (refused, livekit, *of_workers, _rollout_trouble(steps))
-    troubles = [trouble for trouble in found if trouble is not None]
-    ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    if (want := find_want_of_memory(agent.spec.worker)) is not None:
-        ready = replace(ready, message=f"{ready.message}; {want}")
-    standing = Standing(ready, reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
-    stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
-    if stuck is None:
-        return standing
-    # By kstatus what is being reconciled has not failed: whoever waits would wait for what never comes.
-    waiting = Statement("False", stuck.reason, standing.reconciling.message)
-    return replace(standing, reconciling=waiting, stalled=Statement("True", stuck.reason, stuck.message))
-
-
-def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
-    grace = agent.spec.worker.drain_grace_seconds
-    if agent.spec.deletion_policy == "Now":
-        return f"the VoiceAgent is being deleted at once; its workers have {grace} seconds for their calls"
-    calls, silent = fleet.calls(now), fleet.count(Activity.SILENT, now)
-    starting = fleet.count(Activity.STARTING, now)
-    waits = [f"{_plural(calls, 'call')} to end"] if calls else []
-    waits += [f"{_plural(silent, 'worker')} that cannot be heard"] if silent else []
-    waits += [f"{_plural(starting, 'worker')} to come up and to be closed"] if starting else []
-    words = f"the VoiceAgent is being deleted and waits for {' and for '.join(waits) or 'its workers to go'}"
-    words += _sending(fleet, now)
-    hurry = "; to end them, set spec.deletionPolicy to Now" if waits else ""
-    return words + hurry
-
-
-def _sending(fleet: Fleet, now: datetime) -> str:
-    """Say what keeps workers that have no calls any more."""
-    sending = sum(w.may_be_deleted(now) and w.waits_to_send(now) for w in fleet if not w.pod.leaving)
-    return f"; {_workers(sending, 'stay')} until the records and recordings of calls are sent" if sending else ""
-
-
-def _unsent(fleet: Fleet, now: datetime) -> str:
-    """Say that nobody takes what calls left."""
-    waiting = sum((w.unsent_for(now) or timedelta()) >= _UNSENT_WORTH_A_WORD for w in fleet)
-    return f"; records or recordings on {_plural(waiting, 'worker')} are not taken: see their logs" if waiting else ""
-
-
-def _doubts(fleet: Fleet, now: datetime) -> str:
-    """Name the first worker whose word makes no sense, and how many more there are."""
-    said = [f"{w.pod.ref.name}: {problem}" for w in fleet if (problem := _problem_of(w, now))]
-    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-    return f"; {said[0]}{more}" if said else ""
-
-
-def _problem_of(worker: Worker, now: datetime) -> str | None:
-    if worker.pod.leaving or worker.pod.ended:
-        return None
-    state = worker.state(now)
-    if worker.problem is None and state is not None and state.revision != worker.pod.revision:
-        return "it says that it is of another revision than its pod"
-    return worker.problem
-
-
-def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime, *, creating: bool) -> Statement:
-    doubts = _doubts(fleet, now) + _unsent(fleet, now)
-    taking = sum(worker.takes_calls(now) for worker in fleet)
-    silent = fleet.count(Activity.SILENT, now)
-    if agent.spec.suspend:
-        return Statement("False", Reason.SUSPENDED, "suspend is set: no new calls are taken. Set it to false to go on.")
-    if taking:
-        words = f"{_workers(taking, 'take')} calls" + (f", {silent} not heard of" if silent else "")
-        away = sum(is_away(worker, now) for worker in fleet)
-        return Statement("True", Reason.READY, words + (f", {away} cannot join LiveKit" if away else "") + doubts)
-    if troubles:
-        return Statement("False", troubles[0].reason, troubles[0].message)
-    if silent:
-        return Statement("Unknown", Reason.BLIND, _silent_message(silent) + (doubts or _UNREACHABLE))
-    if creating or fleet.count(Activity.STARTING, now):
-        return Statement("False", Reason.STARTING, "no worker takes calls yet; the first ones are starting")
-    if agent.spec.scaling.scale_to_zero:
-        return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
-    return Statement("False", Reason.NO_WORKERS, "there is no worker that takes calls")
-
-
-def _silent_message(silent: int) -> str:
-    return f"{_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away"
-
-
-def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
-    """Say why the spec's own revision is not the one that takes the calls, if nothing but a person can change that."""
-    status = steps.rollout.status if steps.rollout else None
-    if status is None or status.phase not in _ROLLOUT_TROUBLES:
-        return None
-    return Trouble(_ROLLOUT_TROUBLES[status.phase], f"rollout of revision {status.revision}: {status.verdict}")
-
-
-_ROLLOUT_TROUBLES = {"Stalled": Reason.ROLLOUT_STALLED, "RolledBack": Reason.ROLLED_BACK}
-
-
-def _rollout_under_way(fleet: Fleet, steps: AgentSteps) -> Statement | None:
-    status = steps.rollout.status if steps.rollout else None
-    old = sum(w.pod.revision != steps.revision and not w.pod.leaving for w in fleet)
-    if status is None or (not old and status.phase not in ("Paused", "Progressing")):
-        return None
-    if status.phase == "Paused":
-        return Statement("True", Reason.ROLLOUT_PAUSED, f"rollout of revision {status.revision}: {status.verdict}")
-    share = f"; {status.share_percent} % of new calls go to the new one" if status.share_percent < 100 else ""
-    words = f"{_workers(old, 'run')} an older revision" if old else f"revision {status.revision} is being rolled out"
-    return Statement("True", Reason.ROLLING_OUT, words + share + _overdue(fleet))
-
-
-def _overdue(fleet: Fleet) -> str:
-    """Say since when calls keep workers of an older revision whose drain is limited."""
-    since = [worker.pod.cordoned_at for worker in fleet if worker.pod.cordoned_at is not None]
-    return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
-
-
-def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
-    """Say what keeps workers from coming: while others take calls, nobody else says it."""
-    if not troubles or reconciling.status != "True":
-        return reconciling
-    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
-    return replace(reconciling, message=f"{reconciling.message}; {troubles[0].message}{more}")
-
-
-def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
-    fleet = seen.fleet
-    rollout = _rollout_under_way(fleet, steps)
-    if rollout is not None:
-        return rollout
-    starting = fleet.count(Activity.STARTING, now)
-    if steps.fleet.create or starting:
-        return Statement("True", Reason.STARTING, f"{_plural(starting + len(steps.fleet.create), 'worker')} starting")
-    leaving = fleet.count(Activity.LEAVING, now) + fleet.count(Activity.CORDONED, now)
-    if leaving:
-        words = f"{_workers(leaving, 'leave')} after the last call" + _sending(fleet, now)
-        return Statement("True", Reason.DRAINING, words)
-    failed = fleet.count(Activity.FAILED, now)
-    if steps.fleet.delete or any(worker.pod.ended for worker in fleet):
-        return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
-    if failed:
-        return Statement("True", Reason.POD_FAILED, f"{_plural(failed, 'worker')} cannot work")
-    if steps.fleet.held:
-        silent = _workers(fleet.count(Activity.SILENT, now), "say")
-        words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
-        return Statement("True", Reason.BLIND, words)
-    more = _count_here(fleet) - steps.fleet.desired
-    stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
-    words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
-    return Statement("False", Reason.AS_WANTED, words)
-
-
-def _other_template(seen: AgentSeen, steps: AgentSteps) -> str:
-    """Say what keeps the spec's template from being rolled out, where nothing is wrong and nothing goes on."""
-    status = steps.rollout.status if steps.rollout else None
-    if status is None or status.phase != "Complete" or seen.rendered is None:
-        return ""
-    return f"; {status.verdict}" if status.revision != seen.rendered.revision.name else ""
-
-
-def _troubles(fleet: Fleet, revision: str | None) -> list[Trouble]:
-    """Return what keeps workers from working, those of the wanted revision first, each thing once."""
-    workers = sorted(fleet, key=lambda w: (w.pod.revision != revision, w.pod.ref.name))
-    found = [w.pod.trouble for w in workers if w.pod.trouble is not None and not w.pod.leaving]
-    return list(dict.fromkeys(found))
-
-
 def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     fleet = seen.fleet
-    parts = [_plural(_count_here(fleet), "worker"), _plural(fleet.calls(now), "call")]
+    parts = [plural(count_here(fleet), "worker"), plural(fleet.calls(now), "call")]
     if waiting := seen.callers.waiting_at(now):
         parts.append(f"{waiting} waiting for a slot")
     notable = (Activity.STARTING, Activity.CORDONED, Activity.SILENT, Activity.FAILED)
@@ -328,15 +139,3 @@ def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     elif standing.ready.status != "True" and standing.ready.reason is not Reason.STARTING:
         parts.append(standing.ready.reason.value)
     return ", ".join(parts)
-
-
-def _count_here(fleet: Fleet) -> int:
-    return sum(not w.pod.leaving and not w.pod.ended for w in fleet)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _workers(count: int, verb: str) -> str:
-    return f"1 worker {verb}s" if count == 1 else f"{count} workers {verb}"
