@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.fleet import Activity, PodRef, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.manifests.revision import slots_of
 
 
 def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
@@ -81,11 +82,18 @@ def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: dateti
 
     3 workers of 12 wanted and 10 calls held: 26 slots must be free on others when one is closed.
     """
-    slots = seen.agent.spec.worker.sessions_per_worker
+    slots = _slots(seen)
     staying = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
     free = sum(w.free_slots(now) for w in staying if not w.pod.node_is_leaving and w not in closed)
     held = sum(_held(worker, slots, now) for worker in staying)
     assert free >= desired * slots - held, f"{free} free, {desired} x {slots} wanted, {held} held"
+
+
+def _slots(seen: AgentSeen) -> int:
+    """Return how many calls one more worker would hold: while the spec cannot be had, as many as before."""
+    before = seen.before.rollout
+    kept = seen.kept.get(before.revision) if seen.obstacle is not None and before is not None else None
+    return (kept and slots_of(kept)) or seen.agent.spec.worker.sessions_per_worker
 
 
 def _held(worker: Worker, slots: int, now: datetime) -> int:
