@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.fleet import Activity, PodRef, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
+from voicefleet.manifests.revision import slots_of
 
 
 def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
@@ -84,7 +85,7 @@ def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: dateti
 
     3 workers of 12 wanted and 10 calls held: 26 slots must be free on others when one is closed.
     """
-    slots = seen.agent.spec.worker.sessions_per_worker
+    slots = _slots(seen)
     staying = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
     free = sum(w.free_slots(now) for w in staying if not w.pod.node_is_leaving and w not in closed)
     held = sum(_held(worker, slots, now) for worker in staying)
@@ -97,8 +98,15 @@ def _check_proof(seen: AgentSeen, steps: AgentSteps, closed: list[Worker], now: 
     if any(worker.pod.revision == steps.revision for worker in taking):
         return
     open_slots = sum(w.free_slots(now) + w.calls(now) for w in taking if not w.pod.node_is_leaving and w not in closed)
-    wanted = steps.fleet.desired * seen.agent.spec.worker.sessions_per_worker
+    wanted = steps.fleet.desired * _slots(seen)
     assert open_slots >= wanted, f"{open_slots} slots stay open, {wanted} are wanted, and no new worker takes calls"
+
+
+def _slots(seen: AgentSeen) -> int:
+    """Return how many calls one more worker would hold: while the spec cannot be had, as many as before."""
+    before = seen.before.rollout
+    kept = seen.kept.get(before.revision) if seen.obstacle is not None and before is not None else None
+    return (kept and slots_of(kept)) or seen.agent.spec.worker.sessions_per_worker
 
 
 def _held(worker: Worker, slots: int, now: datetime) -> int:
