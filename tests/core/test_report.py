@@ -300,3 +300,10 @@ def test_a_worker_that_is_too_small_for_its_calls_is_told_of_while_all_seems_wel
 
     assert said(status)["Ready"] == "True Ready"
     assert status.conditions[0].message.startswith("1 worker takes calls; 12 calls at once take some 1424 MiB")
+
+
+def test_what_keeps_a_worker_from_starting_is_told_without_what_would_come_after() -> None:
+    small = agent(worker={"resources": {"memory": "512Mi"}})
+    status = report(fleet(make.stuck("desk-old-0")), on=pool(), of=small)
+
+    assert status.conditions[0].message == "it is stuck: ImagePullFailed"

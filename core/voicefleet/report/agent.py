@@ -134,7 +134,8 @@ def _standing(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now: 
     )
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    if (want := find_want_of_memory(agent.spec.worker)) is not None:
+    # Before anybody takes calls, what keeps them from it is enough to read.
+    if ready.status == "True" and (want := find_want_of_memory(agent.spec.worker)) is not None:
         ready = replace(ready, message=f"{ready.message}; {want}")
     standing = Standing(ready, reconciling=_reconciling(fleet, steps, now))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
