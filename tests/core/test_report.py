@@ -460,3 +460,10 @@ def test_that_loads_are_ignored_is_said_while_it_is_so_even_if_the_size_never_ch
 
     since = told[0][2]
     assert told == [(False, 1, since), (True, 1, since), (True, 1, since), (False, 1, since)]
+
+
+def test_what_keeps_a_worker_from_starting_is_told_without_what_would_come_after() -> None:
+    small = agent(worker={"resources": {"memory": "512Mi"}})
+    status = report(fleet(make.stuck("desk-old-0")), on=pool(), of=small)
+
+    assert status.conditions[0].message == "it is stuck: ImagePullFailed"

@@ -44,7 +44,8 @@ def standing_of(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now
     found = (refused, livekit, *of_workers, _rollout_trouble(steps))
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    if (want := find_want_of_memory(agent.spec.worker)) is not None:
+    # Before anybody takes calls, what keeps them from it is enough to read.
+    if ready.status == "True" and (want := find_want_of_memory(agent.spec.worker)) is not None:
         ready = replace(ready, message=f"{ready.message}; {want}")
     standing = Standing(ready, reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
