@@ -1,15 +1,19 @@
 """What a real kubelet says about a worker that cannot start, and what the VoiceAgent says about that."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from e2e.bench import Bench
+from e2e.bench.node import PROBE_IMAGE
 from e2e.bench.waiting import wait_for
 from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, install_rights
+from voicefleet.names import ANNOTATION_SECRETS_CHANGED
 
 SAMPLES = ROOT / "manifests" / "samples"
 SECRETS = {
@@ -38,6 +42,49 @@ def fleet(real_node_bench: Bench, namespace: str, tmp_path: Path) -> Iterator[Fl
     with fleet_of(bench, namespace, "receptionist") as fleet:
         yield fleet
     process.stop()
+
+
+def give_secrets(fleet: Fleet, value: str) -> None:
+    for name, keys in SECRETS.items():
+        literals = [f"--from-literal={key}={value}" for key in keys]
+        made = fleet.bench.kubectl(
+            "create", "secret", "generic", name, "-n", fleet.namespace, *literals, "--dry-run=client", "-o", "yaml"
+        )
+        fleet.bench.kubectl("apply", "-n", fleet.namespace, "-f", "-", stdin=made.stdout)
+
+
+def running_pod(fleet: Fleet) -> str:
+    def runs(pod: dict[str, Any]) -> bool:
+        return any("running" in container["state"] for container in pod["status"].get("containerStatuses", []))
+
+    def names() -> list[str]:
+        return [name for name, pod in fleet.pods().items() if runs(pod)]
+
+    wait_for(names, "a pod that runs", within_seconds=100)
+    return names()[0]
+
+
+def test_whoever_says_that_a_secret_has_changed_need_not_wait_for_the_kubelets_next_look(
+    real_node_bench: Bench, fleet: Fleet
+) -> None:
+    """A worker that never comes up will do: the kubelet looks after the files of whatever runs."""
+    bench, where, key = real_node_bench, fleet.namespace, "/etc/voicefleet/secrets/openai/api-key"
+    give_secrets(fleet, "old")
+    fleet.patch({"worker": {"image": PROBE_IMAGE}})
+    pod = running_pod(fleet)
+    assert bench.kubectl("exec", pod, "-n", where, "--", "/probe", "show", key).stdout == "old"
+
+    def seconds_until(value: str) -> float:
+        began = time.monotonic()
+        show = ("exec", pod, "-n", where, "--", "/probe", "show", key)
+        wait_for(lambda: bench.kubectl(*show).stdout == value, f"a file that holds {value!r}", within_seconds=30)
+        return time.monotonic() - began
+
+    for word in ("first", "second", "third"):
+        give_secrets(fleet, word)
+        bench.kubectl("annotate", "va", fleet.agent, "-n", where, f"{ANNOTATION_SECRETS_CHANGED}={word}", "--overwrite")
+        # Thrice in a row within these thirty seconds no kubelet looks by itself.
+        print(f"{word}: {seconds_until(word):.1f} s")
 
 
 def test_missing_secrets_keys_and_images_are_told_one_after_another(real_node_bench: Bench, fleet: Fleet) -> None:

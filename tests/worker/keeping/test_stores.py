@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -87,6 +89,74 @@ async def test_a_bucket_that_refuses_is_named_by_its_status_and_nobody_by_name(
         await store.put(recording, "AJ_1.ogg")
 
     assert str(refused.value) == "the store answered with status 403, AccessDenied"
+
+
+@dataclass
+class Bucket:
+    """Takes whatever comes, whole or in pieces, and says of it what it was told to say."""
+
+    endpoint: str = ""
+    tag: str = '"one"'
+    size: int | None = None
+    pieces: list[int] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if request.method == "HEAD":
+            size = sum(self.pieces) if self.size is None else self.size
+            told = {"ETag": self.tag, "Content-Length": str(size), "Last-Modified": "Sun, 01 Mar 2026 12:00:00 GMT"}
+            return web.Response(headers=told)
+        if request.method == "PUT":
+            self.pieces.append(len(body))
+            return web.Response(headers={"ETag": '"one"'})
+        if "uploads" in request.query:
+            return self._xml("InitiateMultipartUploadResult", "<UploadId>7</UploadId>")
+        return self._xml("CompleteMultipartUploadResult", "<ETag>&quot;one&quot;</ETag>")
+
+    def _xml(self, name: str, inner: str) -> web.Response:
+        inner = f"<Bucket>calls</Bucket><Key>AJ_1.ogg</Key>{inner}"
+        return web.Response(text=f"<{name}>{inner}</{name}>", content_type="application/xml")
+
+
+@pytest.fixture
+async def taking() -> AsyncIterator[Bucket]:
+    made = Bucket()
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{tail:.*}", made.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+async def test_a_bucket_that_confirms_size_and_tag_keeps(tmp_path: Path, recording: Path, taking: Bucket) -> None:
+    await bucket(tmp_path, taking.endpoint).put(recording, "AJ_1.ogg")
+
+    assert taking.pieces == [4000]
+
+
+@pytest.mark.parametrize("other", [{"tag": '"two"'}, {"size": 3999}])
+async def test_a_bucket_that_names_something_else_keeps_nothing(
+    tmp_path: Path, recording: Path, taking: Bucket, other: dict[str, Any]
+) -> None:
+    vars(taking).update(other)
+
+    with pytest.raises(NotKeptError, match="something else"):
+        await bucket(tmp_path, taking.endpoint).put(recording, "AJ_1.ogg")
+
+
+async def test_a_long_recording_is_believed_in_by_its_size(tmp_path: Path, taking: Bucket) -> None:
+    """Else one whose store words the tag of what came in pieces in another way later on would be sent for ever."""
+    taking.tag = '"another-2"'
+    content = bytes(12 * 1024 * 1024)
+    await bucket(tmp_path, taking.endpoint).put(content, "AJ_1.ogg")
+    assert (len(taking.pieces), sum(taking.pieces)) == (3, len(content))
+
+    taking.size = 5 * 1024 * 1024
+    with pytest.raises(NotKeptError, match="something else"):
+        await bucket(tmp_path, taking.endpoint).put(content, "AJ_1.ogg")
 
 
 async def test_a_bucket_that_is_away_is_no_bug(tmp_path: Path, recording: Path) -> None:

@@ -4,6 +4,7 @@
 //	probe                  sleep until told to end, burying orphans
 //	probe linger SECONDS   the same, but take that long to end, like a worker that drains its calls
 //	probe say WORD…        print and end
+//	probe show FILE        print a file and end
 //	probe dial ADDRESS     connect once, say so and end
 //	probe listen ADDRESS   greet whoever connects
 package main
@@ -32,6 +33,11 @@ func main() {
 		linger(time.Duration(seconds) * time.Second)
 	case arguments[0] == "say":
 		fmt.Println(strings.Join(arguments[1:], " "))
+	case arguments[0] == "show" && len(arguments) == 2:
+		text, err := os.ReadFile(arguments[1])
+		exitOn(err)
+		_, err = os.Stdout.Write(text)
+		exitOn(err)
 	case arguments[0] == "dial" && len(arguments) == 2:
 		connection, err := net.DialTimeout("tcp", arguments[1], dialTimeout)
 		exitOn(err)
@@ -40,7 +46,7 @@ func main() {
 	case arguments[0] == "listen" && len(arguments) == 2:
 		exitOn(greet(arguments[1]))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: probe [linger SECONDS | say WORD… | dial ADDRESS | listen ADDRESS]")
+		fmt.Fprintln(os.Stderr, "usage: probe [linger SECONDS | say WORD… | show FILE | dial ADDRESS | listen ADDRESS]")
 		os.Exit(2)
 	}
 }
