@@ -220,7 +220,10 @@ def settle(fleet: Fleet) -> None:
         seen = status.get("observedGeneration") == generation
         return seen and len(fleet.pods()) == 1 and fleet.says("Reconciling") == "False AsWanted"
 
-    wait_for(is_settled, f"a settled fleet of {fleet.agent}")
+    try:
+        wait_for(is_settled, f"a settled fleet of {fleet.agent}")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}: {json.dumps(fleet.status(), indent=1)}") from None
 
 
 def wait_for_a_secret(bench: Bench) -> None:

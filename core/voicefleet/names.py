@@ -17,6 +17,8 @@ MANAGED_BY = "voicefleet"
 ANNOTATION_END_CALLS = f"{DOMAIN}/end-calls"
 # Since when a worker of an older revision has taken no new calls.
 ANNOTATION_CORDONED_AT = f"{DOMAIN}/cordoned-at"
+# The cluster does not change the size of this pod; another one has to take its place.
+ANNOTATION_RESIZE_REFUSED = f"{DOMAIN}/resize-refused"
 # By it a person lets a canary go on: the revision's number and the step that it may leave.
 ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
 # By it a person, or whoever replaces a key, says that a Secret has changed; any other word than the last one does.

@@ -13,7 +13,7 @@ from voicefleet.fleet import Mark, PodRef
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.events import build_event
 from voicefleet.manifests.pod import CONTAINER, busy_annotations, busy_labels
-from voicefleet.names import ANNOTATION_END_CALLS, FIELD_MANAGER, STATUS_FIELD_MANAGER
+from voicefleet.names import ANNOTATION_END_CALLS, ANNOTATION_RESIZE_REFUSED, FIELD_MANAGER, STATUS_FIELD_MANAGER
 from voicefleet.report.events import Note
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.comparing import digest_of, is_within
@@ -36,6 +36,8 @@ _NAMESPACE_LABELS_SECONDS = 30.0
 _REMOVED = "removed"
 # More changes at once make none of them faster, and the lease would have to stand in line behind them.
 _CHANGES_AT_ONCE = 32
+# A node that cannot, and a server that knows no such thing. If it is the pod that is gone, noting it says so as well.
+_CANNOT_RESIZE = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 _CONFIG_MAPS = TYPES_BY_KIND["ConfigMap"]
 
 
@@ -155,12 +157,18 @@ class KubeCluster:
             self._take_in(PODS, answer)
 
     async def resize_pod(self, namespace: str, pod: PodRef, resources: Mapping[str, str]) -> None:
-        """Ask for other cores and memory for a running worker."""
+        """Ask for other cores and memory for a running worker, or note that the cluster does not change them."""
         sizes = {"requests": dict(resources), "limits": dict(resources)}
         change = {"spec": {"containers": [{"name": CONTAINER, "resources": sizes}]}}
-        async with self._change() as kube:
-            body = await kube.merge_strategically(PODS.path(namespace, pod.name, "resize"), change)
-        self._take_in(PODS, body)
+        try:
+            async with self._change() as kube:
+                body = await kube.merge_strategically(PODS.path(namespace, pod.name, "resize"), change)
+        except ApiError as error:
+            if error.status not in _CANNOT_RESIZE:
+                raise
+            await self.annotate_pod(namespace, pod, {ANNOTATION_RESIZE_REFUSED: "true"})
+        else:
+            self._take_in(PODS, body)
 
     async def set_finalizers(self, resource: ResourceType, body: Body, finalizers: Sequence[str]) -> None:
         """Say who must agree before an object goes, unless the object has changed since it was read."""

@@ -10,6 +10,7 @@ from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, TEXT_VOLUM
 from voicefleet.names import (
     ANNOTATION_CORDONED_AT,
     ANNOTATION_END_CALLS,
+    ANNOTATION_RESIZE_REFUSED,
     ANNOTATION_SECRETS_CHANGED,
     LABEL_BUSY,
     LABEL_REVISION,
@@ -71,7 +72,8 @@ def _read_pod(body: Body, start_failure: str | None) -> Pod:
         secrets_changed=metadata.get("annotations", {}).get(ANNOTATION_SECRETS_CHANGED, ""),
         ends_calls=metadata.get("annotations", {}).get(ANNOTATION_END_CALLS) == "true",
         resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
-        resize_refused=conditions.get("PodResizePending", {}).get("reason") == "Infeasible",
+        resize_refused=metadata.get("annotations", {}).get(ANNOTATION_RESIZE_REFUSED) == "true"
+        or conditions.get("PodResizePending", {}).get("reason") == "Infeasible",
     )
 
 

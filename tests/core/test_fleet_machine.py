@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -331,8 +332,12 @@ class FleetMachine(RuleBasedStateMachine):
         self._assert_stays_at_rest(600)
 
     def _assert_stays_at_rest(self, seconds: float) -> None:
-        agent = self.world.agent
+        agent, stand_ins = self.world.agent, self._closed_with_calls()
         for steps in self._quiet_turns(seconds=seconds):
+            if stand_ins and self._only_creates(steps):
+                # Calls there have lasted for longer than most: fewer of them are expected to go on.
+                stand_ins -= 1
+                continue
             assert self._is_nothing_to_do(steps) or self._gives_up(steps), self._tell(steps)
         STEPS_TAKEN["quiet stories"] += 1
         if agent is not None and self.world.agent is not None:
@@ -431,6 +436,13 @@ class FleetMachine(RuleBasedStateMachine):
 
     def _is_nothing_to_do(self, steps: AgentSteps | None) -> bool:
         return steps is None or (steps.fleet.is_empty and not steps.finalizer and not self.operator.removed(steps))
+
+    def _closed_with_calls(self) -> int:
+        closed = [pod for pod in self._alive() if pod.process is not None and pod.process.cordoned]
+        return sum(bool(pod.calls) for pod in closed)
+
+    def _only_creates(self, steps: AgentSteps | None) -> bool:
+        return steps is not None and len(steps.create) == 1 and replace(steps.fleet, create=()).is_empty
 
     def _gives_up(self, steps: AgentSteps | None) -> bool:
         """Tell whether a worker goes for whom no call has come for long; none comes, and none is called back."""

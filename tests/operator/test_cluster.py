@@ -26,6 +26,7 @@ class FakeKube:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, Body]] = []
         self.error: ApiError | None = None
+        self.resize_error: ApiError | None = None
         self.found: dict[str, Body] = {}
         self.gate: asyncio.Event | None = None
         """While it is shut, changes of pods are under way."""
@@ -54,6 +55,12 @@ class FakeKube:
         if self.gate is not None:
             await self.gate.wait()
         return answer
+
+    async def merge_strategically(self, path: str, body: Body) -> Body:
+        self.requests.append(("RESIZE", path, body))
+        if self.resize_error is not None:
+            raise self.resize_error
+        return {"kind": "Status", "metadata": {"uid": "uid-1", "name": "n", "namespace": "voice"}}
 
     async def delete(self, path: str, body: Body) -> Body:
         return self._answer("DELETE", path, body)
@@ -361,3 +368,33 @@ async def test_what_is_to_go_and_was_never_there_is_as_good_as_removed(world: Wo
     await world.cluster.remove("NetworkPolicy", "voice", "desk-worker", owner=AGENT)
 
     assert [method for method, _, _ in world.kube.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("status", [422, 404, 405])
+async def test_a_pod_that_the_cluster_does_not_resize_is_noted_so_that_another_takes_its_place(
+    world: World, status: int
+) -> None:
+    world.kube.resize_error = ApiError(status, "Invalid", "Pod running on node without support for resize")
+
+    await world.cluster.resize_pod("voice", POD, {"cpu": "2"})
+
+    (_, path, _), (method, noted_on, change) = world.kube.requests
+    assert path == f"{noted_on}/resize"
+    assert (method, change["metadata"]["annotations"]) == ("MERGE", {"voicefleet.dev/resize-refused": "true"})
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_resize_that_may_be_had_another_time_is_noted_nowhere(world: World, status: int) -> None:
+    world.kube.resize_error = ApiError(status, "Forbidden", "exceeded quota")
+
+    with pytest.raises(ApiError):
+        await world.cluster.resize_pod("voice", POD, {"cpu": "2"})
+
+    assert [method for method, _, _ in world.kube.requests] == ["RESIZE"]
+
+
+async def test_a_pod_that_is_gone_cannot_be_resized_nor_replaced(world: World) -> None:
+    world.kube.resize_error = world.kube.error = ApiError(404, "NotFound", "")
+
+    with pytest.raises(ApiError):
+        await world.cluster.resize_pod("voice", POD, {"cpu": "2"})

@@ -239,3 +239,13 @@ def test_what_the_kubelet_complains_of_is_not_remembered_for_longer_than_it_comp
 
     assert read_pod(pod, 'MountVolume.SetUp failed for volume "secret-0" : secret "livekit" not found').trouble
     assert read_pod(pod).trouble is None
+
+
+def test_what_was_written_on_a_pod_is_read_from_it() -> None:
+    noted = {"end-calls": "true", "resize-refused": "true", "secrets-changed": "monday"}
+    written = body()
+    written["metadata"]["annotations"] = {f"voicefleet.dev/{name}": word for name, word in noted.items()}
+    pod, bare = read_pod(written), read_pod(body())
+
+    assert (pod.ends_calls, pod.resize_refused, pod.secrets_changed) == (True, True, "monday")
+    assert (bare.ends_calls, bare.resize_refused, bare.secrets_changed) == (False, False, "")

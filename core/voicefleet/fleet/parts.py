@@ -8,6 +8,9 @@ from voicefleet.autoscaling.load import Size
 from voicefleet.fleet.observed import Activity, Fleet, Worker
 from voicefleet.fleet.wanted import Wanted
 
+# So many calls more than would spare a worker must be expected to last before one is taken away for it.
+_WAVERING = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -67,15 +70,16 @@ def held_calls(worker: Worker, slots: int, now: datetime) -> int:
     return worker.calls(now)
 
 
-def split_size(wanted: Wanted, elsewhere: int) -> dict[str, Size]:
+def split_size(wanted: Wanted, elsewhere: float) -> dict[str, Size]:
     """Return the size of each revision that takes new calls; calls elsewhere need no slot of theirs.
 
-    5 workers wanted and 30 calls on old ones, at 12 a worker: 3 new ones hold what the old ones will not.
+    5 workers wanted and 30 calls on old ones, at 12 a worker: 3 new ones hold what the old ones will not. How many of
+    these last is an estimate, and moves: whom 29.9 made necessary, 30.1 does not take away.
     """
     size = wanted.size
-    spared = elsewhere // wanted.slots
+    spared, surely_spared = (int(max(0.0, calls) // wanted.slots) for calls in (elsewhere, elsewhere - _WAVERING))
     desired = max(min(1, size.desired), size.desired - spared)
-    keep = max(desired, size.keep - spared)
+    keep = max(desired, size.keep - surely_spared)
     if len(wanted.active) == 1:
         return {wanted.target: replace(size, desired=desired, keep=keep)}
     share = wanted.share_percent / 100

@@ -26,9 +26,9 @@ class Room:
     _known: dict[str, float] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
-    def elsewhere(self) -> int:
+    def elsewhere(self) -> float:
         """Count the lasting calls on workers that take no part in the future."""
-        return int(sum(map(self.lasting, (*self.parts.retiring, *self.parts.fleeing))))
+        return sum(map(self.lasting, (*self.parts.retiring, *self.parts.fleeing)))
 
     @cached_property
     def free(self) -> int:
