@@ -69,6 +69,7 @@ class Reason(StrEnum):
     READY = "Ready"
     STARTING = "WorkersStarting"
     NO_WORKERS = "NoWorkers"
+    CALLS_FAIL = "CallsFail"
     POOL_MISSING = "PoolMissing"
     POOL_FORBIDDEN = "PoolForbidden"
     SECRET_MISSING = "SecretMissing"

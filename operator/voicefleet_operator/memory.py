@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard, Worker
+from voicefleet.fleet.ended import EndedCalls
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.providers.alone import SharingLedger
 from voicefleet.providers.fleet_view import ProviderView
@@ -30,6 +31,7 @@ class AgentMemory:
     uid: str
     fleet: FleetMemory = field(default_factory=FleetMemory)
     ledger: Ledger = field(default_factory=Ledger)
+    ended_calls: EndedCalls = field(default_factory=EndedCalls)
     drains: Drains | None = None
     noted: dict[str, Heard] = field(default_factory=dict)
     """The word of each worker that the ledger has."""
@@ -61,18 +63,26 @@ class AgentMemory:
             return worker
         return replace(worker, pod=replace(worker.pod, ended_at=seen_at))
 
-    def note_tallies(self, fleet: Fleet) -> None:
-        """Write down what the workers counted since they last spoke."""
+    def note_tallies(self, fleet: Fleet, *, compared: bool) -> None:
+        """Write down what the workers counted since they last spoke; sums by revision are kept if they are compared."""
         for worker in fleet:
             uid, heard = worker.pod.ref.uid, worker.heard
+            before = self.noted.get(uid)
             if worker.pod.ended:
-                self.ledger.crashed(uid)
-            elif heard is not None and self.noted.get(uid) is not heard:
+                counted = self.ledger.crashed(uid)
+            elif heard is not None and before is not heard:
                 self.noted[uid] = heard
-                self.ledger.note(uid, worker.pod.revision, heard.state)
+                counted = self.ledger.note(uid, worker.pod.revision, heard.state)
+            else:
+                continue
+            if before is not None:
+                self.ended_calls.count(counted.calls_ended, counted.calls_failed, since=before.at)
         uids = {worker.pod.ref.uid for worker in fleet}
         self.ledger.retain(uids)
         self.noted = {uid: heard for uid, heard in self.noted.items() if uid in uids}
+        if not compared:
+            # Nobody would ever take away what was summed up for revisions that come and go.
+            self.ledger.close_look({}, ())
 
 
 @dataclass(slots=True)

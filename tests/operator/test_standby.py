@@ -105,7 +105,7 @@ async def test_what_workers_counted_before_the_lead_is_counted_no_second_time(wo
     memory = world.ports.memories[DESK] = AgentMemory("uid-desk")
 
     def count(calls: int) -> None:
-        memory.note_tallies(Fleet((heard("desk-r-0", state(tally=Tally(calls_ended=calls))),)))
+        memory.note_tallies(Fleet((heard("desk-r-0", state(tally=Tally(calls_ended=calls))),)), compared=True)
 
     count(5)
     count(9)

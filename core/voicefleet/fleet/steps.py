@@ -10,6 +10,7 @@ from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.autoscaling.load import Lessons, Outlook, Size
 from voicefleet.autoscaling.packing import REST, choose_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, next_look, plan_look
+from voicefleet.fleet.ended import NOTHING_ENDED, EndedLately
 from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, PodRef, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
@@ -49,6 +50,8 @@ class AgentSeen:
     before: VoiceAgentStatus = field(default_factory=VoiceAgentStatus)
     """What was said last; a rollout goes on from there."""
     figures: Mapping[str, Figures] = field(default_factory=dict)
+    ended_lately: EndedLately = NOTHING_ENDED
+    """How the calls that ended lately have ended; nothing is decided by it, and it is told."""
     drains: Drains | None = None
     worker_hours: float = 0.0
     rest: timedelta = FAILED_REST
@@ -245,6 +248,7 @@ def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
 def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:
     """Return when time alone may change the decision."""
     looks = [steps.fleet.look_again_after, steps.rollout.next_look if steps.rollout else None]
+    looks.append(seen.ended_lately.look_again_after)
     if seen.agent.metadata.deletion_timestamp is None:
         looks.append(_next_look(seen, steps, now))
     if steps.size is not None and seen.agent.spec.scaling.mode == "Auto" and not seen.agent.spec.suspend:

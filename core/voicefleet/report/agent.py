@@ -7,6 +7,7 @@ from datetime import datetime
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Activity, Fleet, Trouble
+from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
@@ -132,6 +133,8 @@ def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     parts = [plural(count_here(fleet), "worker"), plural(fleet.calls(now), "call")]
     if waiting := seen.callers.waiting_at(now):
         parts.append(f"{waiting} waiting for a slot")
+    if seen.ended_lately.failing is not Failing.FEW and standing.ready.reason is not Reason.DELETING:
+        parts.append("calls fail")
     notable = (Activity.STARTING, Activity.CORDONED, Activity.SILENT, Activity.FAILED)
     parts += [f"{count} {activity.value}" for activity in notable if (count := fleet.count(activity, now))]
     if standing.stalled.status == "True":

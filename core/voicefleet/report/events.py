@@ -44,6 +44,7 @@ def _condition_notes(before: CommonStatus, after: CommonStatus) -> list[Note]:
         if condition.type == "Reconciling" or not _is_news(earlier, condition):
             continue
         bad = condition.status == "True" if condition.type in _WARNINGS else condition.status != "True"
+        bad = bad or condition.reason == Reason.CALLS_FAIL
         # A first look at a fleet that only starts is no alarm.
         starting = condition.reason in (Reason.STARTING, Reason.DELETING, Reason.SUSPENDED)
         kind: Literal["Normal", "Warning"] = "Warning" if bad and not starting else "Normal"

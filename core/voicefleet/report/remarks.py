@@ -3,10 +3,27 @@
 from datetime import datetime, timedelta
 
 from voicefleet.fleet import Fleet, Worker
+from voicefleet.fleet.ended import LATELY, Failing
 from voicefleet.report.wording import in_workers, plural
 
 # A sink that is slow, or away for a moment, needs nobody.
 _UNSENT_WORTH_A_WORD = timedelta(minutes=1)
+
+_SHARES = {
+    Failing.ONE_IN_TEN: "one in ten",
+    Failing.A_THIRD: "a third",
+    Failing.TWO_THIRDS: "two thirds",
+    Failing.NINE_IN_TEN: "nine in ten",
+}
+
+
+def tell_failing(failing: Failing) -> str:
+    """Say that calls fail, without figures that would change with each call."""
+    if failing is Failing.FEW:
+        return ""
+    minutes = int(LATELY.total_seconds() / 60)
+    share = f"at least {_SHARES[failing]} of those that ended in the last {minutes} minutes"
+    return f"; many of its calls fail: {share}; see the workers' logs and the call records"
 
 
 def tell_sending(fleet: Fleet, now: datetime) -> str:

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from voicefleet.api import VoiceAgent
 from voicefleet.fleet import Activity, Fleet, Trouble
+from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.job_memory import find_want_of_memory
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, Statement, stalled, timestamp, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
-from voicefleet.report.remarks import tell_doubts, tell_sending, tell_unsent
+from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
 from voicefleet.report.wording import count_here, in_workers, plural
 
 _UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
@@ -44,10 +45,7 @@ def standing_of(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now
     found = (refused, livekit, *of_workers, _rollout_trouble(steps))
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
-    # Before anybody takes calls, what keeps them from it is enough to read.
-    if ready.status == "True" and (want := find_want_of_memory(agent.spec.worker)) is not None:
-        ready = replace(ready, message=f"{ready.message}; {want}")
-    standing = Standing(ready, reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
+    standing = Standing(_with_worries(ready, seen), reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     if stuck is None:
         return standing
@@ -90,6 +88,17 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
     if agent.spec.scaling.scale_to_zero:
         return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
     return Statement("False", Reason.NO_WORKERS, "there is no worker that takes calls")
+
+
+def _with_worries(ready: Statement, seen: AgentSeen) -> Statement:
+    """Add what is wrong with calls although they are taken; before that, what keeps them away is enough to read."""
+    if ready.status != "True":
+        return ready
+    want = find_want_of_memory(seen.agent.spec.worker)
+    message = ready.message if want is None else f"{ready.message}; {want}"
+    failing = seen.ended_lately.failing
+    reason = ready.reason if failing is Failing.FEW else Reason.CALLS_FAIL
+    return Statement("True", reason, message + tell_failing(failing))
 
 
 def _silent_message(silent: int) -> str:

@@ -51,7 +51,10 @@ class Figures:
             max(0, self.hung_up_early - earlier.hung_up_early),
             max(0, self.provider_requests - earlier.provider_requests),
             max(0, self.provider_errors - earlier.provider_errors),
-            tuple(max(0, late - early) for late, early in zip(self.turn_latency, earlier.turn_latency, strict=True)),
+            tuple(
+                late - early if late > early else 0
+                for late, early in zip(self.turn_latency, earlier.turn_latency, strict=True)
+            ),
         )
 
     def fell_since(self, earlier: "Figures") -> bool:

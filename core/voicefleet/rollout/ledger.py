@@ -26,23 +26,24 @@ class Ledger:
         self._entries: dict[str, _Entry] = {}
         self._sums: dict[str, Figures] = {}
 
-    def note(self, uid: str, revision: str, state: WorkerState) -> None:
-        """Take down what a worker says; the revision is that of its pod, not the one that it claims."""
+    def note(self, uid: str, revision: str, state: WorkerState) -> Figures:
+        """Take down what a worker says, and return what it has counted since it was heard before.
+
+        The revision is that of its pod, not the one that it claims.
+        """
         figures, before = Figures.of(state.tally), self._entries.get(uid)
         self._entries[uid] = _Entry(revision, state.instance, figures, len(state.sessions))
         if before is None:
-            return
+            return Figures()
         if before.instance != state.instance or figures.fell_since(before.figures):
             # Another process in the same pod: it counts from zero, and its forerunner took its calls along.
-            self._add(revision, figures + _failed(before.calls))
-        else:
-            self._add(revision, figures - before.figures)
+            return self._add(revision, figures + _failed(before.calls))
+        return self._add(revision, figures - before.figures)
 
-    def crashed(self, uid: str) -> None:
-        """Take down that a worker's containers ended by themselves, and the calls that it held with them."""
+    def crashed(self, uid: str) -> Figures:
+        """Take down that a worker's containers ended by themselves, and return the calls that it held with them."""
         entry = self._entries.pop(uid, None)
-        if entry is not None:
-            self._add(entry.revision, _failed(entry.calls))
+        return Figures() if entry is None else self._add(entry.revision, _failed(entry.calls))
 
     def retain(self, uids: Collection[str]) -> None:
         """Forget workers that are gone; calls lost with a node say nothing about a revision."""
@@ -60,9 +61,10 @@ class Ledger:
             if revision in self._sums
         }
 
-    def _add(self, revision: str, figures: Figures) -> None:
+    def _add(self, revision: str, figures: Figures) -> Figures:
         if figures != Figures():
             self._sums[revision] = self._sums.get(revision, Figures()) + figures
+        return figures
 
 
 def _failed(calls: int) -> Figures:

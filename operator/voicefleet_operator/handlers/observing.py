@@ -45,8 +45,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     fleet = memory.date_ends(fleet, ports.now())
     before = parse_status(VoiceAgentStatus, body)
     memory.fleet.observe(agent.spec, fleet, ports.now(), told=before)
-    if agent.spec.rollout.canary is not None:
-        memory.note_tallies(fleet)
+    memory.note_tallies(fleet, compared=agent.spec.rollout.canary is not None)
     obstacle = find_obstacle(agent, pool, pool_is_allowed=allowed)
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
@@ -62,6 +61,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         kept=await _read_kept(ports, agent, before, rendered),
         before=before,
         figures=memory.ledger.since_look(),
+        ended_lately=memory.ended_calls.look(ports.now()),
         drains=memory.drains,
         worker_hours=memory.fleet.worker_hours,
         rest=memory.fleet.rest,
