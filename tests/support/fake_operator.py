@@ -103,6 +103,10 @@ def _parse_agent(agent: FakeAgent) -> VoiceAgent:
     return parse_spec(agent.spec).model_copy(update={"metadata": metadata})
 
 
+def _names(fleet: Fleet) -> frozenset[str]:
+    return frozenset(worker.pod.ref.name for worker in fleet)
+
+
 class FakeOperator:
     """One process of the operator."""
 
@@ -141,7 +145,7 @@ class FakeOperator:
         self.gone |= {uid for uid in self.pods if uid not in self.world.pods}
         self.pods = {uid: known for uid, known in self.pods.items() if uid not in self.gone}
         for uid, pod in self.world.pods.items():
-            self._take_in(PodEvent(uid, int(pod.seen.ref.resource_version), pod.seen, pod.node))
+            self._take_in(PodEvent(uid, int(pod.seen.ref.resource_version), pod.seen, pod.node, pod.owner))
 
     def deliver(self, *, order: Iterable[int] | None = None) -> None:
         """Let events arrive: all of them in order, or those at some places, some of them twice or never."""
@@ -233,7 +237,8 @@ class FakeOperator:
 
     def fleet(self) -> Fleet:
         """Return what it believes of its workers."""
-        return Fleet(tuple(self._worker(known) for _, known in sorted(self.pods.items())))
+        ours = [known for _, known in sorted(self.pods.items()) if self.agent and known.owner == self.agent.uid]
+        return Fleet(tuple(self._worker(known) for known in ours))
 
     def _worker(self, known: PodEvent) -> Worker:
         assert known.seen is not None
@@ -258,6 +263,7 @@ class FakeOperator:
             drains=self.drains,
             worker_hours=self.memory.worker_hours,
             rest=self.memory.rest,
+            taken_names=frozenset(each.seen.ref.name for each in self.pods.values() if each.seen) - _names(fleet),
             callers=self.memory.callers,
         )
 

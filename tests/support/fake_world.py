@@ -57,6 +57,8 @@ class FakePod:
     """As the API server would show it now."""
     slots: int
     created_at: float
+    owner: str = ""
+    """The uid of the agent that it belongs to: a namesake that comes later has nothing to do with it."""
     node: str = ""
     starts_at: float | None = None
     process: Process | None = None
@@ -79,6 +81,7 @@ class PodEvent:
     version: int
     seen: Pod | None
     node: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ class FakeWorld:
         self.version += 1
         uid = f"{name}-{self.version}"
         seen = replace(pod, ref=PodRef(name, uid, str(self.version)), created_at=self.now)
-        self.pods[uid] = FakePod(seen, slots, self.seconds)
+        self.pods[uid] = FakePod(seen, slots, self.seconds, owner)
         return self._tell(self.pods[uid])
 
     def change_pod(self, ref: PodRef, **fields: object) -> PodEvent:
@@ -398,7 +401,7 @@ class FakeWorld:
         return self._tell(pod)
 
     def _tell(self, pod: FakePod) -> PodEvent:
-        event = PodEvent(pod.seen.ref.uid, int(pod.seen.ref.resource_version), pod.seen, pod.node)
+        event = PodEvent(pod.seen.ref.uid, int(pod.seen.ref.resource_version), pod.seen, pod.node, pod.owner)
         self._announce(event)
         return event
 
