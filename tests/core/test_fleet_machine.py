@@ -336,7 +336,7 @@ class FleetMachine(RuleBasedStateMachine):
         # How long calls are expected to last moves while they last: once each it may make a worker necessary.
         agent, late = self.world.agent, self._closed_with_calls() + 1
         for steps in self._quiet_turns(seconds=seconds):
-            if late and self._only_creates(steps):
+            if late and self._only_adds_one(steps):
                 late -= 1
                 continue
             assert self._is_nothing_to_do(steps) or self._gives_up(steps), self._tell(steps)
@@ -442,8 +442,10 @@ class FleetMachine(RuleBasedStateMachine):
         closed = [pod for pod in self._alive() if pod.process is not None and pod.process.cordoned]
         return sum(bool(pod.calls) for pod in closed)
 
-    def _only_creates(self, steps: AgentSteps | None) -> bool:
-        return steps is not None and len(steps.create) == 1 and replace(steps.fleet, create=()).is_empty
+    def _only_adds_one(self, steps: AgentSteps | None) -> bool:
+        if steps is None or len(steps.create) + len(steps.fleet.uncordon) != 1:
+            return False
+        return replace(steps.fleet, create=(), uncordon=()).is_empty
 
     def _gives_up(self, steps: AgentSteps | None) -> bool:
         """Tell whether a worker goes for whom no call has come for long; none comes, and none is called back."""
