@@ -191,6 +191,18 @@ def test_a_template_that_undo_keeps_back_is_told_of_where_all_seems_well() -> No
     assert f"undoToRevision keeps revision {first}" in words
 
 
+def test_a_revision_whose_files_are_gone_is_not_waited_for_in_silence() -> None:
+    first = revision()
+    before = report(fleet(make.idle(f"desk-{first}-0")), on=pool())
+    newer = agent(agents=[{"name": "desk", "instructions": "Be brief."}], rollout={"undoToRevision": first})
+
+    status = report(fleet(), before, of=newer, on=pool())
+
+    assert said(status)["Stalled"] == "True RolloutStalled"
+    (words,) = (condition.message for condition in status.conditions if condition.type == "Stalled")
+    assert words.startswith(f"no worker of revision {first} can be made: its ConfigMap 'desk-{first}' is gone")
+
+
 def test_a_suspended_agent_says_so() -> None:
     assert said(report(fleet(), on=pool(), of=agent(suspend=True)))["Ready"] == "False Suspended"
 

@@ -84,6 +84,8 @@ class AgentSteps:
     """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays at what it was before."""
     look: LookForCallers | None = None
     """Callers who found no slot are to be looked for."""
+    lost: str | None = None
+    """A revision of which workers are wanted, and whose files are gone."""
     not_yet: tuple[str, ...] = ()
     """Fields that were written down and that this version does not act on."""
 
@@ -112,6 +114,7 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
         rollout=rollout,
         size=size,
         look=look,
+        lost=next((new.revision for new in plan.create if new.revision not in revisions), None),
         not_yet=seen.rendered.not_yet,
     )
 

@@ -8,7 +8,7 @@ from voicefleet.fleet import Activity, Fleet, Trouble
 from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.job_memory import find_want_of_memory
-from voicefleet.names import Reason
+from voicefleet.names import Reason, config_map_name
 from voicefleet.report.conditions import Standing, Statement, stalled, timestamp, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
 from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
@@ -42,7 +42,7 @@ def standing_of(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now
         return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
     of_workers = _troubles(fleet, steps.revision)
     livekit = find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now)
-    found = (refused, livekit, *of_workers, _rollout_trouble(steps))
+    found = (refused, livekit, *of_workers, _lost_trouble(agent, steps), _rollout_trouble(steps))
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
     standing = Standing(_with_worries(ready, seen), reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
@@ -103,6 +103,18 @@ def _with_worries(ready: Statement, seen: AgentSeen) -> Statement:
 
 def _silent_message(silent: int) -> str:
     return f"{in_workers(silent, 'run')}, but the operator hears nothing of the load and so takes none away"
+
+
+def _lost_trouble(agent: VoiceAgent, steps: AgentSteps) -> Trouble | None:
+    """Say that a revision cannot be gone back to: it would be waited for until the deadline, and longer."""
+    if steps.lost is None:
+        return None
+    where = config_map_name(agent.metadata.name, steps.lost)
+    words = (
+        f"no worker of revision {steps.lost} can be made: its ConfigMap {where!r} is gone or broken. "
+        "Set spec.rollout.undoToRevision to another revision, or take it away."
+    )
+    return Trouble(Reason.ROLLOUT_STALLED, words)
 
 
 def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
