@@ -59,14 +59,14 @@ def test_a_status_is_told_from_its_summary_to_its_revisions(tmp_path: Path, caps
         "  Ready       True Ready: 3 workers take calls",
         "  Room        10 of 36 slots are free",
         "  Workers     2 ready, 1 cordoned",
-        "  Size        2 workers are wanted, bound by Demand",
+        "  Size        2 workers wanted, bound by Demand",
         "              - 14 calls now",
         "              - 22 slots need 2",
         "  Cost        0.6 an hour",
         "  Rollout     revision b2: Progressing, step 1, 5 % of new calls",
         "              - 12 of 50 calls",
         "              - of 4 calls on replaced workers 3 came to their own end, 0 were cut",
-        "  Revision    b2 (number 2, canary): 1 workers, 2 calls",
+        "  Revision    b2 (number 2, canary): 1 worker, 2 calls",
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from voicefleet.autoscaling.census import Census
 from voicefleet.autoscaling.erlang import blocking
 from voicefleet.autoscaling.load import Ceiling, Outlook, Rules, Size
+from voicefleet.wording import plural
 
 _MOST_REASONS = 14
 _LAST_REASONS = 8
@@ -78,7 +79,7 @@ def _explain(need: Need, by_slots: int, census: Census, rules: Rules) -> Sequenc
     if census.silent:
         yield_.append(f"{census.silent} silent workers are among them, which count as full")
     if census.overdue:
-        yield_.append(f"{census.overdue} workers should have started by now; {census.replaced} more stand in for them")
+        yield_.append(f"{plural(census.overdue, 'worker')} should have started by now; standing in: {census.replaced}")
     return yield_
 
 
@@ -97,7 +98,7 @@ def _below_ceilings(size: Size, rules: Rules, census: Census, outlook: Outlook, 
     refused = blocking(load, allowed * rules.slots_per_worker)
     reasons = [*size.reasons, lowest.reason]
     if allowed > lowest.workers:
-        reasons.append(f"{census.busy} workers hold calls and stay")
+        reasons.append(f"{plural(census.busy, 'worker')} with calls stay{'s' if census.busy == 1 else ''}")
     if refused > rules.target_blocked:
         reasons.append(f"at this rate about {refused:.2%} of calls will find no slot")
     return replace(size, desired=allowed, keep=allowed, limit=lowest.limit, reasons=tuple(reasons))

@@ -13,6 +13,7 @@ from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
 from voicefleet.autoscaling.load import LOADS_IGNORED, KnownCalls, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.wording import plural
 
 SOON_SECONDS = 10.0
 """Room that must be there even if calls are about to end."""
@@ -82,14 +83,14 @@ def _ends_within(known: Sequence[KnownCalls], now: float, lead: float) -> set[fl
 def _explain(scene: _Scene, expected: Expectation, worst: tuple[Demand, float], slots: int) -> tuple[str, ...]:
     lessons, outlook, now = scene.lessons, scene.outlook, scene.now
     reasons = [
-        f"{scene.census.calls} calls now, {expected.rate.per_second:.2g} a second arrive",
+        f"{plural(scene.census.calls, 'call')} now, {expected.rate.per_second:.2g} a second arrive",
         f"in {worst[1]:.0f} s {worst[0].mean:.0f} are expected, {slots} at most (z {lessons.headroom:.2f})",
     ]
     due = sum(due_calls(known, now, scene.lead) for known in outlook.known_calls)
     if due >= 1:
         reasons.append(f"{due:.0f} of them are announced calls that begin until then")
     if outlook.waiting:
-        reasons.append(f"{outlook.waiting} calls wait for a slot")
+        reasons.append(f"waiting for a slot: {plural(outlook.waiting, 'call')}")
     if lessons.loads_ignored:
         reasons.append(LOADS_IGNORED)
     if scene.burst:
@@ -100,14 +101,14 @@ def _explain(scene: _Scene, expected: Expectation, worst: tuple[Demand, float], 
 def _with_floors(need: Need, scene: _Scene) -> Need:
     calls = scene.census.calls + scene.outlook.waiting
     if calls + scene.rules.warm_slots > need.slots:
-        reason = f"{scene.rules.warm_slots} free slots are always kept"
+        reason = f"always kept: {plural(scene.rules.warm_slots, 'free slot')}"
         need = need.raised(slots=calls + scene.rules.warm_slots, limit="WarmFloor", reason=reason)
     for floor in scene.outlook.floors:
         if floor.free_slots and calls + floor.free_slots > need.slots:
-            reason = f"schedule {floor.name} keeps {floor.free_slots} slots free"
+            reason = f"schedule {floor.name} keeps {plural(floor.free_slots, 'slot')} free"
             need = need.raised(slots=calls + floor.free_slots, limit="Schedule", reason=reason)
         if floor.workers > need.workers:
-            reason = f"schedule {floor.name} keeps {floor.workers} workers"
+            reason = f"schedule {floor.name} keeps {plural(floor.workers, 'worker')}"
             need = need.raised(workers=floor.workers, reason=reason)
     return need
 

@@ -10,6 +10,7 @@ from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
+from voicefleet.wording import plural
 
 # Kubernetes answers whoever asks for the scale of an object without replicas with an error.
 _NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
@@ -80,13 +81,15 @@ def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tu
     if budget.max_cost_per_hour is not None and budget.worker_cost_per_hour:
         # As people write them: in binary 0.6 / 0.2 falls short of 3.
         workers = int(Decimal(str(budget.max_cost_per_hour)) / Decimal(str(budget.worker_cost_per_hour)))
-        reason = f"{budget.max_cost_per_hour} an hour pays for {workers} workers at {budget.worker_cost_per_hour}"
+        reason = (
+            f"{budget.max_cost_per_hour} an hour pays for {plural(workers, 'worker')} at {budget.worker_cost_per_hour}"
+        )
         found.append(Ceiling("Budget", workers, reason))
     if budget.max_worker_hours_per_day is not None:
         left = max(0.0, budget.max_worker_hours_per_day - used_worker_hours)
         workers = int(left / _hours_left_of_day(now))
         words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
-        found.append(Ceiling("Budget", workers, f"{words}, enough for {workers} workers"))
+        found.append(Ceiling("Budget", workers, f"{words}, enough for {plural(workers, 'worker')}"))
     return tuple(found)
 
 
@@ -108,4 +111,10 @@ def _quota(spec: VoiceAgentSpec, pool: ProviderPool) -> tuple[Ceiling, ...]:
     slots = spec.worker.sessions_per_worker
     workers = -(-streams // slots)
     names = ", ".join(p.name for p in providers)
-    return (Ceiling("ProviderQuota", workers, f"{names} allow {streams} calls at once: {workers} workers of {slots}"),)
+    return (
+        Ceiling(
+            "ProviderQuota",
+            workers,
+            f"{names} allow {plural(streams, 'call')} at once: {plural(workers, 'worker')} of {slots}",
+        ),
+    )

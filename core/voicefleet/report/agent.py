@@ -13,7 +13,8 @@ from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, build_conditions, stalled, timestamp
 from voicefleet.report.standing import standing_of
-from voicefleet.report.wording import count_here, plural
+from voicefleet.report.wording import count_here
+from voicefleet.wording import plural
 
 _LONGEST_SENTENCE = 1024
 

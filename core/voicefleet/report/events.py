@@ -6,6 +6,7 @@ from typing import Literal
 from voicefleet.api.conditions import CommonStatus, Condition
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.names import Reason
+from voicefleet.wording import plural
 
 _WARNINGS = frozenset({"Stalled"})
 _LONGEST = 1024
@@ -65,7 +66,7 @@ def _scale_notes(before: VoiceAgentStatus, after: VoiceAgentStatus) -> list[Note
         return []
     was = f"from {before.scale.desired} " if before.scale is not None else ""
     why = f": {after.scale.reasons[-1]}" if after.scale.reasons else ""
-    return [Note("Normal", "Scaled", f"{was}to {after.scale.desired} workers{why}"[:_LONGEST])]
+    return [Note("Normal", "Scaled", f"{was}to {plural(after.scale.desired, 'worker')}{why}"[:_LONGEST])]
 
 
 def _rollout_notes(before: VoiceAgentStatus, after: VoiceAgentStatus) -> list[Note]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from voicefleet.api.voiceagent.status import RolloutStatus, ScaleDecision, VoiceAgentStatus, WorkerCounts
+from voicefleet.wording import plural
 
 _TITLE_WIDTH = 12
 
@@ -18,7 +19,7 @@ def _body(status: VoiceAgentStatus) -> Iterator[str]:
         words = f"{condition.status} {condition.reason}"
         yield _titled(condition.type, f"{words}: {condition.message}" if condition.message else words)
     if status.slots:
-        waiting = f"; {status.waiting_calls} calls wait for one" if status.waiting_calls else ""
+        waiting = f"; waiting for one: {plural(status.waiting_calls, 'call')}" if status.waiting_calls else ""
         yield _titled("Room", f"{status.free_slots} of {status.slots} slots are free{waiting}")
     if workers := _workers(status.workers):
         yield _titled("Workers", workers)
@@ -33,7 +34,7 @@ def _body(status: VoiceAgentStatus) -> Iterator[str]:
     if status.rollout is not None:
         yield from _rollout(status.rollout)
     for revision in status.revisions:
-        counts = f"{revision.workers} workers, {revision.calls} calls"
+        counts = f"{plural(revision.workers, 'worker')}, {plural(revision.calls, 'call')}"
         yield _titled("Revision", f"{revision.name} (number {revision.number}, {revision.role.lower()}): {counts}")
 
 
@@ -44,7 +45,7 @@ def _workers(counts: WorkerCounts) -> str:
 def _scale(scale: ScaleDecision) -> Iterator[str]:
     since = f" since {scale.at}" if scale.at else ""
     bound = f", bound by {scale.limit}" if scale.limit else ""
-    yield _titled("Size", f"{scale.desired} workers are wanted{bound}{since}")
+    yield _titled("Size", f"{plural(scale.desired, 'worker')} wanted{bound}{since}")
     for reason in scale.reasons:
         yield _titled("", f"- {reason}")
 
@@ -57,7 +58,7 @@ def _rollout(rollout: RolloutStatus) -> Iterator[str]:
         yield _titled("", f"- {rollout.verdict}")
     if rollout.calls_drained:
         ended = f"{rollout.calls_finished} came to their own end, {rollout.calls_cut} were cut"
-        yield _titled("", f"- of {rollout.calls_drained} calls on replaced workers {ended}")
+        yield _titled("", f"- of {plural(rollout.calls_drained, 'call')} on replaced workers {ended}")
 
 
 def _titled(title: str, words: str) -> str:

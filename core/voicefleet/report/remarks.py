@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.fleet import Fleet, Worker
 from voicefleet.fleet.ended import LATELY, Failing
-from voicefleet.report.wording import in_workers, plural
+from voicefleet.wording import in_workers, plural
 
 # A sink that is slow, or away for a moment, needs nobody.
 _UNSENT_WORTH_A_WORD = timedelta(minutes=1)

@@ -12,7 +12,8 @@ from voicefleet.names import Reason, config_map_name
 from voicefleet.report.conditions import Standing, Statement, stalled, timestamp, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
 from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
-from voicefleet.report.wording import count_here, in_workers, plural
+from voicefleet.report.wording import count_here
+from voicefleet.wording import in_workers, plural
 
 _UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
 # Troubles that time does not mend.

@@ -19,6 +19,7 @@ from voicefleet.rollout.drains import Drains
 from voicefleet.rollout.history import Parts, find_revision, number_revisions, remember
 from voicefleet.rollout.promotion import promoted_step
 from voicefleet.rollout.seen import LiveRevision, RolloutDecision, RolloutSeen
+from voicefleet.wording import plural
 
 _BLIND = "stands still: the load of some workers is unknown"
 _NONE_CLOSES = "no other one is closed while the load of some workers is unknown"
@@ -119,9 +120,10 @@ def _taken_over(seen: RolloutSeen, status: RolloutStatus, now: datetime) -> Roll
         }
     )
     if others.taking:
-        return say(status, "Progressing", f"{others.taking} workers of other revisions still take calls")
+        words = f"still taking calls: {plural(others.taking, 'worker')} of other revisions"
+        return say(status, "Progressing", words)
     if others.workers:
-        words = f"all new calls go to this revision; {others.workers} workers of other revisions remain"
+        words = f"all new calls go to this revision; {plural(others.workers, 'worker')} of other revisions left"
         return say(status, "Draining", _with_comparison(seen, status, words))
     # Whoever went back and writes a new template later has perhaps forgotten that.
     held = f"{_HELD} {status.revision}; remove it to roll out the template" if status.revision != seen.wanted else ""
