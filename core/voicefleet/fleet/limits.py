@@ -25,17 +25,12 @@ def to_forget(parts: Parts, staying: Iterable[Worker], now: datetime) -> tuple[P
     """Return the pods with a note of an earlier rollout; of a silent worker nobody knows whether it takes calls."""
     noted = [worker for worker in staying if worker.pod.cordoned_at is not None]
     serving = {worker.pod.ref for workers in parts.serving.values() for worker in workers}
-    return tuple(worker.pod.ref for worker in noted if worker.pod.ref in serving or _is_open(worker, now))
+    return tuple(worker.pod.ref for worker in noted if worker.pod.ref in serving or worker.is_open(now))
 
 
 def is_overdue(wanted: Wanted, worker: Worker, now: datetime) -> bool:
     """Tell whether a worker of an older revision holds calls beyond the limit."""
     since, limit = worker.pod.cordoned_at, wanted.drain.limit
-    if limit is None or since is None or _is_open(worker, now):
+    if limit is None or since is None or worker.is_open(now):
         return False
     return now - since >= limit and worker.may_hold_calls(now)
-
-
-def _is_open(worker: Worker, now: datetime) -> bool:
-    state = worker.state(now)
-    return state is not None and not state.cordoned and not state.draining

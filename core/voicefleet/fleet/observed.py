@@ -211,6 +211,16 @@ class Worker:
         state = self.state(now)
         return state is not None and state.cordoned
 
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether it says that it is neither cordoned nor draining."""
+        state = self.state(now)
+        return state is not None and not state.cordoned and not state.draining
+
+    def may_be_opened(self, now: datetime) -> bool:
+        """Tell whether it was cordoned and would take calls again; one that drains goes."""
+        state = self.state(now)
+        return state is not None and state.cordoned and not state.draining
+
     def may_hold_calls(self, now: datetime) -> bool:
         """Tell whether anything but its own word, or its end, leaves room for a call."""
         if self.pod.ended or self.is_stuck(now):
@@ -248,6 +258,11 @@ class Fleet:
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self.workers)
+
+    @property
+    def here(self) -> list[Worker]:
+        """Return the workers that are neither leaving nor over."""
+        return [worker for worker in self.workers if not worker.pod.leaving and not worker.pod.ended]
 
     def count(self, activity: Activity, now: datetime) -> int:
         """Count the workers that do one thing."""

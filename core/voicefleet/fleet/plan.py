@@ -68,7 +68,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
     created = _created(room, fleet, chosen)
     opened = [*(worker for pick in chosen.values() for worker in pick.opened), *_reopened(room, chosen, len(created))]
     closing = [] if blind else room.closing([worker for pick in chosen.values() for worker in pick.closed])
-    cordoned = [w for w in [*closing, *parts.fleeing] if _can_be_told(w, now) and not w.is_closed(now)]
+    cordoned = [w for w in [*closing, *parts.fleeing] if w.is_open(now)]
     resting = [w for w in parts.ended if not _has_rested(w, wanted.rest, now)]
     deleted = _deleted(parts, chosen, resting, now=now, blind=blind)
     # A mark changes the pod, and its deletion would then find another version than the one it was decided on.
@@ -77,7 +77,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         desired=wanted.size.desired,
         create=created,
         cordon=_refs(cordoned),
-        uncordon=_refs(w for w in opened if _can_be_told(w, now) and w.is_closed(now)),
+        uncordon=_refs(w for w in opened if w.may_be_opened(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
         stamp=to_note(wanted, parts, now),
@@ -93,8 +93,8 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
 
 def plan_marks(fleet: Fleet, *, now: datetime) -> FleetPlan:
     """Return the steps that are right even while nobody knows what the fleet should look like."""
-    live = [w for w in fleet if not w.pod.leaving and not w.pod.ended]
-    return FleetPlan(desired=len(live), mark=plan_guards(live, now), look_again_after=_next_word(live, now))
+    here = fleet.here
+    return FleetPlan(desired=len(here), mark=plan_guards(here, now), look_again_after=_next_word(here, now))
 
 
 def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
@@ -108,7 +108,7 @@ def plan_farewell(fleet: Fleet, *, at_once: bool, now: datetime) -> FleetPlan:
         return FleetPlan(delete=_refs(deleted), end=_refs(w for w in live if w not in deleted))
     staying = [w for w in live if w not in deleted and not w.pod.ended]
     return FleetPlan(
-        cordon=_refs(w for w in staying if _can_be_told(w, now) and not w.is_closed(now)),
+        cordon=_refs(w for w in staying if w.is_open(now)),
         delete=_refs(deleted),
         mark=plan_guards(staying, now),
         look_again_after=_next_word(staying, now),
@@ -212,11 +212,6 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
 
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
     return has_other_size(wanted, worker) and wanted.resize_in_place and not worker.pod.resize_refused
-
-
-def _can_be_told(worker: Worker, now: datetime) -> bool:
-    state = worker.state(now)
-    return state is not None and not state.draining
 
 
 def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:

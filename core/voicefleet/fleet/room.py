@@ -74,7 +74,7 @@ class Room:
         They are opened as far as slots are lacking beside those of so many workers that are on their way.
         """
         lacking, opened = self.lacking - coming * self.wanted.slots, []
-        closed = [w for w in self.parts.retiring if w.pod.revision == self.wanted.refuge and self._may_open(w)]
+        closed = [w for w in self.parts.retiring if w.pod.revision == self.wanted.refuge and w.may_be_opened(self.now)]
         for worker in sorted(closed, key=lambda w: (-w.calls(self.now), w.pod.ref.name)):
             if lacking <= 0:
                 break
@@ -123,10 +123,6 @@ class Room:
         """Return the slots that go with a worker when it closes, and come back with it."""
         state = worker.state(self.now)
         return max(0.0, state.slots - self.lasting(worker)) if state else 0.0
-
-    def _may_open(self, worker: Worker) -> bool:
-        state = worker.state(self.now)
-        return state is not None and state.cordoned and not state.draining
 
 
 def _lasting(wanted: Wanted, worker: Worker, now: datetime) -> float:

@@ -42,7 +42,7 @@ def loads_of(fleet: Fleet, *, slots: int, coming: str | None, now: datetime) -> 
 
     While a revision is coming, workers of others count as what replaces them: 46 slots in 4 workers of 12 are 8 of 6.
     """
-    staying = [worker for worker in fleet if not worker.pod.leaving and not worker.pod.ended]
+    staying = fleet.here
     loads = [worker.load(now, slots=slots) for worker in staying]
     if coming is None:
         return loads

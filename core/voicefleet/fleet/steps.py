@@ -18,10 +18,9 @@ from voicefleet.fleet.render import Rendered
 from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
-from voicefleet.manifests.revision import Revision, build_pod, slots_of
+from voicefleet.manifests.revision import Revision, build_pod, secrets_changed, slots_of
 from voicefleet.names import (
     ANNOTATION_PROMOTE,
-    ANNOTATION_SECRETS_CHANGED,
     FINALIZER,
     Reason,
     agent_dispatch_name,
@@ -233,7 +232,7 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
         taken_names=seen.taken_names,
         resources={name: tuple(sorted(revisions[name].resources.items())) for name in sized},
         resize_in_place=rules.resize == "InPlace",
-        secrets_changed=(seen.agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, ""),
+        secrets_changed=secrets_changed(seen.agent),
         lessons=seen.lessons,
         resting_load=choose_rest(seen.lessons, seen.pool.spec.livekit.target_load) if seen.pool else REST,
     )

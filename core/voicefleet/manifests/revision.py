@@ -101,14 +101,18 @@ def _reading(spec: Manifest, config_map: str) -> Manifest:
     return {**spec, "volumes": [source, *spec["volumes"]]}
 
 
+def secrets_changed(agent: VoiceAgent) -> str:
+    """Return the word by which somebody said that Secrets of the agent have changed, or nothing."""
+    return (agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, "")
+
+
 def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
     """Return one pod of a revision."""
     metadata = build_metadata(agent.metadata, worker_name(agent.metadata.name, revision.name, number))
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
-    said = agent.metadata.annotations or {}
-    told |= {name: said[name] for name in (ANNOTATION_SECRETS_CHANGED,) if name in said}
-    metadata["annotations"] = {**revision.annotations, **told}
+    word = secrets_changed(agent)
+    metadata["annotations"] = {**revision.annotations, **told, **({ANNOTATION_SECRETS_CHANGED: word} if word else {})}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": revision.spec}
 
 

@@ -13,7 +13,6 @@ from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
 from voicefleet.report.conditions import Standing, build_conditions, stalled, timestamp
 from voicefleet.report.standing import standing_of
-from voicefleet.report.wording import count_here
 from voicefleet.wording import plural
 
 _LONGEST_SENTENCE = 1024
@@ -52,14 +51,15 @@ def _without_idle_words(said: VoiceAgentStatus, before: VoiceAgentStatus) -> Voi
     They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on. That loads
     are ignored is news by itself.
     """
-    return before if said.model_copy(update={"scale": before.scale}) == before and _is_same(said, before) else said
+    is_news = said.model_copy(update={"scale": before.scale}) != before
+    return said if is_news or _essence_of(said.scale) != _essence_of(before.scale) else before
 
 
-def _is_same(said: VoiceAgentStatus, before: VoiceAgentStatus) -> bool:
-    """Tell whether the size is the same, for whatever figures."""
-    known = [status.scale and (status.scale, LOADS_IGNORED in status.scale.reasons) for status in (said, before)]
-    bare = [each and (each[0].model_copy(update={"reasons": ()}), each[1]) for each in known]
-    return bare[0] == bare[1]
+def _essence_of(scale: ScaleDecision | None) -> tuple[ScaleDecision, bool] | None:
+    """Return what is news about a size: all but the figures in its reasons."""
+    if scale is None:
+        return None
+    return scale.model_copy(update={"reasons": ()}), LOADS_IGNORED in scale.reasons
 
 
 def report_invalid_agent(
@@ -80,7 +80,7 @@ def report_invalid_agent(
 def _numbers(fleet: Fleet, now: datetime) -> dict[str, object]:
     """Return what can be counted whatever the spec says."""
     return {
-        "replicas": sum(not w.pod.leaving and not w.pod.ended for w in fleet),
+        "replicas": len(fleet.here),
         "calls": fleet.calls(now),
         "free_slots": fleet.free_slots(now),
         "slots": sum(state.slots for worker in fleet if (state := worker.state(now))),
@@ -131,7 +131,7 @@ def _worker_hours(seen: AgentSeen, now: datetime) -> WorkerHours | None:
 
 def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     fleet = seen.fleet
-    parts = [plural(count_here(fleet), "worker"), plural(fleet.calls(now), "call")]
+    parts = [plural(len(fleet.here), "worker"), plural(fleet.calls(now), "call")]
     if waiting := seen.callers.waiting_at(now):
         parts.append(f"{waiting} waiting for a slot")
     if seen.ended_lately.failing is not Failing.FEW and standing.ready.reason is not Reason.DELETING:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from voicefleet.fleet import Fleet, Worker
 from voicefleet.fleet.ended import LATELY, Failing
-from voicefleet.wording import in_workers, plural
+from voicefleet.wording import and_more, in_workers, plural
 
 # A sink that is slow, or away for a moment, needs nobody.
 _UNSENT_WORTH_A_WORD = timedelta(minutes=1)
@@ -41,8 +41,7 @@ def tell_unsent(fleet: Fleet, now: datetime) -> str:
 def tell_doubts(fleet: Fleet, now: datetime) -> str:
     """Name the first worker whose word makes no sense, and how many more there are."""
     said = [f"{w.pod.ref.name}: {problem}" for w in fleet if (problem := _problem_of(w, now))]
-    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-    return f"; {said[0]}{more}" if said else ""
+    return f"; {said[0]}{and_more(len(said))}" if said else ""
 
 
 def _problem_of(worker: Worker, now: datetime) -> str | None:

@@ -12,8 +12,7 @@ from voicefleet.names import Reason, config_map_name
 from voicefleet.report.conditions import Standing, Statement, stalled, timestamp, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
 from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
-from voicefleet.report.wording import count_here
-from voicefleet.wording import in_workers, plural
+from voicefleet.wording import and_more, in_workers, plural
 
 _UNREACHABLE = ". Check that network policies let the operator reach the workers' control port"
 # Troubles that time does not mend.
@@ -148,8 +147,8 @@ def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
     """Say what keeps workers from coming: while others take calls, nobody else says it."""
     if not troubles or reconciling.status != "True":
         return reconciling
-    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
-    return replace(reconciling, message=f"{reconciling.message}; {troubles[0].message}{more}")
+    message = f"{reconciling.message}; {troubles[0].message}{and_more(len(troubles))}"
+    return replace(reconciling, message=message)
 
 
 def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
@@ -173,7 +172,7 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         silent = in_workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
-    more = count_here(fleet) - steps.fleet.desired
+    more = len(fleet.here) - steps.fleet.desired
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
     words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
     return Statement("False", Reason.AS_WANTED, words)
