@@ -23,6 +23,8 @@ ANNOTATION_RESIZE_REFUSED = f"{DOMAIN}/resize-refused"
 ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
 # By it a person, or whoever replaces a key, says that a Secret has changed; any other word than the last one does.
 ANNOTATION_SECRETS_CHANGED = f"{DOMAIN}/secrets-changed"
+# When the kubelet of this pod was last made to look at its Secrets.
+ANNOTATION_REFRESHED_AT = f"{DOMAIN}/refreshed-at"
 # Keeps a VoiceAgent until the calls of its workers are over.
 FINALIZER = f"{DOMAIN}/drain"
 # Keeps a ProviderPool until no VoiceAgent uses it.
@@ -61,6 +63,8 @@ DRAIN_PATH = "/v1/drain"
 CALLERS_PATH = "/v1/callers"
 HEARTBEAT_SECONDS = 5
 SILENT_AFTER_SECONDS = 15
+# A kubelet looks at the Secrets of a pod by itself every 60 to 90 s; then it writes the files.
+KUBELET_PERIOD_SECONDS = 100
 
 
 class Reason(StrEnum):

@@ -134,6 +134,10 @@ class WorkerState(WireModel):
     """Rides on heartbeats; a line without it says nothing about providers."""
     unsent_for_seconds: Annotated[float, Field(ge=0, le=_LONGEST_AGE_SECONDS)] | None = None
     """How long something that calls left has waited on this worker's disk to be sent; None if nothing waits."""
+    secrets_changed_seconds_ago: Annotated[float, Field(ge=0, le=_LONGEST_AGE_SECONDS)] | None = None
+    """Since the files of its Secrets last changed under this process; nothing is told of what is in them (promise 5).
+
+    None if they never did; old workers don't tell."""
     shares_health: bool | None = None
     """Whether it goes by what the whole fleet knows of its providers; None where no Redis is configured."""
 

@@ -10,6 +10,7 @@ from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, TEXT_VOLUM
 from voicefleet.names import (
     ANNOTATION_CORDONED_AT,
     ANNOTATION_END_CALLS,
+    ANNOTATION_REFRESHED_AT,
     ANNOTATION_RESIZE_REFUSED,
     ANNOTATION_SECRETS_CHANGED,
     LABEL_BUSY,
@@ -68,8 +69,9 @@ def _read_pod(body: Body, start_failure: str | None) -> Pod:
         trouble=_find_trouble(body, conditions, start_failure),
         ended_at=_ended_at(body, conditions.values()),
         created_at=_moment(metadata.get("creationTimestamp")),
-        cordoned_at=_moment(metadata.get("annotations", {}).get(ANNOTATION_CORDONED_AT)),
+        cordoned_at=_noted_moment(body, ANNOTATION_CORDONED_AT),
         secrets_changed=metadata.get("annotations", {}).get(ANNOTATION_SECRETS_CHANGED, ""),
+        refreshed_at=_noted_moment(body, ANNOTATION_REFRESHED_AT),
         ends_calls=metadata.get("annotations", {}).get(ANNOTATION_END_CALLS) == "true",
         resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
         resize_refused=metadata.get("annotations", {}).get(ANNOTATION_RESIZE_REFUSED) == "true"
@@ -218,6 +220,15 @@ def _ended_at(body: Body, conditions: Iterable[Body]) -> datetime | None:
     happened = [condition.get("lastTransitionTime") for condition in conditions]
     happened.append(body["metadata"].get("creationTimestamp"))
     return max((moment for moment in map(_moment, happened) if moment), default=None)
+
+
+def _noted_moment(body: Body, annotation: str) -> datetime | None:
+    """Return a moment as we wrote it down; what somebody else put there instead counts for nothing."""
+    try:
+        moment = _moment(body["metadata"].get("annotations", {}).get(annotation))
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from voicefleet.names import KUBELET_PERIOD_SECONDS
 from voicefleet.wire import WorkerState
 
 
@@ -11,7 +12,10 @@ def essence_of(state: WorkerState) -> tuple[Any, ...]:
     joined = (state.registered, state.livekit_away)
     # Only one that could go is kept by what it has yet to send; the others send something after every call.
     is_kept = state.cordoned and state.unsent_for_seconds is not None
-    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining, is_kept)
+    # Later its neighbours' kubelets have looked by themselves.
+    ago = state.secrets_changed_seconds_ago
+    has_new_secrets = ago is not None and ago <= KUBELET_PERIOD_SECONDS
+    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining, is_kept, has_new_secrets)
 
 
 def with_providers(state: WorkerState, before: WorkerState | None) -> WorkerState:

@@ -152,6 +152,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(change=st.sampled_from(CONDITIONS))
     def conditions_change(self, change: str) -> None:
+        self.world.secrets += 1
         match change:
             case "late" | "prompt":
                 self.watch_is_late = change == "late"
@@ -322,6 +323,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.watch_is_late = self.operator.lines_are_slow = False
         for pod in self.world.pods.values():
             pod.reachable, pod.lie = True, ""
+            self.world.look_at_secrets(pod)
             if pod.process is not None:
                 pod.process.hung_since = None
         self.operator.list_all()

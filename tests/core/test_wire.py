@@ -60,6 +60,7 @@ def test_a_count_that_is_none_is_refused(field: str, value: object) -> None:
         ("askedLoad", (0.991, 1, -1.1e18, -1e308, math.nan, -math.inf), (None, 0, 0.99, -1e18)),
         ("instance", ("i" * 33, 5), ("", "i" * 32)),
         ("slots", (-1, 201), (0, 200)),
+        ("secretsChangedSecondsAgo", (-0.1, 1.1e9, math.nan, math.inf), (None, 0, 0.1, 1e9)),
         ("sessions", ([{"id": "a", "ageSeconds": math.inf}], [{"id": "a", "ageSeconds": 1.1e9}]), ([],)),
         ("sessions", ([{"id": "a", "ageSeconds": 1}] * 201,), ([{"id": "a", "ageSeconds": 1}] * 200,)),
         ("tally", ({"turnLatency": [0] * (CLASSES + 1)},), ({"turnLatency": [0] * CLASSES},)),

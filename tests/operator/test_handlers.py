@@ -11,7 +11,7 @@ import pytest
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.fleet import NOW, state
 from tests.support.manifests import minimal, sample
-from voicefleet.names import ANNOTATION_SECRETS_CHANGED, FINALIZER
+from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED, FINALIZER
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
@@ -155,6 +155,22 @@ async def test_that_secrets_have_changed_is_written_on_running_pods_once_and_on_
     await world.turn()
     words = [pod["metadata"]["annotations"][ANNOTATION_SECRETS_CHANGED] for pod in world.ports.cache.pods]
     assert words == ["monday", "monday"]
+
+
+async def test_the_first_worker_that_sees_new_secrets_is_enough_and_the_others_are_written_to_once(
+    world: World,
+) -> None:
+    await world.run(scaling={"min": 3})
+    assert await world.turn() == []
+    seeing, *others = world.ports.cache.pods
+    said = world.workers.states[seeing["metadata"]["uid"]]
+    world.workers.states[seeing["metadata"]["uid"]] = said.model_copy(update={"secrets_changed_seconds_ago": 0.5})
+
+    assert await world.turn() == [f"annotate {pod['metadata']['name']}" for pod in others]
+    assert await world.turn() == []
+    noted = [pod["metadata"]["annotations"].get(ANNOTATION_REFRESHED_AT) for pod in world.ports.cache.pods]
+    assert noted == [None, "2026-03-02T12:00:00Z", "2026-03-02T12:00:00Z"]
+    assert not any(ANNOTATION_SECRETS_CHANGED in pod["metadata"]["annotations"] for pod in world.ports.cache.pods)
 
 
 async def test_a_suspended_fleet_empties_in_three_turns(world: World) -> None:

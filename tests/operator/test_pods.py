@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fleet import NOW
 from voicefleet.fleet import Worker
-from voicefleet.names import Reason
+from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_REFRESHED_AT, Reason
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.kube import PODS
 from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
@@ -242,10 +242,21 @@ def test_what_the_kubelet_complains_of_is_not_remembered_for_longer_than_it_comp
 
 
 def test_what_was_written_on_a_pod_is_read_from_it() -> None:
-    noted = {"end-calls": "true", "resize-refused": "true", "secrets-changed": "monday"}
+    since = "2026-03-02T12:00:00Z"
+    noted = {"end-calls": "true", "resize-refused": "true", "secrets-changed": "monday", "refreshed-at": since}
     written = body()
     written["metadata"]["annotations"] = {f"voicefleet.dev/{name}": word for name, word in noted.items()}
     pod, bare = read_pod(written), read_pod(body())
 
     assert (pod.ends_calls, pod.resize_refused, pod.secrets_changed) == (True, True, "monday")
-    assert (bare.ends_calls, bare.resize_refused, bare.secrets_changed) == (False, False, "")
+    assert pod.refreshed_at == NOW
+    assert (bare.ends_calls, bare.resize_refused, bare.secrets_changed, bare.refreshed_at) == (False, False, "", None)
+
+
+@pytest.mark.parametrize("nonsense", ["", "yesterday", "2026-03-02", "2026-03-02T12:00:00"])
+def test_a_moment_that_somebody_else_wrote_on_a_pod_does_not_keep_its_fleet_from_being_read(nonsense: str) -> None:
+    written = body()
+    written["metadata"]["annotations"] = dict.fromkeys((ANNOTATION_CORDONED_AT, ANNOTATION_REFRESHED_AT), nonsense)
+    pod = read_pod(written)
+
+    assert (pod.cordoned_at, pod.refreshed_at) == (None, None)

@@ -42,6 +42,16 @@ def test_a_word_about_providers_counts_until_the_next(
         pytest.param(state(), state(calls=1), True, id="a call"),
         pytest.param(state(calls=1), state(calls=1, unsentForSeconds=1), False, id="a record, of one that stays"),
         pytest.param(state(cordoned=True, unsentForSeconds=9), state(cordoned=True), True, id="all is sent: it may go"),
+        pytest.param(state(), state(secretsChangedSecondsAgo=0), True, id="Secrets have changed: others are to follow"),
+        pytest.param(
+            state(secretsChangedSecondsAgo=130), state(secretsChangedSecondsAgo=0), True, id="and once more, later"
+        ),
+        pytest.param(
+            state(secretsChangedSecondsAgo=4),
+            state(secretsChangedSecondsAgo=9),
+            False,
+            id="not that time passes",
+        ),
         pytest.param(
             state(cordoned=True, unsentForSeconds=4), state(cordoned=True, unsentForSeconds=9), False, id="time"
         ),

@@ -309,7 +309,7 @@ class FakeOperator:
         yield [self._change(pod, cordoned_at=None) for pod in plan.unstamp]
         yield [self._order(pod, "cordon", cordoned=True) for pod in plan.cordon]
         yield [self._change(pod, cordoned_at=world.now) for pod in plan.stamp]
-        yield [self._change(each.pod, secrets_changed=each.word) for each in plan.refresh]
+        yield [self._change(each.pod, **self._told(each.word)) for each in plan.refresh]
         yield [self._change(pod, resources=tuple(sorted(steps.resources.items()))) for pod in plan.resize]
         going = set(plan.delete)
         yield [self._delete(worker.pod) for worker in seen.fleet if worker.pod.ref in going]
@@ -321,6 +321,9 @@ class FakeOperator:
             self._take_in(self.world.change_pod(ref, **fields))
 
         return self._write(change)
+
+    def _told(self, word: str) -> dict[str, object]:
+        return {"refreshed_at": self.world.now, **({"secrets_changed": word} if word else {})}
 
     def _end(self, ref: PodRef) -> None:
         self._take_in(self.world.end_pod(ref))

@@ -22,6 +22,7 @@ GRACE_SECONDS = 600.0
 _LIVENESS_SECONDS = 60.0
 _RESTART_SECONDS = 3.0
 _REGISTER_SECONDS = 2.0
+_KUBELET_SECONDS = 75.0
 
 
 class RefusalError(Exception):
@@ -40,6 +41,7 @@ class Process:
     sessions: dict[str, tuple[float, float]] = field(default_factory=dict)
     """When each call began, and when its caller will hang up."""
     asked_load: float | None = None
+    secrets_changed_at: float | None = None
     refused: int = 0
     sequence: int = 0
 
@@ -63,6 +65,10 @@ class FakePod:
     starts_at: float | None = None
     process: Process | None = None
     leaving_since: float | None = None
+    secrets: int = 0
+    """How often Secrets had been replaced when its kubelet last looked at them."""
+    looks_at: float = 0.0
+    """When its kubelet does so next by itself."""
     reachable: bool = True
     """Whether the operator can reach its control port."""
     lie: str = ""
@@ -119,6 +125,8 @@ class FakeWorld:
         """Whether no node has room for another pod."""
         self.start_seconds = 5.0
         self.calls_last_for_ever = False
+        self.secrets = 0
+        """How often Secrets were replaced."""
         self.cut_by_us = 0
         self.blocked = 0
         self.waiting: dict[str, tuple[float, float]] = {}
@@ -150,6 +158,7 @@ class FakeWorld:
         pod = self.pods.get(ref.uid)
         if pod is None:
             raise RefusalError("not found")
+        self.look_at_secrets(pod)
         return self._show(pod, **fields)
 
     def delete_pod(self, ref: PodRef) -> PodEvent | None:
@@ -238,7 +247,13 @@ class FakeWorld:
             draining=process.draining,
             asked_load=process.asked_load,
             refused=process.refused,
+            secrets_changed_seconds_ago=self._secrets_changed_seconds_ago(pod, process),
         )
+
+    def _secrets_changed_seconds_ago(self, pod: FakePod, process: Process) -> float | None:
+        if pod.lie:
+            return 0.0
+        return None if process.secrets_changed_at is None else self.seconds - process.secrets_changed_at
 
     def order(self, uid: str, *, cordoned: bool | None = None, load: float | None = None) -> bool:
         """Tell a worker something; False if it cannot be reached."""
@@ -316,6 +331,12 @@ class FakeWorld:
             trouble = Trouble(Reason.POD_FAILED, "a worker ended: Evicted")
             self._show(pod, phase="Failed", ready=False, ready_since=None, ended_at=self.now, trouble=trouble)
 
+    def look_at_secrets(self, pod: FakePod) -> None:
+        """Let the kubelet write what is new, which it does now and then, and whenever its pod is written to."""
+        if pod.process is not None and pod.secrets != self.secrets:
+            pod.process.secrets_changed_at = self.seconds
+        pod.secrets, pod.looks_at = self.secrets, self.seconds + _KUBELET_SECONDS
+
     def lose(self, pod: FakePod) -> None:
         """Take a pod away with its node."""
         self.version += 1
@@ -361,6 +382,7 @@ class FakeWorld:
                         free[int(pod.created_at + len(self.pods)) % len(free)],
                         self.seconds + self.start_seconds,
                     )
+                    self.look_at_secrets(pod)
                     self._show(pod, scheduled=True, trouble=None)
             return
         if pod.process is not None or pod.starts_at is None or self.seconds < pod.starts_at:
@@ -376,6 +398,8 @@ class FakeWorld:
             self._show(pod, phase="Running", process_stopped=False, trouble=None)
 
     def _run(self, pod: FakePod, process: Process) -> None:
+        if self.seconds >= pod.looks_at:
+            self.look_at_secrets(pod)
         if not pod.seen.ready and process.registers_at <= self.seconds and process.hung_since is None:
             self._show(pod, ready=True, ready_since=self.now)
         if not self.calls_last_for_ever:

@@ -16,6 +16,7 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
         assert _may_end(seen, by_ref[ref], now), by_ref[ref]
     _check_writes(seen, steps)
     _check_starts(seen, steps, now)
+    _check_refreshes(steps, by_ref, now)
     if seen.agent.metadata.deletion_timestamp is not None:
         return
     closed = [by_ref[ref] for ref in steps.fleet.cordon if not by_ref[ref].pod.node_is_leaving]
@@ -59,6 +60,15 @@ def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     assert len(set(names)) == len(names)
     has_canary = steps.rollout is not None and steps.rollout.stable is not None
     assert len(plan.create) <= plan.desired + len(seen.fleet.workers) + has_canary
+
+
+def _check_refreshes(steps: AgentSteps, by_ref: dict[PodRef, Worker], now: datetime) -> None:
+    """Whatever workers say of their Secrets, a pod that was refreshed is left alone for the time a kubelet takes."""
+    for worker in (by_ref[each.pod] for each in steps.fleet.refresh):
+        since = worker.pod.refreshed_at
+        assert since is None or now - since > timedelta(seconds=100), worker
+        told = [other.heard for other in by_ref.values() if other.heard and other is not worker]
+        assert any(heard.state.secrets_changed_seconds_ago is not None for heard in told), "nothing was said of Secrets"
 
 
 def _check_starts(seen: AgentSeen, steps: AgentSteps, now: datetime) -> None:

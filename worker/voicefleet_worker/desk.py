@@ -56,6 +56,7 @@ class Desk:
         self._cordoned = False
         self._draining = False
         self._unsent_since: float | None = None
+        self._secrets_changed_at: float | None = None
         self._cut: set[str] = set()
         self._listeners: set[asyncio.Event] = set()
 
@@ -178,10 +179,14 @@ class Desk:
             self._unsent_since = self._clock() if unsent else None
             self._changed()
 
+    def note_secrets_changed(self) -> None:
+        """Note that the files of Secrets have just changed; the operator has other pods' kubelets look at once."""
+        self._secrets_changed_at = self._clock()
+        self._changed()
+
     def next_state(self, providers: tuple[ProviderWord, ...] | None = None) -> WorkerState:
         """Return the state as it is now, under a number that no other line of this process has."""
         self._sequence += 1
-        unsent_since = self._unsent_since
         return WorkerState(
             sequence=self._sequence,
             revision=self._identity.revision,
@@ -202,9 +207,13 @@ class Desk:
             looks_for_callers=True,
             tally=self.tallies.total,
             providers=providers,
-            unsent_for_seconds=None if unsent_since is None else round(self._clock() - unsent_since, 1),
+            unsent_for_seconds=self._age_of(self._unsent_since),
+            secrets_changed_seconds_ago=self._age_of(self._secrets_changed_at),
             shares_health=self.shares_health,
         )
+
+    def _age_of(self, moment: float | None) -> float | None:
+        return None if moment is None else round(self._clock() - moment, 1)
 
     def listen(self) -> asyncio.Event:
         """Return an event that is set on every change; the listener clears it and gives it back in the end."""

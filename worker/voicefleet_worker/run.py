@@ -1,12 +1,14 @@
 """Running a worker: control port, server, watch and signals in one event loop, and the order in which they end."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
 import signal
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,7 @@ from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office, finish_records
 from voicefleet_worker.reports import ReportBox, open_reports
+from voicefleet_worker.secret_watch import SecretWatch
 from voicefleet_worker.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
@@ -103,8 +106,7 @@ async def _run(settings: Settings, directory: Path) -> int:
             try:
                 async with (
                     rest_of_grace(orders, settings.drain_grace_seconds) as grace,
-                    watching_keys(board, settings.secrets),
-                    beside(renew_keys(server, settings.livekit)),
+                    _following_secrets(settings, server, board, desk),
                     sharing(connect, board, leases, desk.share_health),
                     finish_records(clerk, grace),
                     keep_files(settings, desk, metrics, grace) as keeper,
@@ -115,6 +117,20 @@ async def _run(settings: Settings, directory: Path) -> int:
             finally:
                 await callers.finish()
                 await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _following_secrets(
+    settings: Settings, server: AgentServer, board: HealthBoard, desk: Desk
+) -> AsyncIterator[None]:
+    """Use what is new in mounted Secrets while the body runs, and say that something is."""
+    watch = SecretWatch(settings.secrets.directory, desk.note_secrets_changed)
+    async with (
+        watching_keys(board, settings.secrets),
+        beside(renew_keys(server, settings.livekit)),
+        beside(watch.run()),
+    ):
+        yield
 
 
 @dataclass(frozen=True, slots=True)

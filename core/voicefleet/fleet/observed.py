@@ -62,6 +62,8 @@ class Pod:
     """Somebody has written on it that it may go with its calls."""
     secrets_changed: str = ""
     """What was said when its Secrets last changed, if anybody said so."""
+    refreshed_at: datetime | None = None
+    """When its kubelet was last made to look at its Secrets."""
     resources: tuple[tuple[str, str], ...] = ()
     """Cores and memory that it asks for."""
     resize_refused: bool = False
@@ -248,6 +250,13 @@ class Worker:
         if state is None or self.heard is None or state.unsent_for_seconds is None:
             return None
         return timedelta(seconds=state.unsent_for_seconds) + (now - self.heard.at)
+
+    @property
+    def secrets_changed_at(self) -> datetime | None:
+        """When it last saw the files of its Secrets change; that stays true while it is silent."""
+        if self.heard is None or self.heard.state.secrets_changed_seconds_ago is None:
+            return None
+        return self.heard.at - timedelta(seconds=self.heard.state.secrets_changed_seconds_ago)
 
 
 @dataclass(frozen=True, slots=True)

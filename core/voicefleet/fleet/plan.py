@@ -84,7 +84,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         unstamp=to_forget(parts, staying, now),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
         resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
-        refresh=plan_refreshes(wanted.secrets_changed, staying),
+        refresh=plan_refreshes(wanted.secrets_changed, staying, now=now),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
         held=blind and wanted.size.desired <= len(parts.live),
         look_again_after=_next_look(wanted, parts, resting, now),

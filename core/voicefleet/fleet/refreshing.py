@@ -1,28 +1,54 @@
 """Having the kubelets look at the Secrets of running workers now, and not when they next would.
 
-The operator may not read Secrets, so it cannot see that one has changed: somebody says so with an annotation.
+The operator may not read Secrets, so it cannot see that one has changed. Somebody says so with an annotation, or a
+worker does, the first of its fleet under which the files change: each kubelet looks at another moment.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from voicefleet.fleet.observed import PodRef, Worker
+from voicefleet.names import KUBELET_PERIOD_SECONDS
 
+_PERIOD = timedelta(seconds=KUBELET_PERIOD_SECONDS)
 # Each is a write, and calls go before.
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A pod that is to bear what was said when Secrets changed; that it is another word makes its kubelet look."""
+    """A pod that is to bear the moment, and what was said if anything was; that it changes makes its kubelet look."""
 
     pod: PodRef
-    word: str
+    word: str = ""
 
 
-def plan_refreshes(word: str, staying: Iterable[Worker]) -> tuple[Refresh, ...]:
-    """Return the pods that do not bear the word yet; the next turn goes on where there are many."""
-    if not word:
-        return ()
-    lacking = [worker.pod.ref for worker in staying if worker.pod.secrets_changed != word]
+def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tuple[Refresh, ...]:
+    """Return the pods whose kubelets have yet to be made to look; the next turn goes on where there are many.
+
+    Nothing here comes about by time alone, so what was refreshed stays so until something new is said.
+    """
+    workers = list(staying)
+    latest = max((at for worker in workers if (at := worker.secrets_changed_at) is not None), default=None)
+    # Of an older change the kubelets know by themselves.
+    seen_at = latest if latest is not None and now - latest <= _PERIOD else None
+    lacking = [worker.pod.ref for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
     return tuple(Refresh(ref, word) for ref in lacking[:_AT_ONCE])
+
+
+def _lacks_word(worker: Worker, word: str) -> bool:
+    return bool(word) and worker.pod.secrets_changed != word
+
+
+def _may_lag(worker: Worker, seen_at: datetime | None) -> bool:
+    """Tell whether a pod may still have the files from before another worker saw its own change.
+
+    A whole period lies between two refreshes of a pod: what its neighbours see seconds later is the same change, lines
+    are late, its revision may mount other Secrets, and who lies about changes costs no more than one write a period.
+    """
+    pod = worker.pod
+    if seen_at is None or pod.phase != "Running" or (pod.created_at is not None and pod.created_at >= seen_at):
+        return False
+    looked = (worker.secrets_changed_at, pod.refreshed_at)
+    return all(at is None or at < seen_at - _PERIOD for at in looked)

@@ -11,7 +11,13 @@ from voicefleet.fleet.refreshing import Refresh
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_control_secret
-from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_SECRETS_CHANGED, FINALIZER, Reason
+from voicefleet.names import (
+    ANNOTATION_CORDONED_AT,
+    ANNOTATION_REFRESHED_AT,
+    ANNOTATION_SECRETS_CHANGED,
+    FINALIZER,
+    Reason,
+)
 from voicefleet.report.conditions import timestamp
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import VOICE_AGENTS, Body
@@ -92,18 +98,20 @@ def _last(
     """Yield what takes room away, which comes only after what adds it."""
     cluster, going = ports.cluster, set(plan.delete)
     leaving = [worker for worker in fleet if worker.pod.ref in going]
-    noted = {ANNOTATION_CORDONED_AT: timestamp(ports.now())}
+    moment = timestamp(ports.now())
+    noted = {ANNOTATION_CORDONED_AT: moment}
     yield _all(cluster.annotate_pod(namespace, pod, {ANNOTATION_CORDONED_AT: None}) for pod in plan.unstamp)
     yield _all(ports.workers.cordon(pod.uid) for pod in plan.cordon)
     yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
-    yield _all(cluster.annotate_pod(namespace, each.pod, _told(each)) for each in plan.refresh)
+    yield _all(cluster.annotate_pod(namespace, each.pod, _told(each, moment)) for each in plan.refresh)
     yield _all(cluster.resize_pod(namespace, pod, resources) for pod in plan.resize)
     yield _all(cluster.delete_pod(namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
     yield _all(cluster.end_pod(namespace, pod) for pod in plan.end)
 
 
-def _told(refresh: Refresh) -> dict[str, str]:
-    return {ANNOTATION_SECRETS_CHANGED: refresh.word}
+def _told(refresh: Refresh, moment: str) -> dict[str, str]:
+    word = {ANNOTATION_SECRETS_CHANGED: refresh.word} if refresh.word else {}
+    return {ANNOTATION_REFRESHED_AT: moment, **word}
 
 
 async def _set_finalizer(ports: Ports, body: Body, steps: AgentSteps) -> None:

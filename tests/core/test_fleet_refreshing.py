@@ -1,0 +1,140 @@
+"""Whose kubelet is made to look at its Secrets, and when: by a person's word, or since a worker saw its own change."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import cycle, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import fleet as make
+from tests.support.fleet import NOW
+from voicefleet.fleet import Heard, Worker
+from voicefleet.fleet.refreshing import Refresh, plan_refreshes
+
+HOUR = 3600.0
+
+
+def worker(
+    name: str, *, saw: float | None = None, refreshed: float | None = None, made: float | None = HOUR, **fields: object
+) -> Worker:
+    """Return one whose files changed under it so many seconds ago, and whose kubelet was made to look then."""
+    said = make.heard(name, make.state(secrets_changed_seconds_ago=None if saw is None else saw - 1), **fields)
+    return replace(said, pod=replace(said.pod, refreshed_at=ago(refreshed), created_at=ago(made)))
+
+
+def ago(seconds: float | None) -> datetime | None:
+    return None if seconds is None else NOW - timedelta(seconds=seconds)
+
+
+def refreshed(*workers: Worker, word: str = "") -> list[str]:
+    return [each.pod.name for each in plan_refreshes(word, workers, now=NOW)]
+
+
+def test_the_first_worker_whose_files_change_has_the_kubelets_of_all_others_look() -> None:
+    first, second, third = worker("desk-new-0", saw=2), worker("desk-new-1"), worker("desk-old-0")
+
+    assert refreshed(second, third) == []
+    assert plan_refreshes("", [first, second, third], now=NOW) == (Refresh(second.pod.ref), Refresh(third.pod.ref))
+
+
+@pytest.mark.parametrize(
+    ("other", "follows"),
+    [
+        pytest.param(worker("desk-new-1"), True, id="one that has seen nothing"),
+        pytest.param(worker("desk-new-1", made=2.5), True, id="one that was made before the change was seen"),
+        pytest.param(worker("desk-new-1", made=1.5), False, id="not one that was made after it: its files are new"),
+        pytest.param(worker("desk-new-1", made=None), True, id="one whose age is not known"),
+        pytest.param(worker("desk-new-1", saw=101), False, id="not one that saw it itself, within the same period"),
+        pytest.param(worker("desk-new-1", saw=103), True, id="one that saw an earlier change"),
+        pytest.param(worker("desk-new-1", refreshed=101), False, id="not one that was refreshed within the period"),
+        pytest.param(worker("desk-new-1", refreshed=103), True, id="one that was refreshed for an earlier change"),
+        pytest.param(worker("desk-new-1", phase="Pending"), False, id="not one whose files are yet to be mounted"),
+        pytest.param(Worker(make.pod("desk-new-1")), True, id="one that is not heard"),
+        pytest.param(make.silent("desk-new-1"), True, id="one that fell silent"),
+    ],
+)
+def test_a_pod_follows_if_its_files_may_be_those_from_before(other: Worker, follows: bool) -> None:
+    assert refreshed(worker("desk-new-0", saw=2), other) == (["desk-new-1"] if follows else [])
+
+
+@pytest.mark.parametrize(("saw", "follows"), [(100, True), (101, False), (1e9, False)])
+def test_of_a_change_that_is_older_than_a_period_the_kubelets_know_by_themselves(saw: float, follows: bool) -> None:
+    assert refreshed(worker("desk-new-0", saw=saw), worker("desk-new-1")) == (["desk-new-1"] if follows else [])
+
+
+def test_what_a_worker_saw_stays_true_while_it_is_silent() -> None:
+    said = make.state(secrets_changed_seconds_ago=0)
+
+    assert refreshed(make.heard("desk-new-0", said, seconds_ago=50), worker("desk-new-1")) == ["desk-new-1"]
+
+
+def test_a_persons_word_and_what_a_worker_saw_are_one_write() -> None:
+    both = plan_refreshes("monday", [worker("desk-new-0", saw=2), worker("desk-new-1")], now=NOW)
+    assert [(each.pod.name, each.word) for each in both] == [("desk-new-0", "monday"), ("desk-new-1", "monday")]
+
+    told = worker("desk-new-1", secrets_changed="monday", refreshed=3)
+    assert refreshed(worker("desk-new-0", saw=2, secrets_changed="monday"), told, word="monday") == []
+
+
+def test_a_persons_word_does_not_wait_for_the_period_to_end() -> None:
+    assert refreshed(worker("desk-new-0", refreshed=3, secrets_changed="monday"), word="tuesday") == ["desk-new-0"]
+
+
+@dataclass
+class Kubelet:
+    """A pod's kubelet and its worker, which may mount other Secrets or lie."""
+
+    phase: int
+    sees: bool
+    lies: bool
+    got_at: list[int] = field(default_factory=list)
+    refreshed_at: list[int] = field(default_factory=list)
+
+    def look(self, at: int, replaced: int) -> None:
+        self.got_at += [at] * (replaced - len(self.got_at))
+
+    def worker(self, name: str, at: int, late: float) -> Worker:
+        """Return what is known of it when its lines take so long."""
+        saw = max((moment for moment in self.got_at if self.sees and moment <= at - late), default=None)
+        said = None if saw is None else round(at - late - saw, 1)
+        state = make.state(secrets_changed_seconds_ago=0 if self.lies else said)
+        last = NOW + timedelta(seconds=self.refreshed_at[-1]) if self.refreshed_at else None
+        return Worker(make.pod(name, refreshed_at=last), Heard(state, NOW + timedelta(seconds=at)))
+
+
+KUBELETS = st.builds(Kubelet, st.integers(0, 24).map(lambda third: 3 * third), st.booleans(), st.booleans())
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(KUBELETS, min_size=1, max_size=6),
+    st.lists(st.sampled_from([0.0, 0.1, 2.0, 9.0]), min_size=7, max_size=7),
+    st.sampled_from([210, 300]),
+)
+def test_each_replaced_secret_reaches_all_with_the_first_and_costs_each_pod_one_write(
+    kubelets: list[Kubelet], lateness: list[float], every: int
+) -> None:
+    """Whoever mounts other Secrets, lies or is late; and any turn may be another operator's."""
+    replaced_at = [100, 100 + every]
+    for second in range(0, 600, 3):
+        replaced = sum(second >= at for at in replaced_at)
+        for each in kubelets:
+            if second % 75 == each.phase:
+                each.look(second, replaced)
+        names = {f"desk-new-{number}": each for number, each in enumerate(kubelets)}
+        late = cycle(lateness[second % 7 :] + lateness[: second % 7])
+        seen = [each.worker(name, second, next(late)) for name, each in names.items()]
+        for refresh in plan_refreshes("", seen, now=NOW + timedelta(seconds=second)):
+            names[refresh.pod.name].refreshed_at.append(second)
+            names[refresh.pod.name].look(second, replaced)
+
+    is_honest = not any(each.lies for each in kubelets)
+    for each in kubelets:
+        assert len(each.refreshed_at) <= (2 if is_honest else 6), each
+        assert all(later - earlier > 100 for earlier, later in pairwise(each.refreshed_at)), each
+    if is_honest and any(each.sees for each in kubelets):
+        for turn in range(2):
+            first = min(each.got_at[turn] for each in kubelets if each.sees)
+            assert max(each.got_at[turn] for each in kubelets) <= first + 12
