@@ -484,7 +484,7 @@ def test_no_story_ends_badly() -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("MACHINE_STORIES", "90")),
+            max_examples=int(os.environ.get("MACHINE_STORIES", "110")),
             stateful_step_count=150,
             derandomize=random_seed is None,
             deadline=None,
