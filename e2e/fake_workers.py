@@ -22,6 +22,7 @@ class FakeWorker:
         self.asked_load: float | None = None
         self.unsent_for_seconds: float | None = None
         """How long records of its calls have waited to be taken by somebody."""
+        self.secrets_changed_seconds_ago: float | None = None
         self.quiet = False
         self.waiting: dict[str, int] = {}
         """Callers who found no slot, by the agent that they ask for."""
@@ -73,6 +74,7 @@ class FakeWorker:
             "cordoned": self.cordoned,
             "askedLoad": self.asked_load,
             "unsentForSeconds": self.unsent_for_seconds,
+            "secretsChangedSecondsAgo": self.secrets_changed_seconds_ago,
             "sharesHealth": self.shares,
         }
         return json.dumps(state | self._heartbeat()).encode() + b"\n"

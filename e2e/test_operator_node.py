@@ -1,6 +1,9 @@
 """What a real kubelet says about a worker that cannot start, and what the VoiceAgent says about that."""
 
+import contextlib
+import ctypes
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +15,9 @@ import yaml
 from e2e.bench import Bench
 from e2e.bench.node import PROBE_IMAGE
 from e2e.bench.waiting import wait_for
+from e2e.fake_workers import FakeWorker
 from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, install_rights
-from voicefleet.names import ANNOTATION_SECRETS_CHANGED
+from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED, LABEL_REVISION
 
 SAMPLES = ROOT / "manifests" / "samples"
 SECRETS = {
@@ -85,6 +89,53 @@ def test_whoever_says_that_a_secret_has_changed_need_not_wait_for_the_kubelets_n
         bench.kubectl("annotate", "va", fleet.agent, "-n", where, f"{ANNOTATION_SECRETS_CHANGED}={word}", "--overwrite")
         # Thrice in a row within these thirty seconds no kubelet looks by itself.
         print(f"{word}: {seconds_until(word):.1f} s")
+
+
+def speak_in(pod: dict[str, Any], token: str) -> FakeWorker:
+    """Give a real pod a worker that only talks: a socket stays in the network in which it was made."""
+    address, revision = pod["status"]["podIP"], pod["metadata"]["labels"][LABEL_REVISION]
+    made: list[FakeWorker] = []
+
+    def enter_and_speak() -> None:
+        # Of this thread only, which ends.
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if b"probe" in (process / "cmdline").read_bytes() and not made:
+                    with (process / "ns" / "net").open() as network:
+                        assert ctypes.CDLL(None).setns(network.fileno(), 0) == 0
+                    made.append(FakeWorker(address, token, revision))
+
+    thread = threading.Thread(target=enter_and_speak)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def test_a_worker_that_sees_its_secrets_change_has_the_kubelet_look_after_another_pod(
+    real_node_bench: Bench, fleet: Fleet
+) -> None:
+    bench, where, key = real_node_bench, fleet.namespace, "/etc/voicefleet/secrets/openai/api-key"
+    give_secrets(fleet, "old")
+    fleet.patch({"worker": {"image": PROBE_IMAGE}, "scaling": {"min": 2}})
+
+    def holds(pod: str, value: str) -> bool:
+        return bench.kubectl("exec", pod, "-n", where, "--", "/probe", "show", key, check=False).stdout == value
+
+    wait_for(lambda: sum(holds(pod, "old") for pod in fleet.pods()) == 2, "two pods that run", within_seconds=100)
+    first, second = sorted(fleet.pods())
+    worker = speak_in(fleet.pods()[first], fleet.token())
+    try:
+        give_secrets(fleet, "new")
+        # As if this one's kubelet had been the first to look by itself.
+        bench.kubectl("annotate", "pod", first, "-n", where, "looks=now")
+        wait_for(lambda: holds(first, "new"), "the first pod's file", within_seconds=10)
+        began, worker.secrets_changed_seconds_ago = time.monotonic(), 0.0
+        wait_for(lambda: holds(second, "new"), "the second pod's file", within_seconds=10)
+        print(f"the other pod followed after {time.monotonic() - began:.1f} s")
+        told = {name: ANNOTATION_REFRESHED_AT in pod["metadata"]["annotations"] for name, pod in fleet.pods().items()}
+        assert told == {first: False, second: True}
+    finally:
+        worker.close()
 
 
 def test_missing_secrets_keys_and_images_are_told_one_after_another(real_node_bench: Bench, fleet: Fleet) -> None:
