@@ -8,7 +8,7 @@ from tests.operator.fakes import resource
 from tests.support.fleet import NOW
 from tests.support.manifests import minimal
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import VOICE_AGENTS
+from voicefleet_operator.kube import VOICE_AGENTS, Body
 from voicefleet_operator.workqueue import Key
 
 
@@ -51,7 +51,8 @@ async def test_a_look_that_nobody_answers_is_taken_again(world: World) -> None:
     assert "waitingCalls" not in world.status() or world.status()["waitingCalls"] == 0
 
 
-async def test_another_agent_of_the_pool_watches_for_callers_of_a_fleet_without_workers(world: World) -> None:
+async def run_another(world: World) -> Body:
+    """Let another agent of the pool have a worker, and return its pod."""
     manifest = minimal("VoiceAgent")
     manifest["metadata"]["name"] = "other"
     world.cluster.put(VOICE_AGENTS, resource(manifest))
@@ -59,7 +60,12 @@ async def test_another_agent_of_the_pool_watches_for_callers_of_a_fleet_without_
     await reconcile_voice_agent(Key("VoiceAgent", "voice", "other"), world.ports)
     world.cluster.run_pods()
     world.everybody_says(calls=12)
-    (watchman,) = world.ports.cache.pods
+    (pod,) = world.ports.cache.pods
+    return pod
+
+
+async def test_another_agent_of_the_pool_watches_for_callers_of_a_fleet_without_workers(world: World) -> None:
+    watchman = await run_another(world)
     world.apply(scaling={"min": 0, "scaleToZero": True})
 
     await world.turn()
@@ -69,8 +75,8 @@ async def test_another_agent_of_the_pool_watches_for_callers_of_a_fleet_without_
 
 
 async def test_a_fleet_that_may_not_sleep_asks_nobody_else(world: World) -> None:
+    await run_another(world)
     world.apply()
-    world.apply_pool()
 
     await world.turn()
 
