@@ -1,10 +1,15 @@
 """Promise 8: an operator that cannot see takes nothing away, may add, says so, and recovers.
 
-Workers' streams that are down, an apiserver that is slow, one that is gone for less and for more than a lease.
+Workers' streams that are down, an apiserver that is slow, one that is gone for less and for more than a lease, one that
+tells of pods no more.
 """
 
-from collections.abc import Iterator
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +27,8 @@ FORGET_SECONDS = 90.0
 # Beyond it a leader may not write any more, and ends.
 LEASE_SECONDS = 10.0
 SLOW_SECONDS = 0.7
+# A watch that is broken for longer tells nothing of how things are.
+UNHEARD_SECONDS = 17.0
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -166,6 +173,48 @@ def test_an_apiserver_that_is_gone_for_a_while_finds_calls_where_none_were(
     wait_for(lambda: fleet.status()["calls"] == 48, "all calls in the status", within_seconds=SILENT_SECONDS)
     assert holds_for(lambda: set(names) <= set(fleet.pods()), 2)
     assert operator.leads()
+
+
+def test_an_operator_that_hears_nothing_of_pods_takes_none_away_and_says_so(
+    fleet: Fleet, wire: Wire, operator: OperatorProcess
+) -> None:
+    names = sorted(fleet.pods())
+    with withdrawn(fleet, "pods", ("list", "watch")):
+        # The watch that is under way would be told for minutes.
+        wire.cut()
+        wire.mend()
+        assert holds_for(lambda: untouched(fleet, names), UNHEARD_SECONDS)
+        assert operator.leads()
+
+        fleet.patch({"scaling": {"min": 1}})
+
+        wait_for(lambda: fleet.says("Reconciling") == "True PodsUnknown", "words", within_seconds=SILENT_SECONDS)
+        assert fleet.status()["scale"]["limit"] == "Blind"
+        assert holds_for(lambda: untouched(fleet, names), 3)
+
+    wait_for(lambda: shrinks_to(fleet, names[0]), "the idle ones to leave", within_seconds=SILENT_SECONDS)
+
+
+@contextmanager
+def withdrawn(fleet: Fleet, resource: str, verbs: Sequence[str]) -> Iterator[None]:
+    """Take some of the operator's rights in its namespace away for the length of the block."""
+    roles = json.loads(fleet.bench.kubectl("get", "roles", "-n", fleet.namespace, "-o", "json").stdout)["items"]
+    fewer = copy.deepcopy(roles)
+    for rule in (rule for role in fewer for rule in role["rules"] if resource in rule["resources"]):
+        rule["verbs"] = [verb for verb in rule["verbs"] if verb not in verbs]
+    assert fewer != roles
+    replace_rules(fleet.bench, fewer)
+    try:
+        yield
+    finally:
+        replace_rules(fleet.bench, roles)
+
+
+def replace_rules(bench: Bench, roles: list[dict[str, Any]]) -> None:
+    for role in roles:
+        rules = json.dumps({"rules": role["rules"]})
+        where = ("-n", role["metadata"]["namespace"], "--type=merge", "-p", rules)
+        bench.kubectl("patch", "role", role["metadata"]["name"], *where)
 
 
 def test_an_operator_that_cannot_renew_ends_and_its_successor_takes_nothing_away(

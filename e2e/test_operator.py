@@ -251,6 +251,23 @@ def test_a_failed_worker_is_replaced(bench: Bench, fleet: Fleet) -> None:
     wait_for(lambda: first not in fleet.pods() and fleet.has(1), "another worker in its place")
 
 
+def test_a_worker_that_is_put_aside_by_its_labels_is_replaced_and_comes_back_with_them(
+    bench: Bench, fleet: Fleet
+) -> None:
+    (name,) = fleet.wait_for(1)
+    put = ("label", "pod", name, "-n", fleet.namespace)
+
+    bench.kubectl(*put, "voicefleet.dev/agent-", "app.kubernetes.io/managed-by-")
+
+    (other,) = fleet.wait_for(1)
+    assert other == name.removesuffix("-0") + "-1"
+    bench.kubectl("get", "pod", name, "-n", fleet.namespace)
+
+    bench.kubectl(*put, f"voicefleet.dev/agent={AGENT}", "app.kubernetes.io/managed-by=voicefleet")
+
+    wait_for(lambda: fleet.status()["replicas"] == 2, "an operator that sees it again")
+
+
 def test_a_worker_that_no_node_takes_is_told_in_words(fleet: Fleet) -> None:
     fleet.wait_for(1)
     fleet.patch({"worker": {"podTemplate": {"nodeSelector": {"no": "such-node"}}}})

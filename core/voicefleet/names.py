@@ -84,6 +84,7 @@ class Reason(StrEnum):
     INVALID = "InvalidSpec"
     DRAINING = "Draining"
     BLIND = "LoadUnknown"
+    PODS_UNKNOWN = "PodsUnknown"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_PAUSED = "RolloutPaused"
     ROLLOUT_STALLED = "RolloutStalled"

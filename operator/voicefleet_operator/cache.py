@@ -73,7 +73,8 @@ class Store:
     def put(self, body: Body) -> Change | None:
         """Take in an object, unless it is older than what is here."""
         uid, known = body["metadata"]["uid"], self._by_uid.get(body["metadata"]["uid"])
-        if uid in self._deleted_at or (known is not None and _version(body) <= _version(known)):
+        # A pod that is given its labels back was only gone from our sight.
+        if _version(body) <= self._deleted_at.get(uid, -1) or (known and _version(body) <= _version(known)):
             return None
         if known is not None:
             self._forget(known)

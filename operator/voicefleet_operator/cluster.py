@@ -15,24 +15,16 @@ from voicefleet.manifests.events import build_event
 from voicefleet.manifests.pod import CONTAINER, busy_annotations, busy_labels
 from voicefleet.names import ANNOTATION_END_CALLS, ANNOTATION_RESIZE_REFUSED, FIELD_MANAGER, STATUS_FIELD_MANAGER
 from voicefleet.report.events import Note
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.cache import Cache, agent_of
 from voicefleet_operator.comparing import digest_of, is_within
 from voicefleet_operator.errors import ApiError, NotLeaderError
-from voicefleet_operator.kube import (
-    EVENTS,
-    NAMESPACES,
-    PODS,
-    SECRETS,
-    TYPES_BY_KIND,
-    Body,
-    Kube,
-    ResourceType,
-)
+from voicefleet_operator.kube import EVENTS, PODS, SECRETS, TYPES_BY_KIND, Body, Kube, ResourceType
+from voicefleet_operator.namespaces import NamespaceLabels
 from voicefleet_operator.settings import REPAIR_SECONDS
+from voicefleet_operator.taken_names import TakenNames
 from voicefleet_operator.telling import Told
 from voicefleet_operator.workqueue import WorkQueue
 
-_NAMESPACE_LABELS_SECONDS = 30.0
 _REMOVED = "removed"
 # More changes at once make none of them faster, and the lease would have to stand in line behind them.
 _CHANGES_AT_ONCE = 32
@@ -65,7 +57,8 @@ class KubeCluster:
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
         self._told = Told()
         self._config_maps: defaultdict[str, dict[str, Body]] = defaultdict(dict)
-        self._labels: dict[str, tuple[Mapping[str, str], float]] = {}
+        self._taken_names = TakenNames(kube)
+        self._labels = NamespaceLabels(kube, clock)
 
     async def apply(self, manifest: Manifest) -> None:
         """Bring a child to its manifest, unless that was done and nobody changed it since."""
@@ -104,10 +97,20 @@ class KubeCluster:
         self._applied[uid] = known | {_path(manifest): (digest_of(manifest), at) for manifest in manifests}
 
     async def create_pod(self, manifest: Manifest) -> None:
-        """Create a pod; one of that name that exists already is as good."""
+        """Create a pod; if its name is taken, find out by whom."""
         made = await self._create(PODS, manifest)
         if made is not None:
-            self._take_in(PODS, {**manifest, "metadata": made["metadata"], "status": {"phase": "Pending"}})
+            pod: Body | None = {**manifest, "metadata": made["metadata"], "status": {"phase": "Pending"}}
+        else:
+            pod = await self._taken_names.look_up(manifest, owner=_owner(manifest))
+        if pod is not None:
+            self._take_in(PODS, pod)
+        else:
+            self._queue.add(agent_of(manifest))
+
+    def taken_names(self, uid: str) -> frozenset[str]:
+        """Return the names that an agent's workers cannot have, as far as it was tried."""
+        return self._taken_names.of(uid)
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
@@ -229,6 +232,7 @@ class KubeCluster:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
         self._told.forget(uid)
+        self._taken_names.forget(uid)
         for memory in (self._applied, self._config_maps):
             memory.pop(uid, None)
 
@@ -254,13 +258,7 @@ class KubeCluster:
 
     async def read_namespace_labels(self, name: str) -> Mapping[str, str]:
         """Return a namespace's labels, at most half a minute old."""
-        labels, at = self._labels.get(name, ({}, float("-inf")))
-        if self._clock() - at > _NAMESPACE_LABELS_SECONDS:
-            answer = await self._kube.get(NAMESPACES.path(name=name))
-            labels = answer["metadata"].get("labels", {})
-            self._labels = {n: known for n, known in self._labels.items() if self._clock() - known[1] < 600}
-            self._labels[name] = (labels, self._clock())
-        return labels
+        return await self._labels.read(name)
 
     async def _create(self, resource: ResourceType, manifest: Manifest) -> Body | None:
         try:

@@ -4,7 +4,7 @@ Models lose the fields of newer servers, and cost more than the request itself. 
 """
 
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -167,7 +167,7 @@ class Kube:
             self._metrics.requests.labels(method, _plural_in(path), str(status)).inc()
         return _decode(answer.status, answer.reason or "", data)
 
-    async def watch(self, path: str, *, version: str, **query: str) -> AsyncGenerator[Body]:
+    async def watch(self, path: str, *, version: str, opened: Callable[[], None], **query: str) -> AsyncGenerator[Body]:
         """Yield what happens to a collection after a version, until the server ends it; raise `ApiError` at silence."""
         query |= {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         # The server ends a watch now and then, so that watches spread over the servers again.
@@ -178,6 +178,7 @@ class Kube:
                 self._metrics.requests.labels("WATCH", _plural_in(path), str(answer.status)).inc()
                 if answer.status != HTTPStatus.OK:
                     _decode(answer.status, answer.reason or "", await answer.read())
+                opened()
                 async for line in _lines(answer.content):
                     yield _event(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -55,7 +55,7 @@ class AgentMemory:
         """Return the same fleet, in which no pod ended later than it was seen so: a node's clock may run ahead."""
         ended = [worker.pod.ref.uid for worker in fleet if worker.pod.ended]
         self.ends = {uid: self.ends.get(uid, now) for uid in ended}
-        return Fleet(tuple(self._date_end(worker) for worker in fleet)) if ended else fleet
+        return replace(fleet, workers=tuple(map(self._date_end, fleet))) if ended else fleet
 
     def _date_end(self, worker: Worker) -> Worker:
         seen_at, ended_at = self.ends.get(worker.pod.ref.uid), worker.pod.ended_at

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from voicefleet_operator.cache import Cache, agent_of
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body, Kube
-from voicefleet_operator.pulse import LastWord
+from voicefleet_operator.pulse import Freshness, LastWord
 from voicefleet_operator.resync import SELECTOR, Resync
 from voicefleet_operator.workqueue import Key, WorkQueue
 
@@ -35,26 +35,37 @@ class PodWatch:
         self._queue = queue
         self._resync = resync
         self._watched = watched
+        self._scopes = {namespace: Freshness() for namespace in resync.scopes}
+
+    def is_old(self, namespace: str) -> bool:
+        """Tell whether what is known of the pods of a namespace is how they were some time ago."""
+        scope = self._scopes.get(namespace) or self._scopes.get(None)
+        return scope is not None and scope.is_old()
 
     async def run(self, changed: Changed) -> None:
         """Watch for ever, and tell at once of each pod that came or may have changed."""
         async with asyncio.TaskGroup() as group:
-            for namespace in self._resync.scopes:
-                group.create_task(self._watch(namespace, changed))
+            for namespace, scope in self._scopes.items():
+                group.create_task(self._watch(namespace, scope, changed))
 
-    async def _watch(self, namespace: str | None, changed: Changed) -> None:
+    async def _watch(self, namespace: str | None, scope: Freshness, changed: Changed) -> None:
         version, failures = self._resync.version_of(PODS, namespace), 0
+        # Until this moment lists have told.
+        scope.heard()
         while True:
             # An end without a word is a failure, too: a server that hears us sends at least bookmarks.
             failures += 1
             try:
                 if not version:
                     version = await self._resync.compare(PODS, namespace)
+                    scope.heard()
                     for body in self._cache.pods:
                         changed(agent_of(body), body)
-                async with aclosing(self._kube.watch(PODS.path(namespace), version=version, **SELECTOR)) as events:
+                watch = self._kube.watch(PODS.path(namespace), version=version, opened=scope.opened, **SELECTOR)
+                async with aclosing(watch) as events:
                     async for event in events:
                         version, failures = self._take_in(event, changed), 0
+                        scope.heard()
             except ApiError as error:
                 # The server no longer knows what happened since then; a list does.
                 version = "" if error.status == HTTPStatus.GONE else version
@@ -63,6 +74,7 @@ class PodWatch:
                 # What one event holds must not end the watching of all others; a list steps over it.
                 logger.exception("watching pods failed")
                 version = ""
+            scope.broke()
             await _pause(failures)
 
     def _take_in(self, event: Body, changed: Changed) -> str:

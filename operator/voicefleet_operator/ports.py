@@ -29,7 +29,11 @@ class Cluster(Protocol):
         """Bring a child to its manifest, unless that was done lately."""
 
     async def create_pod(self, manifest: Manifest) -> None:
-        """Create a pod; one of that name that exists already is as good."""
+        """Create a pod; if its name is taken, find out by whom."""
+
+    def taken_names(self, uid: str) -> frozenset[str]:
+        """Return the names that an agent's workers cannot have, as far as it was tried."""
+        ...
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create a Secret, unless that was done lately; one of that name that exists already is as good."""
@@ -136,6 +140,8 @@ class Ports:
     decided: Callable[[Key], None] = lambda _key: None
     """Told when a turn has decided, before it acts."""
     nodes: Nodes = field(default_factory=Nodes)
+    pods_are_old: Callable[[str], bool] = lambda _namespace: False
+    """Tells whether what is known of the pods of a namespace is how they were some time ago."""
     pacer: Pacer = field(default_factory=Pacer)
     memories: dict[Key, AgentMemory] = field(default_factory=dict)
     pools: dict[Key, PoolMemory] = field(default_factory=dict)

@@ -129,12 +129,20 @@ def _build_ports(
     health_changed = partial(_look_at_its_pool, sight)
     streams = WorkerStreams(queue, metrics, now=_now, may_order=lease.is_valid, health_changed=health_changed)
     cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
-    leaving = sight.nodes.nodes if sight.nodes is not None else Nodes()
-    where, decided = settings.own_namespace, metrics.delays.decided
-    pacer = Pacer(waiting=partial(len, queue))
-    probes = Prober(queue.add)
-    image = settings.worker_image
-    ports = Ports(cache, cluster, streams, key, image, _now, where, decided, leaving, pacer, probes=probes)
+    ports = Ports(
+        cache=cache,
+        cluster=cluster,
+        workers=streams,
+        control_key=key,
+        worker_image=settings.worker_image,
+        now=_now,
+        own_namespace=settings.own_namespace,
+        decided=metrics.delays.decided,
+        nodes=sight.nodes.nodes if sight.nodes is not None else Nodes(),
+        pods_are_old=sight.is_old,
+        pacer=Pacer(waiting=partial(len, queue)),
+        probes=Prober(queue.add),
+    )
     return ports, streams
 
 

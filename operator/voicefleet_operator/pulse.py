@@ -4,12 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from voicefleet.names import SILENT_AFTER_SECONDS
 from voicefleet_operator.metrics import Metrics
 
 _BEAT_SECONDS = 0.5
 # Half of what the lease allows: a process that is held up for so long again and again had better be a new one.
 _TOO_LATE_SECONDS = 5.0
 _TOO_OFTEN = 3
+# As long as a worker may be silent before nobody goes by its word.
+_BROKEN_SECONDS = SILENT_AFTER_SECONDS
+# A server sends a bookmark each minute to whoever hears nothing else.
+_QUIET_SECONDS = 90.0
 
 
 class Pulse:
@@ -56,3 +61,30 @@ class LastWord:
     def age_seconds(self) -> float | None:
         """Return how long ago that was, if ever."""
         return None if self._at is None else self._clock() - self._at
+
+
+class Freshness:
+    """Whether what a watch has told is how things are, as far as anybody can know."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard_at = clock()
+        self._broken_at: float | None = None
+
+    def heard(self) -> None:
+        """Take down a word, or a list, which tells everything at once."""
+        self._heard_at, self._broken_at = self._clock(), None
+
+    def opened(self) -> None:
+        """Take down that the server tells again what happens, though nothing may happen for now."""
+        self._broken_at = None
+
+    def broke(self) -> None:
+        """Take down that nobody tells anything."""
+        self._broken_at = self._clock() if self._broken_at is None else self._broken_at
+
+    def is_old(self) -> bool:
+        """Tell whether too much may have happened unheard."""
+        now = self._clock()
+        broken = self._broken_at is not None and now - self._broken_at > _BROKEN_SECONDS
+        return broken or now - self._heard_at > _QUIET_SECONDS

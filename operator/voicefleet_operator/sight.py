@@ -42,6 +42,10 @@ class Sight:
         self._looking = asyncio.Lock()
         self._is_whole = False
 
+    def is_old(self, namespace: str) -> bool:
+        """Tell whether what is known of the pods of a namespace is how they were some time ago."""
+        return self._pods.is_old(namespace)
+
     @asynccontextmanager
     async def kept(self, changed: Changed) -> AsyncIterator[None]:
         """Look on for the length of the block, and tell at once of each pod that came or changed."""

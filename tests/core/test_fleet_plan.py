@@ -117,6 +117,13 @@ def test_while_one_worker_is_silent_no_capacity_is_taken_away() -> None:
     assert decided.held
 
 
+def test_while_pods_are_known_of_old_none_is_taken_away_and_some_may_be_added() -> None:
+    seen = replace(fleet(make.idle("desk-new-0"), make.cordoned("desk-new-1")), is_old=True)
+
+    assert (plan(want(1), seen).delete, plan(want(1), seen).held) == ((), True)
+    assert numbers(plan(want(3), seen)) == (2,)
+
+
 def test_while_one_worker_is_silent_capacity_may_be_added() -> None:
     assert numbers(plan(want(3), fleet(make.silent("desk-new-0")))) == (1, 2)
 

@@ -31,6 +31,8 @@ class FakeCluster:
         self.writes: list[str] = []
         self.told: list[Note] = []
         self.forgotten: list[str] = []
+        self.taken: frozenset[str] = frozenset()
+        """Names that other pods have."""
 
     def put(self, resource: ResourceType, body: Body) -> Body:
         """Let an object be there."""
@@ -58,6 +60,10 @@ class FakeCluster:
         """Create it."""
         self.writes.append(f"create {manifest['metadata']['name']}")
         self.put(PODS, manifest)
+
+    def taken_names(self, uid: str) -> frozenset[str]:
+        """Return what a test put there."""
+        return self.taken if uid else frozenset()
 
     async def create_secret(self, manifest: Manifest, *, again: bool) -> None:
         """Create it once."""

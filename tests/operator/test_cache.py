@@ -53,6 +53,16 @@ def test_what_came_after_a_list_was_made_is_not_taken_for_gone(store: Store) -> 
     assert store.get("voice", "new") is not None
 
 
+def test_what_is_given_its_labels_back_is_here_again(store: Store) -> None:
+    store.put(body("a", 5))
+    # To a watch that asks for labels it is as if it were deleted.
+    store.drop(body("a", 12))
+
+    assert store.put(body("a", 12)) is None
+    assert store.put(body("a", 13)) is not None
+    assert store.get("voice", "a") is not None
+
+
 def test_what_was_deleted_after_a_list_was_made_does_not_rise_again(store: Store) -> None:
     store.put(body("a", 5))
     store.drop(body("a", 12))

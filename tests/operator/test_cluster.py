@@ -31,7 +31,7 @@ class FakeKube:
         self.gate: asyncio.Event | None = None
         """While it is shut, changes of pods are under way."""
 
-    async def get(self, path: str) -> Body:
+    async def get(self, path: str, **_query: str) -> Body:
         self.requests.append(("GET", path, {}))
         if path not in self.found:
             raise ApiError(404, "NotFound", "")
@@ -190,10 +190,47 @@ async def test_a_pod_that_changed_meanwhile_is_not_deleted(world: World) -> None
         await world.cluster.delete_pod("voice", POD)
 
 
-async def test_a_pod_that_exists_already_is_as_good_as_created(world: World) -> None:
-    world.kube.error = ApiError(409, "AlreadyExists", "")
+WORKER: Body = {
+    "metadata": {
+        "namespace": "voice",
+        "name": "desk-r-0",
+        "labels": {"app.kubernetes.io/managed-by": "voicefleet", "voicefleet.dev/agent": "desk"},
+        "ownerReferences": [{"uid": "uid-desk"}],
+    }
+}
 
-    await world.cluster.create_pod({"metadata": {"namespace": "voice", "name": "desk-r-0"}})
+
+def there_is(world: World, **labels: str) -> None:
+    """Let there be a pod of the worker's name, with some labels changed."""
+    world.kube.error = ApiError(409, "AlreadyExists", "")
+    named = {name.replace("_", "-"): value for name, value in labels.items()}
+    metadata = {**WORKER["metadata"], "uid": "1", "resourceVersion": "9"}
+    metadata["labels"] = {**metadata["labels"], **{f"voicefleet.dev/{name}": value for name, value in named.items()}}
+    world.kube.found["/api/v1/namespaces/voice/pods"] = {"items": [{"metadata": metadata, "spec": {}}]}
+
+
+async def test_a_pod_that_exists_already_is_as_good_as_created_and_known_from_then_on(world: World) -> None:
+    there_is(world)
+
+    await world.cluster.create_pod(WORKER)
+
+    (pod,) = world.cache.pods
+    assert (pod["kind"], pod["metadata"]["name"]) == ("Pod", "desk-r-0")
+    assert world.queue.take() == Key("VoiceAgent", "voice", "desk")
+    assert world.cluster.taken_names("uid-desk") == frozenset()
+
+
+async def test_the_name_of_a_pod_that_was_put_aside_is_taken_and_the_agent_is_looked_at_again(world: World) -> None:
+    there_is(world, agent="put-aside")
+
+    await world.cluster.create_pod(WORKER)
+
+    assert list(world.cache.pods) == []
+    assert world.queue.take() == Key("VoiceAgent", "voice", "desk")
+    assert world.cluster.taken_names("uid-desk") == frozenset({"desk-r-0"})
+
+    world.cluster.forget("uid-desk")
+    assert world.cluster.taken_names("uid-desk") == frozenset()
 
 
 async def test_an_idle_pod_loses_the_annotation_that_holds_its_node(world: World) -> None:

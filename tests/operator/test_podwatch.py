@@ -1,13 +1,14 @@
 """The watch of pods goes on, whatever the server says and whenever it stops saying anything."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from voicefleet_operator import podwatch as module
+from voicefleet_operator import pulse
 from voicefleet_operator.cache import Cache
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.kube import PODS, Body
@@ -35,8 +36,9 @@ BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "90"}
 class Kube:
     """A server that tells what it was given to tell, one watch after another, and then nothing more."""
 
-    def __init__(self, *watches: Script) -> None:
+    def __init__(self, *watches: Script, opens_the_last: bool = True) -> None:
         self.watches = list(watches)
+        self.opens_the_last = opens_the_last
         self.asked: list[str] = []
         self.done = asyncio.Event()
 
@@ -45,9 +47,13 @@ class Kube:
         assert (path, query) == ("/api/v1/pods", {"labelSelector": "app.kubernetes.io/managed-by=voicefleet"})
         yield {"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "50"}, "items": [pod("old", 40)]}
 
-    async def watch(self, _path: str, *, version: str, **_query: str) -> AsyncGenerator[Body]:
+    async def watch(
+        self, _path: str, *, version: str, opened: Callable[[], None], **_query: str
+    ) -> AsyncGenerator[Body]:
         self.asked.append(version)
         if not self.watches:
+            if self.opens_the_last:
+                opened()
             self.done.set()
             await asyncio.Event().wait()
         for each in self.watches.pop(0):
@@ -156,3 +162,36 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_a_pau
 
     async with watching(kube):
         assert pauses == [1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("opens", "is_old"),
+    [
+        pytest.param(False, True, id="that does not come back"),
+        pytest.param(True, False, id="that is open again, and of which nothing happens"),
+    ],
+)
+async def test_what_is_known_of_pods_is_old_behind_a_watch(
+    opens: bool, is_old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "_BROKEN_SECONDS", -1.0)
+    kube = Kube([event("ADDED", "new", 51), ApiError(503, "", "")], opens_the_last=opens)
+    cache, queue = Cache(), WorkQueue()
+    resync = Resync(kube, cache, queue, (), Metrics())  # type: ignore[arg-type]
+    watch = PodWatch(kube, cache, queue, resync, LastWord())  # type: ignore[arg-type]
+    running = asyncio.create_task(watch.run(lambda _key, _body: None))
+    async with asyncio.timeout(5):
+        await kube.done.wait()
+
+    assert watch.is_old("voice") is is_old
+
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def test_only_namespaces_that_are_watched_can_be_known_of_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "_QUIET_SECONDS", -1.0)
+    resync = Resync(Kube(), Cache(), WorkQueue(), ("a", "b"), Metrics())  # type: ignore[arg-type]
+    watch = PodWatch(Kube(), Cache(), WorkQueue(), resync, LastWord())  # type: ignore[arg-type]
+
+    assert [watch.is_old(namespace) for namespace in ("a", "b", "nobody's")] == [True, True, False]

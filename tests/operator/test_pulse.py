@@ -3,7 +3,7 @@
 import pytest
 
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.pulse import Pulse
+from voicefleet_operator.pulse import Freshness, Pulse
 
 
 def pulse(*lags: float) -> Pulse:
@@ -34,3 +34,29 @@ def test_the_last_lag_is_told() -> None:
 
 def test_a_clock_that_was_set_back_is_no_lag() -> None:
     assert pulse(-1).lag_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("story", "is_old"),
+    [
+        pytest.param(("89",), False, id="a bookmark is a little late"),
+        pytest.param(("91",), True, id="no word for longer than bookmarks take"),
+        pytest.param(("60", "heard", "89"), False, id="it was heard meanwhile"),
+        pytest.param(("broke", "14"), False, id="a connection that broke just now"),
+        pytest.param(("broke", "16"), True, id="a connection that does not come back"),
+        pytest.param(("broke", "10", "broke", "6"), True, id="one that breaks again and again"),
+        pytest.param(("broke", "16", "opened"), False, id="one that came back"),
+        pytest.param(("broke", "16", "heard"), False, id="one whose word was made up for by a list"),
+        pytest.param(("opened", "50", "opened", "41"), True, id="a server that opens and says nothing"),
+    ],
+)
+def test_what_a_watch_told_is_old_after(story: tuple[str, ...], is_old: bool) -> None:
+    seconds = [0.0]
+    fresh = Freshness(clock=lambda: seconds[0])
+    for step in story:
+        if step.isdecimal():
+            seconds[0] += int(step)
+        else:
+            getattr(fresh, step)()
+
+    assert fresh.is_old() is is_old

@@ -33,7 +33,7 @@ class Kube:
         items = [{**minimal("VoiceAgent"), "metadata": metadata}] if kind == "voiceagents" else []
         yield {"apiVersion": "v1", "kind": "L", "metadata": {"resourceVersion": "9"}, "items": items}
 
-    async def watch(self, _path: str, *, version: str, **_query: str) -> AsyncGenerator[Body]:
+    async def watch(self, _path: str, *, version: str, **_query: object) -> AsyncGenerator[Body]:
         assert version == "9"
         self.watching.set()
         await asyncio.Event().wait()

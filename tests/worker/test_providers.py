@@ -170,6 +170,12 @@ def test_who_is_left_in_place_of_a_stranger_can_do_what_the_agent_needs(monkeypa
     assert alone.field == "spec.providers[anthropic-llm].plugin"
 
 
+@pytest.fixture
+def model(plugin: str) -> Any:
+    """Built before there is a loop: a make's first client loads what it needs, which blocks."""
+    return under_test._build(ingredients(plan("Llm", plugin)))
+
+
 @pytest.mark.parametrize(
     ("plugin", "asks"),
     [
@@ -178,14 +184,15 @@ def test_who_is_left_in_place_of_a_stranger_can_do_what_the_agent_needs(monkeypa
         ("anthropic", {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
     ],
 )
-async def test_each_make_is_asked_in_its_own_words_for_one_tool_at_a_time(plugin: str, asks: dict[str, Any]) -> None:
+async def test_each_make_is_asked_in_its_own_words_for_one_tool_at_a_time(
+    plugin: str, asks: dict[str, Any], model: Any
+) -> None:
     asked: list[dict[str, Any]] = []
 
     async def create(**request: Any) -> Any:
         asked.append(request)
         raise LookupError
 
-    model: Any = under_test._build(ingredients(plan("Llm", plugin)))
     client = model._client.messages if plugin == "anthropic" else model._client.chat.completions
     client.create = create
     tools = [function_tool(_no_tool)]

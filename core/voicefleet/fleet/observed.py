@@ -255,6 +255,8 @@ class Fleet:
     """All workers of one VoiceAgent, whatever their revision."""
 
     workers: tuple[Worker, ...] = ()
+    is_old: bool = False
+    """The pods are as they were some time ago: the server has told nothing of them since."""
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self.workers)
@@ -281,5 +283,5 @@ class Fleet:
         return any(worker.takes_calls(now) for worker in self.workers)
 
     def is_blind(self, now: datetime) -> bool:
-        """Tell whether the load of some worker is unknown."""
-        return self.count(Activity.SILENT, now) > 0
+        """Tell whether it is unknown which workers there are, or what some of them hold."""
+        return self.is_old or self.count(Activity.SILENT, now) > 0

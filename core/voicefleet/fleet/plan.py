@@ -49,7 +49,7 @@ class FleetPlan:
     loads: tuple[LoadOrder, ...] = ()
     """What workers are told to report to LiveKit, so that calls fill the fullest first."""
     held: bool = False
-    """No worker is taken away, since the load of some is unknown (promise 8)."""
+    """No worker is taken away, since it is unknown which there are, or what some hold (promise 8)."""
     look_again_after: timedelta | None = None
 
     @property

@@ -168,6 +168,9 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
     if failed:
         return Statement("True", Reason.POD_FAILED, f"{plural(failed, 'worker')} cannot work")
+    if steps.fleet.held and fleet.is_old:
+        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
+        return Statement("True", Reason.PODS_UNKNOWN, words)
     if steps.fleet.held:
         silent = in_workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"

@@ -21,7 +21,7 @@ from voicefleet.rollout.promotion import promoted_step
 from voicefleet.rollout.seen import LiveRevision, RolloutDecision, RolloutSeen
 from voicefleet.wording import plural
 
-_BLIND = "stands still: the load of some workers is unknown"
+_BLIND = "stands still: it is unknown which workers there are, or the load of some"
 _NONE_CLOSES = "no other one is closed while the load of some workers is unknown"
 _HELD = "spec.rollout.undoToRevision keeps revision"
 _PAUSED = "stands still: spec.rollout.paused is set"

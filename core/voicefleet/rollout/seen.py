@@ -43,7 +43,7 @@ class RolloutSeen:
     promoted: str = ""
     """Value of the annotation by which a person lets a canary go on."""
     blind: bool = False
-    """Whether the load of some worker is unknown."""
+    """Whether it is unknown which workers there are, or what some of them hold."""
     calls: tuple[WorkerCalls, ...] = ()
     """All workers, for the count of drained calls."""
     drains: Drains | None = None

@@ -105,10 +105,10 @@ async def _read_kept(
 
 
 def _taken_names(ports: Ports, key: Key, fleet: Fleet) -> frozenset[str]:
-    """Return the names of pods with the agent's label that belong to somebody else, or to nobody any more."""
+    """Return the names of pods that belong to somebody else, or to nobody any more, or that lost the agent's label."""
     ours = {worker.pod.ref.name for worker in fleet}
-    labelled = ports.cache.pods.of_agent(key.namespace, key.name)
-    return frozenset(body["metadata"]["name"] for body in labelled) - ours
+    labelled = {body["metadata"]["name"] for body in ports.cache.pods.of_agent(key.namespace, key.name)}
+    return (ports.cluster.taken_names(_uid_of(ports, key) or "") | labelled) - ours
 
 
 async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
@@ -116,7 +116,8 @@ async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
     bodies = follow_workers(ports, key)
     waiting = [body for body in bodies if waits_for_volumes(body)]
     failures = await _read_start_failures(ports, waiting[:_PODS_ASKED_ABOUT])
-    return Fleet(tuple(_read_worker(ports, body, failures) for body in bodies)), bool(waiting)
+    workers = tuple(_read_worker(ports, body, failures) for body in bodies)
+    return Fleet(workers, is_old=ports.pods_are_old(key.namespace)), bool(waiting)
 
 
 def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> Worker:
