@@ -17,6 +17,15 @@ GENERATIONS = itertools.count(1)
 KEY = Key("VoiceAgent", "voice", "desk")
 
 
+def put_pool(cluster: FakeCluster, **spec: object) -> None:
+    """Apply the pool that agents use."""
+    manifest = copy.deepcopy(POOL)
+    manifest["metadata"]["name"] = "pool"
+    body = resource(manifest, **spec)
+    body["metadata"]["generation"] = next(GENERATIONS)
+    cluster.put(PROVIDER_POOLS, body)
+
+
 @dataclass(frozen=True)
 class World:
     ports: Ports
@@ -66,11 +75,7 @@ class World:
         return str(found["message"])
 
     def apply_pool(self, **spec: object) -> None:
-        manifest = copy.deepcopy(POOL)
-        manifest["metadata"]["name"] = "pool"
-        body = resource(manifest, **spec)
-        body["metadata"]["generation"] = next(GENERATIONS)
-        self.cluster.put(PROVIDER_POOLS, body)
+        put_pool(self.cluster, **spec)
 
     def everybody_says(self, *, calls: int) -> None:
         for pod in self.ports.cache.pods:
