@@ -160,7 +160,7 @@ async def test_a_room_that_is_deleted_is_a_cut(line: Line) -> None:
 
 
 async def test_nobody_answers(line: Line) -> None:
-    async with Caller(line, agent="nobody.at-all", join_timeout_seconds=2) as caller:
+    async with Caller(line, seat=Seat.made_up("nobody.at-all"), join_timeout_seconds=2) as caller:
         turn = await caller.say("Anybody there?")
 
     report = caller.report()

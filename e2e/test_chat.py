@@ -1,13 +1,16 @@
 """`voicefleet chat`, as somebody at a terminal or a pipe uses it, against models that can be broken."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from e2e.bench.waiting import wait_for
 from e2e.providers import Control, Providers
 from e2e.providers.wire import HearingMode
 from e2e.working import agent_manifest, pool_manifest
@@ -113,6 +117,30 @@ def test_words_that_end_a_call_end_a_chat(control: Control, files: list[str]) ->
     assert done.stdout.splitlines()[-2:] == ["desk> Have a nice day.", "  call ends: caller said so"]
 
 
+def unread_bytes(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_ctrl_c_ends_it_in_the_middle_of_a_line_of_a_pipe(files: list[str], control: Control) -> None:  # noqa: ARG001
+    reading, writing = os.pipe()
+    command = [COMMAND, "chat", *files]
+    with subprocess.Popen(
+        command, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
+    ) as chat:
+        os.write(writing, b"half a li")
+        wait_for(lambda: unread_bytes(reading) == 0, "the chat reads", within_seconds=PATIENCE_SECONDS)
+        chat.send_signal(signal.SIGINT)
+        try:
+            status = chat.wait(PATIENCE_SECONDS)
+        finally:
+            chat.kill()
+            os.close(writing)
+            os.close(reading)
+        _, complaint = chat.communicate()
+
+    assert (status, complaint) == (130, "")
+
+
 def test_another_model_takes_over_as_in_a_call(control: Control, files: list[str]) -> None:
     control.break_service("openai", "chat", "error", status=503)
     done = chat(files, QUESTION)
@@ -199,3 +227,47 @@ def test_at_a_terminal_ctrl_c_ends_it_in_the_middle_of_a_line(terminal: Terminal
 
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown
+
+
+def test_at_a_terminal_ctrl_c_ends_it_whichever_thread_hears_it(terminal: Terminal) -> None:
+    terminal.read_until("you>")
+    # The system prefers the thread whose number it is given.
+    reader = max(int(thread.name) for thread in Path(f"/proc/{terminal.process.pid}/task").iterdir())
+    os.kill(reader, signal.SIGINT)
+
+    assert reader != terminal.process.pid
+    assert terminal.end() == 130
+
+
+@pytest.fixture
+def silent_service() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(PATIENCE_SECONDS)
+        yield listening
+
+
+@pytest.fixture
+def slow_tool(files: list[str], silent_service: socket.socket) -> None:
+    agent = json.loads(Path(files[0]).read_text())
+    url = f"http://127.0.0.1:{silent_service.getsockname()[1]}/"
+    http = {"url": url, "timeoutMilliseconds": 60_000}
+    agent["spec"]["tools"].append({"name": "look", "description": "Looks it up.", "http": http})
+    agent["spec"]["agents"][0]["tools"].append("look")
+    Path(files[0]).write_text(json.dumps(agent))
+
+
+@pytest.mark.usefixtures("slow_tool")
+def test_at_a_terminal_a_second_ctrl_c_does_not_wait_for_a_tool(
+    terminal: Terminal, control: Control, silent_service: socket.socket
+) -> None:
+    control.set_rules([{"match": "hours", "tool_call": {"name": "look"}}])
+    terminal.read_until("you>")
+    terminal.press("Your hours?\n")
+    connection, _ = silent_service.accept()
+    with connection:
+        terminal.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            terminal.process.wait(2)
+        terminal.process.send_signal(signal.SIGINT)
+
+        assert terminal.process.wait(10) == 130

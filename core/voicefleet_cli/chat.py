@@ -1,9 +1,11 @@
 """`voicefleet chat`: talk to an agent in a terminal, in text. What runs the agent comes with the worker."""
 
 import argparse
+import contextlib
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
@@ -21,7 +23,8 @@ examples:
   voicefleet chat agent.yaml --pool pool.yaml --variable name=Ada
   echo "When are you open?" | voicefleet chat agent.yaml
 
-Ctrl-D ends the conversation. Exit code 0: it came to its end; 1: an answer failed; 2: it could not begin.
+Ctrl-D ends the conversation. Exit code 0: it came to its end; 1: an answer failed; 2: it could not begin;
+130: Ctrl-C.
 """
 
 
@@ -49,12 +52,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Hand the conversation to the worker; return the exit code."""
     try:
         (command,) = entry_points(group=_GROUP, name="chat")
-        chat = cast("Callable[[argparse.Namespace], int]", command.load())
+        with _ended_by_ctrl_c():
+            chat = cast("Callable[[argparse.Namespace], int]", command.load())
     except (ImportError, ValueError):
         needed = "needs what runs an agent: pip install 'voicefleet[worker]'"
         print(f"voicefleet chat: {needed}", file=sys.stderr)
         return 2
     return chat(arguments)
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Have the system end us: whoever is loaded may take the exception of Python for a failure of its own."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -37,19 +37,15 @@ class Caller:
         self,
         line: Line,
         *,
-        agent: str = "",
-        seat: Seat | None = None,
+        seat: Seat,
         dispatch: Dispatch = Dispatch.TOKEN,
-        agent_identity: str = "",
         quiet_ms: float = 900,
         gap_ms: float = 2500,
         join_timeout_seconds: float = 30,
     ) -> None:
-        """Take the agent's name, or a whole seat; `agent_identity` is for agents of another kind than AGENT."""
-        self.seat = seat or Seat.made_up(agent)
+        self.seat = seat
         self._line = line
         self._dispatch = dispatch
-        self._wanted_identity = agent_identity
         self._quiet_seconds = quiet_ms / 1000
         self._join_timeout_seconds = join_timeout_seconds
         self._began_seconds = 0.0
@@ -205,8 +201,6 @@ class Caller:
         room.on("disconnected", self._on_disconnected)
 
     def _is_agent(self, participant: rtc.Participant) -> bool:
-        if self._wanted_identity:
-            return participant.identity == self._wanted_identity
         return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
     def _note_participant(self, participant: rtc.RemoteParticipant) -> None:

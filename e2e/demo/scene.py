@@ -9,7 +9,7 @@ from e2e.bench import BenchError
 from e2e.bench.bench import CommandFailed
 from e2e.bench.diagnosis import describe_namespace
 from e2e.bench.waiting import wait_for
-from e2e.caller import Caller, CallReport, Line
+from e2e.caller import Caller, CallReport, Line, Seat
 from e2e.demo.stage import AGENT, NAMESPACE, Stage
 from e2e.demo.telling import show, step
 
@@ -61,7 +61,7 @@ def _wait_until_ready(stage: Stage) -> None:
 async def _call(stage: Stage) -> CallReport:
     livekit = stage.bench.livekit
     line = Line(livekit.ws_url, livekit.api_key, livekit.api_secret)
-    async with Caller(line, agent=f"{NAMESPACE}.{AGENT}") as caller:
+    async with Caller(line, seat=Seat.made_up(f"{NAMESPACE}.{AGENT}")) as caller:
         await caller.listen()
         for number, words in enumerate(LINES):
             await caller.say(words)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from livekit import api
 
-from e2e.caller import Caller, Line, Turn
+from e2e.caller import Caller, Line, Seat, Turn
 from e2e.voice_bench.stage import SENTENCE
 from e2e.voice_bench.workers import Worker
 
@@ -25,8 +25,8 @@ async def calls(line: Line, worker: Worker, count: int) -> AsyncIterator[Sequenc
     """Have so many calls with a worker, greeted and quiet; at the end wait until their processes are gone."""
     before = worker.processes
     callers = [
-        Caller(line, agent=worker.agent, quiet_ms=_QUIET_MS, gap_ms=_GAP_MS, join_timeout_seconds=_JOIN_SECONDS)
-        for _ in range(count)
+        Caller(line, seat=seat, quiet_ms=_QUIET_MS, gap_ms=_GAP_MS, join_timeout_seconds=_JOIN_SECONDS)
+        for seat in (Seat.made_up(worker.agent) for _ in range(count))
     ]
     try:
         async with AsyncExitStack() as stack:

@@ -1,6 +1,7 @@
 """`voicefleet chat` as far as the command line goes: what runs the agent is found by name."""
 
 import argparse
+import signal
 
 import pytest
 
@@ -13,13 +14,16 @@ class _Command:
     def __init__(self, *, is_installed: bool) -> None:
         self.is_installed = is_installed
         self.given: list[argparse.Namespace] = []
+        self.ctrl_c: list[object] = []
 
     def load(self) -> object:
+        self.ctrl_c.append(signal.getsignal(signal.SIGINT))
         if not self.is_installed:
             raise ModuleNotFoundError("No module named 'livekit'")
         return self.talk
 
     def talk(self, arguments: argparse.Namespace) -> int:
+        self.ctrl_c.append(signal.getsignal(signal.SIGINT))
         self.given.append(arguments)
         return 0
 
@@ -34,6 +38,17 @@ def test_the_conversation_is_handed_to_the_worker(monkeypatch: pytest.MonkeyPatc
 
     assert main.main(["chat", "agent.yaml", "--variable", "name=Ada=Eve", "--variable", "plan="]) == 0
     assert command.given[0].variables == [("name", "Ada=Eve"), ("plan", "")]
+
+
+def test_ctrl_c_ends_it_while_it_loads_whatever_is_in_the_middle_of_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = _Command(is_installed=True)
+    installed(monkeypatch, command)
+    before = signal.getsignal(signal.SIGINT)
+
+    main.main(["chat", "agent.yaml"])
+
+    assert command.ctrl_c == [signal.SIG_DFL, before]
+    assert before is not signal.SIG_DFL
 
 
 @pytest.mark.parametrize("commands", [(), (_Command(is_installed=False),)], ids=["no command", "no extra"])

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.operator.fakes import build_ports
+from tests.support.clock import Clock
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.metrics import Metrics
@@ -15,13 +16,6 @@ from voicefleet_operator.workqueue import Key, WorkQueue
 
 KEY, OTHER = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
 Turn = Callable[[Key], Awaitable[timedelta | None]]
-
-
-class Clock:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 async def run(turn: Turn, *keys: Key) -> WorkQueue:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.operator.agent_turns import KEY, World
 from tests.operator.fakes import build_ports
-from tests.operator.test_handlers import KEY, World
 from tests.support.fleet import NOW, pod, state
 from voicefleet.fleet import Fleet, Heard, Worker
 from voicefleet.fleet.ended import Failing

@@ -2,16 +2,8 @@
 
 from dataclasses import replace
 
-import pytest
-
-from tests.operator.fakes import build_ports
-from tests.operator.test_handlers import World
+from tests.operator.agent_turns import World
 from voicefleet_operator.kube import PODS
-
-
-@pytest.fixture
-def world() -> World:
-    return World(*build_ports())
 
 
 def without_word_of_pods(world: World) -> World:

@@ -2,15 +2,15 @@
 
 import asyncio
 import copy
-import itertools
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
+from tests.operator.agent_turns import put_pool
+from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports
 from tests.support.fleet import NOW, state
-from tests.support.manifests import minimal, sample
+from tests.support.manifests import minimal
 from tests.support.providers import MOMENT, opened, refused, word
 from voicefleet.names import POOL_FINALIZER
 from voicefleet.wire import ProviderWord
@@ -23,8 +23,7 @@ from voicefleet_operator.workqueue import Key
 
 KEY = Key("ProviderPool", "voice", "pool")
 HELD = f"finalizers pool ['{POOL_FINALIZER}']"
-POOL, AGENT = sample("providerpool"), minimal("VoiceAgent")
-GENERATIONS = itertools.count(1)
+AGENT = minimal("VoiceAgent")
 
 
 @dataclass
@@ -45,11 +44,7 @@ class World:
         return list(self.cluster.writes)
 
     def apply_pool(self, **spec: object) -> None:
-        manifest = copy.deepcopy(POOL)
-        manifest["metadata"]["name"] = "pool"
-        body = resource(manifest, **spec)
-        body["metadata"]["generation"] = next(GENERATIONS)
-        self.cluster.put(PROVIDER_POOLS, body)
+        put_pool(self.cluster, **spec)
 
     def apply_agent(self, name: str = "desk", namespace: str = "voice", **status: object) -> Body:
         """Let an agent with one worker use the pool."""

@@ -2,18 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
-from tests.operator.fakes import build_ports
-from tests.operator.test_handlers import World
+from tests.operator.agent_turns import World
 from tests.support.fleet import state
 from voicefleet_operator.kube import Body
 from voicefleet_operator.pacing import Pacer
-
-
-@pytest.fixture
-def world() -> World:
-    return World(*build_ports())
 
 
 async def roll_out(world: World, **spec: object) -> Body:

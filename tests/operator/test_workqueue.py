@@ -6,23 +6,16 @@ from itertools import pairwise
 
 import pytest
 
+from tests.support.clock import Clock
 from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
 
 A, B = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
 PACE_SECONDS = 0.2
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from livekit.agents import AgentServer
 
+from tests.support.clock import Clock
 from tests.worker.files import Mounted
 from voicefleet.wire import Away
 from voicefleet_worker import server as under_test
@@ -29,14 +30,6 @@ from voicefleet_worker.settings import Settings, load_settings
 
 async def _wished(_dispatch: str, _room: str) -> bool:
     return True
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture

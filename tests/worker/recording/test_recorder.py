@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from livekit import rtc
 
+from tests.support.clock import Clock
 from voicefleet_worker.recording import recorder as recording
 from voicefleet_worker.recording.ogg import OggFile
 from voicefleet_worker.recording.recorder import RATE, Recorder
@@ -38,29 +39,19 @@ def loudness(channel: np.ndarray, begin: float, end: float) -> float:
     return float(np.sqrt(np.mean(np.square(channel[round(begin * rate) : round(end * rate)]))))
 
 
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def listen(recorder: Recorder, clock: Clock, seconds: float, hertz: float | None) -> None:
     """Let the caller be heard, or be silent, for some time."""
     for _ in range(round(seconds / FRAME_SECONDS)):
-        clock.now += FRAME_SECONDS
+        clock.seconds += FRAME_SECONDS
         if hertz is not None:
-            recorder.hear_caller(tone(hertz, at=clock.now))
+            recorder.hear_caller(tone(hertz, at=clock.seconds))
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     # The file is written when it is closed: by no clock but the test's.
     monkeypatch.setattr(recording, "_WRITE_SECONDS", 600.0)
-    return Clock()
+    return Clock(1000.0)
 
 
 def test_each_side_is_heard_on_its_own_channel_and_in_time(clock: Clock, tmp_path: Path) -> None:
@@ -146,7 +137,7 @@ def test_a_disk_that_takes_nothing_any_more_ends_the_recording(clock: Clock, tmp
     recorder = Recorder(tmp_path / "call.ogg", clock)
     listen(recorder, clock, 1.0, 440)
     assert not recorder.problem
-    clock.now += 120
+    clock.seconds += 120
     listen(recorder, clock, 0.05, 440)
 
     assert recorder.close().problem == "the disk is too slow"

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import io
 import re
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # What takes no room on a line has to be marked for who edits it.
 _STYLE = re.compile("\x1b\\[[0-9]*m")
@@ -17,7 +18,10 @@ class Keyboard:
 
     def __init__(self) -> None:
         self.is_terminal = sys.stdin.isatty()
-        if self.is_terminal:
+        # The lock of a buffer would be held by whoever waits for a line: Python aborts an end that finds it held.
+        self._pipe = io.FileIO(sys.stdin.fileno(), closefd=False)
+        self._can_edit = self.is_terminal and sys.stdout.isatty()
+        if self._can_edit:
             # For its effect: lines can be edited, and earlier ones called up.
             import readline  # noqa: F401, PLC0415
 
@@ -37,7 +41,7 @@ class Keyboard:
 
     def _read(self, prompt: str, answer: "asyncio.Future[str | None]") -> None:
         try:
-            text: str | None = input(_STYLE.sub("\x01\\g<0>\x02", prompt) if self.is_terminal else "")
+            text = self._edited(prompt) if self._can_edit else self._plain(prompt)
         except (EOFError, OSError, UnicodeDecodeError):
             text = None
 
@@ -49,15 +53,32 @@ class Keyboard:
         with contextlib.suppress(RuntimeError):
             answer.get_loop().call_soon_threadsafe(tell)
 
+    def _edited(self, prompt: str) -> str:
+        return input(_STYLE.sub("\x01\\g<0>\x02", prompt))
+
+    def _plain(self, prompt: str) -> str | None:
+        if self.is_terminal:
+            sys.stdout.write(prompt)
+            sys.stdout.flush()
+        line = self._pipe.readline()
+        return line.decode(sys.stdin.encoding) if line else None
+
 
 @contextlib.contextmanager
-def terminal_kept() -> Iterator[None]:
-    """Leave the terminal as it was, whenever we go: somebody may be in the middle of a line."""
+def terminal_kept() -> Iterator[Callable[[], None]]:
+    """Leave the terminal as it was, whenever we go: somebody may be in the middle of a line.
+
+    Whoever goes without coming back here gives it back first.
+    """
     if not sys.stdin.isatty():
-        yield
+        yield lambda: None
         return
     before = termios.tcgetattr(sys.stdin)
-    try:
-        yield
-    finally:
+
+    def give_back() -> None:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+
+    try:
+        yield give_back
+    finally:
+        give_back()
