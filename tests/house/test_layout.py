@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = [path for root in ("core", "operator", "worker", "tools") for path in sorted((ROOT / root).rglob("*.py"))]
 BENCH = sorted((ROOT / "e2e").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MAX_MODULE_LINES = 300
 MAX_TEST_LINES = 500
 MAX_FUNCTION_LINES = 40
@@ -36,6 +37,11 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
     nodes = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     long = {node.name: node.end_lineno - node.lineno + 1 for node in nodes if node.end_lineno is not None}
     assert not {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_tested_in_one_file_is_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_TEST_LINES
 
 
 def test_every_make_target_has_its_line_in_help() -> None:
