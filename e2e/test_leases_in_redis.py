@@ -162,7 +162,7 @@ async def test_who_died_before_the_clock_was_set_back_holds_nothing_and_probes_n
     one, two = line("one"), line("two")
     await one.exchange([ask(wanted=5, probe=ProbeWish.WANTED)])
     with server.client() as client:
-        late = int(client.time()[0]) * 1000 + HOUR  # type: ignore[index]
+        late = int(client.time()[0]) * 1000 + HOUR
         client.hset(KEY, mapping={"workers": f'{{"one":{late}}}', "probe:llm": f'["one",{late}]', "since": late})
 
     first = await two.exchange([ask(wanted=5)])

@@ -133,10 +133,11 @@ class Parts:
     def take_stock(self) -> None:
         """Bring desk and board up to date with the calls that run and with what they report."""
         over = take_stock(self.server, self.desk, self.box, self.joining)
-        self.board.end(over)
+        # First: whatever fails after it, nobody tells a second time which calls are over.
         self.clerk.close_books(over, self.desk.end_of)
         if self.keeper is not None:
             self.keeper.expect(over)
+        self.board.end(over)
         # Said in the same breath as that the calls are over: between the two the pod might be deleted.
         self.desk.note_unsent(unsent=not self._is_all_sent())
 
