@@ -12,6 +12,7 @@ from voicefleet.providers.breaker import Cause, Outcome, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Candidate
 from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.failover.board import _BOARD_BYTES as BOARD_BYTES
 from voicefleet_worker.failover.board import BoardReader, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.provider_metrics import ProviderCollector
@@ -234,3 +235,10 @@ def test_who_reads_while_it_is_written_goes_by_what_was_there_before(tmp_path: P
 
     assert reader.entries()["a"].in_use == 7
     board.close()
+
+
+async def test_a_board_has_its_room_on_the_disk_from_the_first_moment(worker: Worker) -> None:
+    """On a disk that is full by then the kernel kills whoever writes to the board, and all calls with it."""
+    taken_bytes = (await asyncio.to_thread(worker.board.path.stat)).st_blocks * 512
+
+    assert taken_bytes >= BOARD_BYTES

@@ -8,6 +8,7 @@ checksum tells a reader that comes while it is written: that one goes by what it
 """
 
 import mmap
+import os
 import struct
 import time
 import zlib
@@ -143,7 +144,8 @@ def _entry(known: Known, now: float) -> Entry:
 def _share(path: Path) -> mmap.mmap:
     """Make a piece of memory that other processes find by its path."""
     with path.open("wb+") as file:
-        file.truncate(_BOARD_BYTES)
+        # With room on the disk for all of it: who writes to a page that a full disk has no room for is killed.
+        os.posix_fallocate(file.fileno(), 0, _BOARD_BYTES)
         return mmap.mmap(file.fileno(), _BOARD_BYTES)
 
 
