@@ -1,6 +1,7 @@
 """Bad input is one line and exit status 2."""
 
 import copy
+import json
 import pickle
 import signal
 import subprocess
@@ -220,10 +221,38 @@ def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> No
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_worker_that_is_told_to_go_before_it_serves_sends_what_the_one_before_has_left(mounted: Mounted) -> None:
+    journals = mounted.folder / "data" / "journals"
+    journals.mkdir(parents=True)
+    (journals / "AJ_1.journal").write_text("")
+    told = """
+import signal, sys
+from voicefleet_worker import main, run
+async def fetch(*_):
+    signal.raise_signal(signal.SIGTERM)
+    return {}
+run.fetch_sounds = fetch
+if __name__ == "__main__":
+    sys.exit(main.main(sys.argv[1:]))
+"""
+    where = ["--data", str(mounted.folder / "data"), "--control-port", "0"]
+    script = mounted.folder / "told.py"
+    script.write_text(told)
+
+    done = subprocess.run(
+        [sys.executable, str(script), *mounted.arguments, *where], capture_output=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    sent = (mounted.folder / "data" / "records" / "calls-000001.jsonl").read_text()
+    assert json.loads(sent)["id"] == "AJ_1"
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_to_the_whole_group_leaves_the_fork_server_and_its_calls_alone(name: str) -> None:
     """Where the fork server dies, every job process looks dead too; and Ctrl-C reaches each of the group."""
     script = f"""
+import json
 import multiprocessing as mp, os, signal
 from multiprocessing import forkserver
 

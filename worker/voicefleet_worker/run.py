@@ -79,7 +79,7 @@ async def _run(settings: Settings, directory: Path) -> int:
     identity = Identity(settings.revision, settings.pod_uid, secrets.token_hex(8))
     desk = Desk(slots=settings.slots, identity=identity, clock=time.monotonic)
     metrics = Metrics(desk)
-    orders = Orders()
+    orders = _listen_to_signals()
     # Two agents may use one provider in two ways.
     providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
@@ -148,7 +148,6 @@ class Parts:
 async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
     """Serve until told to leave, or until a failure."""
     started = asyncio.Event()
-    _listen_to_signals(orders)
     parts.server.on("worker_started", started.set)
     serving = asyncio.create_task(parts.server.run())
     watching = asyncio.create_task(_watch_once_started(parts, started, idle_processes=settings.idle_processes))
@@ -187,11 +186,15 @@ async def _watch_once_started(parts: Parts, started: asyncio.Event, *, idle_proc
     await watch(parts.server, parts.desk, parts.take_stock, idle_processes=idle_processes)
 
 
-def _listen_to_signals(orders: Orders) -> None:
-    """Take SIGTERM and SIGINT from the SDK: going means draining, and only a person at a terminal may hurry us."""
-    loop = asyncio.get_running_loop()
+def _listen_to_signals() -> Orders:
+    """Take SIGTERM and SIGINT from the SDK: going means draining, and only a person at a terminal may hurry us.
+
+    From the first moment on: what a worker before this one has left on the disk is sent, whenever somebody says go.
+    """
+    orders, loop = Orders(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, orders.go)
     loop.add_signal_handler(signal.SIGINT, orders.interrupt)
+    return orders
 
 
 def _names_of(plan: DialoguePlan, role: str) -> list[str]:
