@@ -7,6 +7,7 @@ import secrets
 import signal
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,9 @@ from voicefleet_worker.tools.toolbox import check_tool
 logger = logging.getLogger("voicefleet.worker")
 
 _LAST_LINE_SECONDS = 0.1
+# A name that no server resolves holds a thread for a minute, although nobody waits for it any more: that of Redis,
+# tried every three seconds, holds twenty. Two cores have six by default, and offers and the control port need some.
+_THREADS = 64
 
 
 def run(settings: Settings) -> int:
@@ -56,8 +60,10 @@ def run(settings: Settings) -> int:
     if settings.plan.recording.enabled:
         make_directories(settings.keeping.files)
     # Nobody else may enter it, so only this worker's own processes can report.
-    with tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True) as directory:
-        return asyncio.run(_run(settings, Path(directory)))
+    own_directory = tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True)
+    with own_directory as directory, asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="worker"))
+        return runner.run(_run(settings, Path(directory)))
 
 
 def _buildable(settings: Settings) -> DialoguePlan:
