@@ -7,7 +7,6 @@ import secrets
 import signal
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,15 +40,13 @@ from voicefleet_worker.server import Exchange, Offers, build_server, renew_keys,
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.sounds import fetch_sounds
+from voicefleet_worker.threads import have_threads
 from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
 
 _LAST_LINE_SECONDS = 0.1
-# A name that no server resolves holds a thread for a minute, although nobody waits for it any more: that of Redis,
-# tried every three seconds, holds twenty. Two cores have six by default, and offers and the control port need some.
-_THREADS = 64
 
 
 def run(settings: Settings) -> int:
@@ -62,7 +59,7 @@ def run(settings: Settings) -> int:
     # Nobody else may enter it, so only this worker's own processes can report.
     own_directory = tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True)
     with own_directory as directory, asyncio.Runner() as runner:
-        runner.get_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="worker"))
+        have_threads(runner.get_loop())
         return runner.run(_run(settings, Path(directory)))
 
 
