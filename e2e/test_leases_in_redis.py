@@ -137,6 +137,42 @@ async def test_of_breakers_the_newest_is_everybodys(line: Line) -> None:
     assert (await two.exchange([ask()])).told[0].breaker == NEW
 
 
+HOUR = 3_600_000
+FAR = 4_000_000_000_000
+
+
+@pytest.mark.parametrize("known", [f"[{FAR}, 0, 0, 0, 0]", f"[1000, 1, {FAR}, 1, 1]", "{", "[]", "7"])
+async def test_a_breaker_of_a_moment_to_come_keeps_nobody_from_what_is_newer(
+    line: Line, server: RedisServer, known: str
+) -> None:
+    """Another Redis has taken over, whose clock is behind, or somebody else has written there."""
+    one = line("one")
+    with server.client() as client:
+        client.hset(KEY, "breaker:llm", known)
+
+    assert (await one.exchange([ask()])).told[0].breaker is None
+    assert (await one.exchange([ask(breaker=NEW)])).told[0].breaker == NEW
+    # What a worker said before the clock was set back is its own business.
+    assert (await one.exchange([ask(breaker=NEW._replace(since=FAR))])).told[0].breaker == NEW
+
+
+async def test_who_died_before_the_clock_was_set_back_holds_nothing_and_probes_nobody(
+    line: Line, server: RedisServer
+) -> None:
+    one, two = line("one"), line("two")
+    await one.exchange([ask(wanted=5, probe=ProbeWish.WANTED)])
+    with server.client() as client:
+        late = int(client.time()[0]) * 1000 + HOUR
+        client.hset(KEY, mapping={"workers": f'{{"one":{late}}}', "probe:llm": f'["one",{late}]', "since": late})
+
+    first = await two.exchange([ask(wanted=5)])
+    await asyncio.sleep(LEASE_SECONDS)
+    later = await two.exchange([ask(wanted=5, probe=ProbeWish.WANTED)])
+
+    assert (first.is_settled, first.workers) == (False, 1)
+    assert (granted(later), later.told[0].may_probe) == (5, True)
+
+
 async def test_counts_and_latencies_add_up_and_go_with_their_worker(line: Line) -> None:
     one, two = line("one"), line("two")
     slow, fast = Figures(latency=(0,) * 38 + (7,)), Figures(Counts(tokens=10, requests=1), (2,) + (0,) * 38)

@@ -12,6 +12,7 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +24,7 @@ from voicefleet_operator.workqueue import Key
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 8
+_LOOKUPS_AT_ONCE = 64
 # A thousand pools that are new to a leader are not asked about all at once.
 _FIRST_WITHIN_SECONDS = 2.0
 _SPREAD = 0.1
@@ -152,6 +154,10 @@ class Outside:
     """The world of providers, by way of the proxy that the environment names, if it does."""
 
     async def __aenter__(self) -> Self:
+        # A name that no server resolves holds a thread for a minute, long after its probe has given up. By default one
+        # core has five, and with all of them held every other provider would look out of reach.
+        threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="lookup")
+        asyncio.get_running_loop().set_default_executor(threads)
         connector = aiohttp.TCPConnector(limit=_AT_ONCE, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False

@@ -55,6 +55,16 @@ def test_an_open_breaker_admits_nobody_until_its_time_is_over() -> None:
     assert [OPEN.admits(at) for at in (3, 32.9, 33)] == [False, False, True]
 
 
+def test_a_clock_that_is_set_back_leaves_nobody_alone_until_it_has_caught_up() -> None:
+    hour = 3600.0
+    late = play((1 + hour, FAIL), (2 + hour, FAIL), (3 + hour, FAIL))
+
+    assert [late.admits(at) for at in (hour - 1, 10, 33)] == [False, True, True]
+    assert not admit(late, 10).admits(11), "one finds out"
+    # Failures of a time to come are none of the last while.
+    assert play((1 + hour, FAIL), (2 + hour, FAIL), (3, FAIL)).state is State.CLOSED
+
+
 def test_only_one_finds_out_whether_a_provider_is_well_again() -> None:
     probing = admit(OPEN, 33)
 

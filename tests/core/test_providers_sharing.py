@@ -95,7 +95,11 @@ def test_a_record_is_read_as_it_was_written(breaker: Breaker, ahead_seconds: flo
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "[1, 2, 3, 4]", "[1, 3, 1, 1, 0]", "[1, 0, 1, 1, 4]", "[1, 0, 1, 1, 1, 7, 7]", "null", "7"]
+    "text",
+    [
+        *("", "{", "[]", "[1, 2, 3, 4]", "[1, 3, 1, 1, 0]", "[1, 0, 1, 1, 4]", "[1, 0, 1, 1, 1, 7, 7]", "null", "7"),
+        *("[9007199254740991, 1, 1, 1, 1]", "[1, 1, 9007199254740991, 1, 1]"),
+    ],
 )
 def test_a_record_that_is_none_is_nobodys_word(text: str) -> None:
     assert Record.read(text) is None

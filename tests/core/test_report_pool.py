@@ -274,6 +274,7 @@ def test_a_pool_whose_users_are_all_on_their_way_needs_nobodys_help() -> None:
         "True InUse",
         "the ProviderPool is being deleted, and goes with the last VoiceAgent that uses it: voice/desk",
     )
+    assert status.summary == "being deleted, held back by 1 VoiceAgent; 3 of 3 providers well"
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,25 @@ async def test_a_pool_that_cannot_be_read_is_told_and_held_by_its_own_namespace(
     assert world.condition("Stalled") == "True InvalidSpec"
 
 
+async def test_a_pool_that_cannot_be_read_any_more_is_still_held_for_whom_it_had_let_in(world: World) -> None:
+    """An operator that was set back to an older version may not know what is new in a spec."""
+    world.apply_pool(allowedNamespaces={"names": ["elsewhere"]})
+    guest = world.apply_agent("guest", "elsewhere")
+    await world.turn()
+    pool = world.pool()
+    assert pool is not None
+    spec = {**pool["spec"], "providers": []}
+    world.cluster.put(PROVIDER_POOLS, {**pool, "spec": spec, "metadata": {**pool["metadata"], "generation": 0}})
+    world.delete_pool()
+
+    assert await world.turn(after=5) == ["status pool"]
+    assert world.condition("Stalled") == "True InvalidSpec"
+
+    world.ports.cache.observe(VOICE_AGENTS, guest, gone=True)
+    assert await world.turn(after=5) == ["finalizers pool []"]
+    assert world.pool() is None
+
+
 async def test_figures_are_written_every_thirty_seconds_and_a_new_state_at_once(world: World) -> None:
     world.apply_pool()
     world.apply_agent()

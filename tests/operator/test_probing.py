@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -214,6 +215,28 @@ async def test_nobody_at_an_address_is_said_in_words() -> None:
         port = closed.getsockname()[1]
     async with Outside() as outside:
         assert await outside.ask(f"http://127.0.0.1:{port}", 1) == "connection refused"
+
+
+async def test_names_that_nobody_resolves_make_no_other_look_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup holds its thread for long after the probe has given up."""
+    resolve, answered = socket.getaddrinfo, threading.Event()
+
+    def look_up(host: str, *more: Any, **named: Any) -> Any:
+        if host.endswith(".invalid"):
+            answered.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "again")
+        return resolve(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with answering(reply("200 OK")) as (address, _), Outside() as outside:
+        try:
+            # Eight at once, one after another.
+            for _ in range(4):
+                lost = [outside.ask(f"http://{number}.invalid", 0.1) for number in range(8)]
+                assert set(await asyncio.gather(*lost)) == {"no answer within 0.1 s"}
+            assert await outside.ask(address.replace("127.0.0.1", "localhost"), 2) is None
+        finally:
+            answered.set()
 
 
 async def test_a_server_that_speaks_no_tls_is_said_in_words() -> None:

@@ -1,6 +1,7 @@
 """When a call is over, and that nobody is left in silence."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -183,6 +184,21 @@ async def test_a_call_whose_key_is_gone_is_hung_up(mounted: Mounted) -> None:
     await entry.entrypoint(cast("JobContext", job))
 
     assert job.told == ["room deleted", "secret missing"]
+
+
+async def test_names_that_nobody_resolves_leave_threads_for_the_next_provider(mounted: Mounted) -> None:
+    """Three jobs of one make, tried twice each, are six lookups that hang: as many threads as two cores have."""
+    settings = await asyncio.to_thread(load_settings, mounted.flags, {})
+    (mounted.folder / "secrets/openai/api-key").unlink()
+    await entry.entrypoint(cast("JobContext", Job(settings)))
+    loop, answered = asyncio.get_running_loop(), threading.Event()
+    lookups = [loop.run_in_executor(None, answered.wait) for _ in range(40)]
+    try:
+        async with asyncio.timeout(2):
+            assert await asyncio.to_thread(lambda: 7) == 7
+    finally:
+        answered.set()
+        await asyncio.gather(*lookups)
 
 
 async def test_a_call_whose_session_cannot_be_built_is_hung_up(

@@ -1,10 +1,13 @@
 """Bad input is one line and exit status 2."""
 
+import asyncio
 import copy
+import json
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from tests.worker.files import AGENT, POOL, SECRET_VALUE, Mounted
 from voicefleet.names import ENV_POD_UID
 from voicefleet.providers.lineup import Lineup
+from voicefleet_worker import run as running
 from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, Flags
 from voicefleet_worker.main import BAD_INPUT, main
 from voicefleet_worker.problems import BadInputError
@@ -220,10 +224,60 @@ def test_a_worker_that_is_told_to_go_while_it_loads_goes(mounted: Mounted) -> No
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_names_that_nobody_resolves_leave_threads_for_offers_and_the_control_port(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a Redis whose name servers are away twenty lookups hang at once."""
+
+    async def hold(*_: object) -> int:
+        loop, answered = asyncio.get_running_loop(), threading.Event()
+        lookups = [loop.run_in_executor(None, answered.wait) for _ in range(30)]
+        try:
+            async with asyncio.timeout(2):
+                return await asyncio.to_thread(lambda: 7)
+        finally:
+            answered.set()
+            await asyncio.gather(*lookups)
+
+    monkeypatch.setenv("LIVEKIT_TELEMETRY_ALLOW_PII", "0")
+    monkeypatch.setattr(running, "set_up_logging", lambda _: None)
+    monkeypatch.setattr(running, "_run", hold)
+
+    assert running.run(load_settings(mounted.flags, {})) == 7
+
+
+def test_a_worker_that_is_told_to_go_before_it_serves_sends_what_the_one_before_has_left(mounted: Mounted) -> None:
+    journals = mounted.folder / "data" / "journals"
+    journals.mkdir(parents=True)
+    (journals / "AJ_1.journal").write_text("")
+    told = """
+import signal, sys
+from voicefleet_worker import main, run
+async def fetch(*_):
+    signal.raise_signal(signal.SIGTERM)
+    return {}
+run.fetch_sounds = fetch
+if __name__ == "__main__":
+    sys.exit(main.main(sys.argv[1:]))
+"""
+    where = ["--data", str(mounted.folder / "data"), "--control-port", "0"]
+    script = mounted.folder / "told.py"
+    script.write_text(told)
+
+    done = subprocess.run(
+        [sys.executable, str(script), *mounted.arguments, *where], capture_output=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    sent = (mounted.folder / "data" / "records" / "calls-000001.jsonl").read_text()
+    assert json.loads(sent)["id"] == "AJ_1"
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_to_the_whole_group_leaves_the_fork_server_and_its_calls_alone(name: str) -> None:
     """Where the fork server dies, every job process looks dead too; and Ctrl-C reaches each of the group."""
     script = f"""
+import json
 import multiprocessing as mp, os, signal
 from multiprocessing import forkserver
 

@@ -129,6 +129,39 @@ async def test_a_farewell_waits_for_a_line_that_is_full(desk: Desk, box: ReportB
     assert ended(desk, box) == (1, 0, 0)
 
 
+async def test_news_that_a_full_line_does_not_take_come_later_and_in_their_order(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line in a pod holds ten, and twelve calls that are answered at once tell of more."""
+    monkeypatch.setattr("voicefleet_worker.reports._FAREWELL_PAUSE_SECONDS", 0)
+    learned: list[int] = []
+    reporter = Reporter("AJ_1", tmp_path / "reports")
+    with open_reports(tmp_path, desk.hear, lambda news: learned.append(news.in_use)):
+        for number in range(100):
+            reporter.tell_of("stt-a", in_use=number)
+        assert reporter._late, "the line took everything, and so proves nothing"
+        async with asyncio.timeout(5):
+            while len(learned) < 100:  # noqa: ASYNC110 - it changes where no event is
+                await asyncio.sleep(0.01)
+
+    assert learned == list(range(100))
+    reporter.tell_of("stt-a")
+    assert not reporter._late, "a worker that is gone is told nothing"
+    await reporter.say_farewell()
+
+
+async def test_a_call_says_farewell_behind_its_last_news(tmp_path: Path) -> None:
+    heard: list[str] = []
+    reporter = Reporter("AJ_1", tmp_path / "reports")
+    with open_reports(tmp_path, lambda _: heard.append("farewell"), lambda _: heard.append("news")):
+        for _ in range(50):
+            reporter.tell_of("stt-a")
+        await reporter.say_farewell()
+        await asyncio.sleep(0.05)
+
+    assert heard == ["news"] * 50 + ["farewell"]
+
+
 async def test_a_call_outlives_the_worker_that_it_reports_to(box: ReportBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voicefleet_worker.reports._FAREWELL_PAUSE_SECONDS", 0)
     box.close()

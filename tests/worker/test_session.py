@@ -13,8 +13,8 @@ from tests.worker.failover.scripted import Thinker, unread
 from tests.worker.files import AGENT, SECRET_VALUE, Mounted
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.voice_plan import choice_for
-from voicefleet_worker import entry
-from voicefleet_worker.drain import drain_limit_seconds
+from voicefleet_worker import drain, entry
+from voicefleet_worker.drain import Limits, drain_limit_seconds
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.hearing import HearingInTurn
@@ -102,9 +102,19 @@ def test_what_a_job_process_is_handed_survives_the_way_there(mounted: Mounted) -
     assert pickle.loads(pickle.dumps(entry.entrypoint)) is entry.entrypoint  # noqa: S301
 
 
-@pytest.mark.parametrize(("grace", "limit"), [(30, 20), (120, 80), (180, 120), (600, 540), (86_400, 86_340)])
+@pytest.mark.parametrize(("grace", "limit"), [(30, 15), (45, 30), (120, 80), (180, 120), (600, 540), (86_400, 86_340)])
 def test_the_last_goodbye_fits_into_the_grace(grace: int, limit: int) -> None:
     assert drain_limit_seconds(grace) == limit
+
+
+@pytest.mark.parametrize("grace", [30, 45, 60, 180, 600])
+def test_between_the_last_goodbye_and_the_end_of_the_grace_there_is_time_to_end_calls_and_send_their_records(
+    grace: int,
+) -> None:
+    limits = Limits.within(grace)
+
+    assert limits.goodbye_seconds >= 5
+    assert grace - drain._LAST_WORDS_SECONDS - limits.seconds - limits.goodbye_seconds >= 5
 
 
 def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> None:

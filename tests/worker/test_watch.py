@@ -1,7 +1,7 @@
 """What LiveKit is told of a worker, when, and how often."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -48,13 +48,14 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def watched(desk: Desk) -> AsyncIterator[Server]:
+async def watched(desk: Desk, read: Callable[[], None] = lambda: None) -> AsyncIterator[Server]:
     server = Server(desk)
-    box = cast("ReportBox", SimpleNamespace(read=lambda: None))
+    box = cast("ReportBox", SimpleNamespace(read=read))
     stock = partial(take_stock, cast("AgentServer", server), desk, box, Joining(lambda: 0.0))
     watching = asyncio.create_task(watch(cast("AgentServer", server), desk, stock, idle_processes=1))
     await settle()
     yield server
+    assert not watching.done(), "nothing that fails ends the watch, and calls with it"
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
 
@@ -147,6 +148,41 @@ async def test_the_watch_turns_by_itself_so_that_calls_that_end_are_seen(
             changed.clear()
 
     assert desk.next_state().tally.calls_ended == 1
+
+
+async def test_what_nobody_expected_ends_neither_the_watch_nor_a_call(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(under_test, "WATCH_SECONDS", 0.001)
+    desk.answer("AJ_1")
+    desk.mark_launched("AJ_1")
+    troubles, changed = [ValueError("no moment")] * 5, desk.listen()
+
+    def read() -> None:
+        if troubles:
+            raise troubles.pop()
+
+    async with watched(desk, read), asyncio.timeout(5):
+        while desk.slots.used:
+            await changed.wait()
+            changed.clear()
+
+    assert [record.__dict__["tries"] for record in caplog.records] == [1, 2, 4]
+
+
+@pytest.mark.usefixtures("rounds")
+async def test_what_could_not_be_told_is_told_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(desk) as server:
+        server.told.clear()
+        tell = server._update_worker_status
+        monkeypatch.setattr(server, "_update_worker_status", None)
+        desk.cordon()
+        await settle()
+        monkeypatch.setattr(server, "_update_worker_status", tell)
+        desk.answer("AJ_1")
+        await settle()
+
+        assert server.told == [1.0]
 
 
 async def test_a_farewell_counts_although_the_process_is_already_gone(desk: Desk, tmp_path: Path) -> None:

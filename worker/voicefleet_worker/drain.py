@@ -13,28 +13,29 @@ from voicefleet_worker.desk import Desk
 
 logger = logging.getLogger("voicefleet.worker")
 
+_SHORTEST_MARGIN_SECONDS = 15
 _LONGEST_MARGIN_SECONDS = 60
 _REPORT_SECONDS = 0.5
-# Of the margin, half is for goodbyes, the rest for what is left to end, and for what is left to send.
-_GOODBYE_SHARE = 0.5
 _LAST_WORDS_SECONDS = 5
+# Of the margin without the last words, half is for goodbyes, the rest for what is left to end and to send.
+_GOODBYE_SHARE = 0.5
 
 
 def drain_limit_seconds(grace_seconds: int) -> int:
     """Return how long calls may go on, so that ending the last of them still fits into the pod's grace.
 
-    600 s leave 60 s for goodbyes and clean-up; 30 s, the shortest, leave 10 s.
+    600 s leave 60 s for goodbyes, records and clean-up; 30 s, the shortest, leave 15 s.
     """
     return grace_seconds - _margin_seconds(grace_seconds)
 
 
 def goodbye_seconds(grace_seconds: int) -> float:
     """Return how long calls have to say goodbye when the limit is there."""
-    return _margin_seconds(grace_seconds) * _GOODBYE_SHARE
+    return (_margin_seconds(grace_seconds) - _LAST_WORDS_SECONDS) * _GOODBYE_SHARE
 
 
 def _margin_seconds(grace_seconds: int) -> int:
-    return min(_LONGEST_MARGIN_SECONDS, grace_seconds // 3)
+    return max(_SHORTEST_MARGIN_SECONDS, min(_LONGEST_MARGIN_SECONDS, grace_seconds // 3))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from voicefleet_worker.secret_files import SecretFiles, check_keys
 from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.sounds import Files
 from voicefleet_worker.spans import guard_spans
+from voicefleet_worker.threads import have_threads
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
 
@@ -72,6 +73,7 @@ def prepare_process(setup: CallSetup, process: JobProcess) -> None:
 
 async def entrypoint(ctx: JobContext) -> None:
     """Hold one call."""
+    have_threads(asyncio.get_running_loop())
     setup: CallSetup = ctx.proc.userdata["setup"]
     ctx.log_context_fields = {"job_id": ctx.job.id, "room_id": ctx.job.room.sid}
     # The process may have waited for its call for longer than the pair has been good.

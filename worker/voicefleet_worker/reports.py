@@ -1,13 +1,15 @@
 """How a call's own process tells the worker what becomes of the call: datagrams over a socket in the file system.
 
-The SDK's channel between the two is not ours to use. A call never waits for this one: what cannot be sent at once
-is dropped. So each report holds everything that the ones before it held, and the next one makes good what was lost.
+The SDK's channel between the two is not ours to use. A call never waits for this one: a report that cannot be sent at
+once is dropped. So each holds everything that the ones before it held, and the next one makes good what was lost. News
+of providers add up; what a full line does not take is sent in its turn, some moments later. A line in a pod holds ten.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +23,8 @@ logger = logging.getLogger("voicefleet.worker")
 
 _LONGEST_BYTES = 4096
 _MOST_AT_ONCE = 1000
+_MOST_LATE = 200
+_CATCH_UP_SECONDS = 0.02
 _FAREWELL_TRIES = 40
 _FAREWELL_PAUSE_SECONDS = 0.05
 _LONGEST_TURN_SECONDS = 3600.0
@@ -46,7 +50,7 @@ class CallReport(WireModel):
 
 
 class ProviderNews(WireModel):
-    """What a call has just learned of one provider; what is lost on the way, the next call learns by itself."""
+    """What a call has just learned of one provider; what a call that dies takes along, the next learns by itself."""
 
     job_id: Annotated[str, Field(max_length=256)]
     provider: Annotated[str, Field(max_length=63)]
@@ -76,6 +80,9 @@ class Reporter:
     def __init__(self, job_id: str, address: Path | None) -> None:
         self._report = CallReport(job_id=job_id)
         self._address = address
+        self._late: deque[bytes] = deque(maxlen=_MOST_LATE)
+        """News that the line has not taken yet, in their order."""
+        self._catching_up: asyncio.TimerHandle | None = None
         self._socket: socket.socket | None = None
         if address is not None:
             self._socket = _open_socket()
@@ -108,30 +115,60 @@ class Reporter:
     async def say_farewell(self) -> None:
         """Tell for the last time that the call is over, and take some trouble over it."""
         for _ in range(_FAREWELL_TRIES):
-            if self._say(farewell=True):
+            self._catch_up()
+            if not self._late and self._say(farewell=True):
                 break
             await asyncio.sleep(_FAREWELL_PAUSE_SECONDS)
+        self._stop_catching_up()
         if self._socket is not None:
             self._socket.close()
 
     def tell_of(self, provider: str, **news: Any) -> None:  # noqa: ANN401 - fields of the news
-        """Tell what was learned of a provider, if it can be told at once; that it can not is no matter for a call."""
+        """Tell what was learned of a provider, soon if not at once; a call never waits for that."""
         with contextlib.suppress(ValidationError):
-            self._send(ProviderNews(job_id=self._report.job_id, provider=provider, **news))
+            self._late.append(_written(ProviderNews(job_id=self._report.job_id, provider=provider, **news)))
+        if self._catching_up is None:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Send news as far as the line takes them, and the rest later."""
+        self._stop_catching_up()
+        try:
+            while self._late:
+                self._put(self._late[0])
+                self._late.popleft()
+        except BlockingIOError:
+            # Where no event loop runs, the next news take along what is left.
+            with contextlib.suppress(RuntimeError):
+                self._catching_up = asyncio.get_running_loop().call_later(_CATCH_UP_SECONDS, self._catch_up)
+        except OSError:
+            # The worker is gone, or this call has said its farewell.
+            self._late.clear()
+
+    def _stop_catching_up(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
 
     def _say(self, **change: Any) -> bool:  # noqa: ANN401 - fields of a report
         self._report = self._report.model_copy(update=change)
-        return self._send(self._report)
+        return self._send(_written(self._report))
 
-    def _send(self, said: WireModel) -> bool:
-        if self._socket is None:
-            return True
+    def _send(self, said: bytes) -> bool:
         try:
-            self._socket.sendto(said.model_dump_json(by_alias=True).encode(), str(self._address))
+            self._put(said)
         except OSError:
             # The worker is busy or gone, or this call has said its farewell.
             return False
         return True
+
+    def _put(self, said: bytes) -> None:
+        if self._socket is not None:
+            self._socket.sendto(said, str(self._address))
+
+
+def _written(said: WireModel) -> bytes:
+    return said.model_dump_json(by_alias=True).encode()
 
 
 # Only news name a provider, without which they are no news.

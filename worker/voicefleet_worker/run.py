@@ -43,6 +43,7 @@ from voicefleet_worker.server import Exchange, Offers, build_server, renew_keys,
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.sounds import fetch_sounds
+from voicefleet_worker.threads import have_threads
 from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
@@ -59,8 +60,10 @@ def run(settings: Settings) -> int:
     if settings.plan.recording.enabled:
         make_directories(settings.keeping.files)
     # Nobody else may enter it, so only this worker's own processes can report.
-    with tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True) as directory:
-        return asyncio.run(_run(settings, Path(directory)))
+    own_directory = tempfile.TemporaryDirectory(prefix="voicefleet-", ignore_cleanup_errors=True)
+    with own_directory as directory, asyncio.Runner() as runner:
+        have_threads(runner.get_loop())
+        return runner.run(_run(settings, Path(directory)))
 
 
 def _buildable(settings: Settings) -> DialoguePlan:
@@ -82,7 +85,7 @@ async def _run(settings: Settings, directory: Path) -> int:
     identity = Identity(settings.revision, settings.pod_uid, secrets.token_hex(8))
     desk = Desk(slots=settings.slots, identity=identity, clock=time.monotonic)
     metrics = Metrics(desk)
-    orders = Orders()
+    orders = _listen_to_signals()
     # Two agents may use one provider in two ways.
     providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
     board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
@@ -149,10 +152,11 @@ class Parts:
     def take_stock(self) -> None:
         """Bring desk and board up to date with the calls that run and with what they report."""
         over = take_stock(self.server, self.desk, self.box, self.joining)
-        self.board.end(over)
+        # First: whatever fails after it, nobody tells a second time which calls are over.
         self.clerk.close_books(over, self.desk.end_of)
         if self.keeper is not None:
             self.keeper.expect(over)
+        self.board.end(over)
         # Said in the same breath as that the calls are over: between the two the pod might be deleted.
         self.desk.note_unsent(unsent=not self._is_all_sent())
 
@@ -163,7 +167,6 @@ class Parts:
 async def _serve(settings: Settings, parts: Parts, orders: Orders) -> int:
     """Serve until told to leave, or until a failure."""
     started = asyncio.Event()
-    _listen_to_signals(orders)
     parts.server.on("worker_started", started.set)
     serving = asyncio.create_task(parts.server.run())
     watching = asyncio.create_task(_watch_once_started(parts, started, idle_processes=settings.idle_processes))
@@ -202,11 +205,15 @@ async def _watch_once_started(parts: Parts, started: asyncio.Event, *, idle_proc
     await watch(parts.server, parts.desk, parts.take_stock, idle_processes=idle_processes)
 
 
-def _listen_to_signals(orders: Orders) -> None:
-    """Take SIGTERM and SIGINT from the SDK: going means draining, and only a person at a terminal may hurry us."""
-    loop = asyncio.get_running_loop()
+def _listen_to_signals() -> Orders:
+    """Take SIGTERM and SIGINT from the SDK: going means draining, and only a person at a terminal may hurry us.
+
+    From the first moment on: what a worker before this one has left on the disk is sent, whenever somebody says go.
+    """
+    orders, loop = Orders(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, orders.go)
     loop.add_signal_handler(signal.SIGINT, orders.interrupt)
+    return orders
 
 
 def _names_of(plan: DialoguePlan, role: str) -> list[str]:

@@ -144,16 +144,23 @@ async def watch(server: AgentServer, desk: Desk, take_stock: Callable[[], None],
     """Keep the desk true to the server, and LiveKit's picture true to the desk."""
     told: tuple[bool, float | None] | None = None
     changed = desk.listen()
+    failures = 0
     while True:
         changed.clear()
-        take_stock()
-        if not desk.slots.full:
-            keep_warm(server, min(idle_processes, desk.slots.limit - desk.slots.used))
-        due = _worth_telling(desk)
-        if due != told:
-            told = due
-            if due is not None:
-                await tell_livekit(server)
+        try:
+            take_stock()
+            if not desk.slots.full:
+                keep_warm(server, min(idle_processes, desk.slots.limit - desk.slots.used))
+            due = _worth_telling(desk)
+            if due != told:
+                if due is not None:
+                    await tell_livekit(server)
+                told = due
+        except Exception:
+            # Whatever is wrong here, calls go on.
+            failures += 1
+            if failures & (failures - 1) == 0:
+                logger.exception("the worker cannot look after its calls", extra={"tries": failures})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WATCH_SECONDS):
                 await changed.wait()

@@ -27,6 +27,8 @@ from voicefleet.api.providerpool.providers import Breaker as Policy
 PROBE_SECONDS = 30.0
 # Nobody is left alone for longer because of one wish of its own.
 LONGEST_REST_SECONDS = 3600.0
+# Clocks of a fleet are told apart as exactly as this; what lies further ahead was said before a clock was set back.
+_CLOCK_ERROR_SECONDS = 5.0
 
 
 class State(StrEnum):
@@ -70,10 +72,10 @@ class Window:
 
     def at(self, now: float, length_seconds: float) -> "Window":
         """Let go of what is older than one window."""
-        half = length_seconds / 2
-        if now - self.began_at < half:
+        half, age = length_seconds / 2, now - self.began_at
+        if 0 <= age < half:
             return self
-        if now - self.began_at < length_seconds:
+        if 0 <= age < length_seconds:
             return Window(self.began_at + half, 0, 0, self.successes, self.failures)
         return Window(now)
 
@@ -118,7 +120,8 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Tell whether a request may be made now."""
-        return self.state is State.CLOSED or now >= self.until
+        is_over = now >= self.until or now < self.since - _CLOCK_ERROR_SECONDS
+        return self.state is State.CLOSED or is_over
 
 
 def admit(breaker: Breaker, now: float) -> Breaker:

@@ -25,8 +25,10 @@ class Rate:
         return round(fresh.count + fresh.earlier * share)
 
     def _at(self, now: float) -> "Rate":
-        age = now - self.began_at
+        age, minute_began_at = now - self.began_at, now - now % _MINUTE_SECONDS
+        if age < 0:
+            # The clock was set back: what was counted lately still was.
+            return Rate(minute_began_at, self.count)
         if age < _MINUTE_SECONDS:
             return self
-        earlier = self.count if age < 2 * _MINUTE_SECONDS else 0
-        return Rate(now - now % _MINUTE_SECONDS, 0, earlier)
+        return Rate(minute_began_at, earlier=self.count if age < 2 * _MINUTE_SECONDS else 0)

@@ -12,8 +12,9 @@ from typing import NamedTuple, Self
 from voicefleet.providers.breaker import Breaker, Cause, State, Window, concerns
 from voicefleet.providers.latency import BOUNDS_SECONDS
 
-# Numbers come back from a store that others write to; what is larger than this is no count and no moment.
+# Numbers come back from a store that others write to; what is larger than this is no count, or no moment.
 _LARGEST = 2**53
+_LATEST_MILLISECONDS = 10**14
 _NO_LATENCY = (0,) * (len(BOUNDS_SECONDS) + 1)
 _STATES = tuple(State)
 _CAUSES: tuple[Cause | None, ...] = (None, *Cause)
@@ -118,7 +119,8 @@ class Record(NamedTuple):
         if not isinstance(numbers, list) or not _NUMBERS_WITHOUT_KEY <= len(numbers) <= len(cls._fields):
             return None
         record = cls(*(_count(number) for number in numbers))
-        return record if record.state < len(_STATES) and record.cause < len(_CAUSES) else None
+        is_sound = record.state < len(_STATES) and record.cause < len(_CAUSES)
+        return record if is_sound and max(record.since, record.until) <= _LATEST_MILLISECONDS else None
 
 
 @dataclass(frozen=True, slots=True)

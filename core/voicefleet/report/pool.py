@@ -11,6 +11,7 @@ from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.gaps import gaps_in
 from voicefleet.providers.users import PoolSeen, User, name_some
 from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
+from voicefleet.wording import plural
 
 _LONGEST_SUMMARY = 256
 _LONGEST_ERROR = 512
@@ -229,5 +230,6 @@ def _summarise(seen: PoolSeen) -> str:
     words = f"{len(enabled) - len(others)} of {len(enabled)} providers well"
     livekit = ["LiveKit refuses the key"] if any(user.livekit_refuses for user in seen.users) else []
     livekit += ["LiveKit is not reached"] if any(user.livekit_silent for user in seen.users) else []
-    held = f"being deleted, held back by {len(seen.users)} VoiceAgents; " if seen.is_leaving and seen.users else ""
+    users = plural(len(seen.users), "VoiceAgent")
+    held = f"being deleted, held back by {users}; " if seen.is_leaving and seen.users else ""
     return "; ".join([held + words, *livekit, *([name_some(others)] if others else [])])

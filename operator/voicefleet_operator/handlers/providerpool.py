@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool import ProviderPoolStatus
+from voicefleet.names import POOL_FINALIZER
 from voicefleet.providers.users import User, plan_pool_finalizers
 from voicefleet.report.events import notes_of_pool
 from voicefleet.report.pool import report_invalid_pool, report_pool, with_old_figures
@@ -62,10 +63,16 @@ async def _hold_or_let_go(ports: Ports, body: Body, users: tuple[User, ...]) -> 
 
 
 async def _reconcile_invalid(ports: Ports, key: Key, body: Body, refused: Refused) -> timedelta | None:
-    """Say what is wrong with a pool; whom it lets use it cannot be read, and its own namespace may always."""
+    """Say what is wrong with a pool; whom it lets use it cannot be read, and its own namespace may always.
+
+    One that is held back stays so for all who name it: some of them may have been let in.
+    """
     ports.probes.want(key, ())
+    is_held = POOL_FINALIZER in body["metadata"].get("finalizers", [])
     agents = [agent["metadata"] for agent in ports.cache.users_of(key.namespace, key.name)]
-    users = tuple(User(key.namespace, agent["name"]) for agent in agents if agent["namespace"] == key.namespace)
+    users = tuple(
+        User(agent["namespace"], agent["name"]) for agent in agents if is_held or agent["namespace"] == key.namespace
+    )
     if await _hold_or_let_go(ports, body, users):
         return None
     before = parse_status(ProviderPoolStatus, body)

@@ -12,6 +12,8 @@ from voicefleet.providers.breaker import Cause, Outcome, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Candidate
 from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.failover import board as boards
+from voicefleet_worker.failover.board import _BOARD_BYTES as BOARD_BYTES
 from voicefleet_worker.failover.board import BoardReader, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.provider_metrics import ProviderCollector
@@ -233,4 +235,33 @@ def test_who_reads_while_it_is_written_goes_by_what_was_there_before(tmp_path: P
     memory[:8] = (int.from_bytes(memory[:8], "little") ^ (1 << 40)).to_bytes(8, "little")
 
     assert reader.entries()["a"].in_use == 7
+    board.close()
+
+
+async def test_a_board_has_its_room_on_the_disk_from_the_first_moment(worker: Worker) -> None:
+    """On a disk that is full by then the kernel kills whoever writes to the board, and all calls with it."""
+    taken_bytes = (await asyncio.to_thread(worker.board.path.stat)).st_blocks * 512
+
+    assert taken_bytes >= BOARD_BYTES
+
+
+async def test_news_of_one_provider_cost_no_more_in_a_large_pool_and_what_ages_is_seen_to_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, reckoned = [NOW], list[str]()
+    many = [each.provider for each in lineup("Llm", *(f"p{number}" for number in range(64))).plans]
+    board = await asyncio.to_thread(HealthBoard, tmp_path / "health", many, clock=lambda: now[0])
+    reader = await asyncio.to_thread(BoardReader.open, board.path)
+    entry_of = boards._entry
+    monkeypatch.setattr(boards, "_entry", lambda known, at: reckoned.append(known.provider.name) or entry_of(known, at))
+    for number in range(100):
+        board.learn(ProviderNews(job_id="AJ_1", provider="p1", in_use=number, begun=True, began_at=NOW))
+    assert len(reckoned) == 64 + 100
+    assert (reader.entries()["p1"].in_use, reader.entries()["p1"].begun_last_minute) == (99, 100)
+
+    now[0] += 200
+    board.learn(ProviderNews(job_id="AJ_1", provider="p2", in_use=1))
+    assert (reader.entries()["p2"].in_use, reader.entries()["p1"].begun_last_minute) == (1, 0)
+    board.end(["AJ_1"])
+    assert not any(entry.in_use for entry in reader.entries().values())
     board.close()

@@ -104,6 +104,19 @@ def test_one_call_of_a_worker_probes_and_no_other(worker: Worker) -> None:
     assert three.begin(()).name == "first", "it was called off, so the next one is the probe"
 
 
+def test_a_probe_that_says_nothing_of_the_provider_leaves_its_place_to_the_next(worker: Worker) -> None:
+    """The request was wrong: by its answer the provider is neither well nor broken."""
+    worker.held.hold_all()
+    one, two = worker.call(), worker.call()
+    worker.break_first()
+    probing = one.begin(())
+    one.fail(probing, APIStatusError("too long", status_code=413))
+    one.release(probing)
+
+    assert one.begin(()).name == "first", "else nobody would ask it for half a minute"
+    assert two.begin(()).name == "second"
+
+
 def test_a_probe_that_is_another_workers_is_left_to_it(worker: Worker) -> None:
     worker.held.hold("first", 1)
     call = worker.call()

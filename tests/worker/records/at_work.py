@@ -1,8 +1,9 @@
 """A clerk at work, and sinks that do as they are told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from prometheus_client import CollectorRegistry
 
@@ -89,3 +90,14 @@ async def until(condition: Callable[[], bool]) -> None:
 def write_journal(desks: Desks, job_id: str, length: int = len(CALL)) -> None:
     """Leave the journal of a call as its process does, up to some line."""
     journal_path(desks.journals, job_id).write_bytes(b"\n".join(lines(CALL[:length])) + b"\n")
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """Have the system take a file's bytes up to a size and refuse the rest, as a disk does that is full by then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

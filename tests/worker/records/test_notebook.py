@@ -13,6 +13,7 @@ from livekit.agents.llm import ChatMessage, FunctionCall, FunctionCallOutput
 from livekit.agents.metrics import LLMMetrics, STTMetrics, TTSMetrics, VADMetrics
 from livekit.protocol.agent import Job
 
+from tests.worker.records.at_work import no_file_longer_than
 from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.records.journal import Entry, Said, Stages, ToolUsed, read_journal
 from voicefleet.records.usage import Usage
@@ -84,7 +85,7 @@ async def test_a_journal_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
     assert stat.S_IMODE((await asyncio.to_thread((tmp_path / "j").stat)).st_mode) == 0o600
 
 
-async def test_a_disk_that_takes_nothing_more_ends_the_journal_and_no_call(
+async def test_a_disk_that_takes_nothing_keeps_no_call_from_its_end_and_is_told_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     notebook = Notebook(Journal(tmp_path / "nowhere" / "j"), Transcript())
@@ -93,6 +94,25 @@ async def test_a_disk_that_takes_nothing_more_ends_the_journal_and_no_call(
     await notebook.aclose()
 
     assert [record.message for record in caplog.records] == ["a call's journal cannot be written"]
+
+
+async def test_what_a_full_disk_did_not_take_is_in_the_journal_once_there_is_room(tmp_path: Path) -> None:
+    """Else a call that ended well would have a record that says it crashed."""
+    path, journal = tmp_path / "j", Journal(tmp_path / "j")
+    notebook = Notebook(journal, Transcript(), clock=lambda: 7.0)
+    notebook.bill("one")
+    await asyncio.wrap_future(journal._pen.submit(lambda: None))
+    with no_file_longer_than(path.stat().st_size + 10):
+        notebook.bill("two")
+        notebook.answered()
+        await asyncio.wrap_future(journal._pen.submit(lambda: None))
+    assert path.read_bytes().splitlines()[1:] == [b'{"kind":"b'], "the disk has taken a part of a line"
+
+    notebook.ended("caller left")
+    await notebook.aclose()
+
+    kinds = [entry.kind for entry in read_journal(path.read_bytes().splitlines())]
+    assert kinds == ["billed", "billed", "answered", "ended"]
 
 
 def test_an_id_is_no_path(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ checksum tells a reader that comes while it is written: that one goes by what it
 """
 
 import mmap
+import os
 import struct
 import time
 import zlib
@@ -28,6 +29,8 @@ _Moment = Annotated[float, Field(ge=0, le=1e11)]
 # A pool has 64 providers at most, each of which takes some 200 bytes.
 _BOARD_BYTES = 65_536
 _MOST_WORDS = 64
+_WHOLE_SECONDS = 0.2
+_NEVER = float("-inf")
 _HEAD = struct.Struct("<II")
 """Length and checksum of what follows."""
 
@@ -68,6 +71,9 @@ class HealthBoard:
         self.known = {provider.name: Known(provider) for provider in providers}
         self.urgent: Callable[[], None] = lambda: None
         """Called when something was learned that the rest of the fleet should know at once."""
+        self._entries: dict[str, Entry] = {}
+        self._whole_at = _NEVER
+        """When all entries were last reckoned."""
         self._written: Notice | None = None
         self._leaving = False
 
@@ -76,16 +82,20 @@ class HealthBoard:
         known = self.known.get(news.provider)
         if known is None:
             return
-        if known.learn(news, self._clock()):
+        now = self._clock()
+        if known.learn(news, now):
             self.urgent()
-        self.write()
+        self._entries[news.provider] = _entry(known, now)
+        self._hang_up(now)
 
     def end(self, job_ids: Iterable[str]) -> None:
         """Forget what calls had in use that are over, however they ended."""
+        now = self._clock()
         for job_id in job_ids:
             for known in self.known.values():
                 known.end(job_id)
-        self.write()
+            self._whole_at = _NEVER
+        self._hang_up(now)
 
     def take_keys(self, keys: Mapping[str, int]) -> tuple[str, ...]:
         """Go by these fingerprints of the providers' keys, and return who is forgiven that it refused another one."""
@@ -111,8 +121,15 @@ class HealthBoard:
         return tuple(known.word() for known in self.known.values())[:_MOST_WORDS]
 
     def write(self) -> None:
-        """Write it down where calls read it, if it has changed."""
-        notice = Notice(providers=self.entries(), leaving=self._leaving)
+        """Write it all down where calls read it, if it has changed."""
+        self._whole_at = _NEVER
+        self._hang_up(self._clock())
+
+    def _hang_up(self, now: float) -> None:
+        # News are of one provider; what is a minute old by now is of all, and need not be reckoned at each of them.
+        if not 0 <= now - self._whole_at < _WHOLE_SECONDS:
+            self._entries, self._whole_at = dict(self.entries()), now
+        notice = Notice(providers=dict(self._entries), leaving=self._leaving)
         if notice == self._written:
             return
         self._written = notice
@@ -143,7 +160,8 @@ def _entry(known: Known, now: float) -> Entry:
 def _share(path: Path) -> mmap.mmap:
     """Make a piece of memory that other processes find by its path."""
     with path.open("wb+") as file:
-        file.truncate(_BOARD_BYTES)
+        # With room on the disk for all of it: who writes to a page that a full disk has no room for is killed.
+        os.posix_fallocate(file.fileno(), 0, _BOARD_BYTES)
         return mmap.mmap(file.fileno(), _BOARD_BYTES)
 
 

@@ -188,8 +188,8 @@ class Switch(Generic[Model]):
                 # Of the provider nothing was learned: the call is of longer standing than the key.
                 logger.info("provider has another key and is asked again", extra={"provider": attempt.name})
                 return True
-        attempt.is_answered = True
         if outcome is not None:
+            attempt.is_answered = True
             self._health.learn(attempt.name, outcome)
         return False
 

@@ -4,8 +4,10 @@ Each line is handed to the system at once and whole: a process that is killed lo
 """
 
 import asyncio
+import errno
 import logging
 import os
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,8 @@ from voicefleet.records.journal import Entry
 logger = logging.getLogger("voicefleet.call")
 
 SUFFIX = ".journal"
+# What a call writes in some minutes; a disk that is full for longer costs lines.
+_MOST_OWED = 500
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -45,7 +49,11 @@ class Journal:
         self._path = path
         self._file: int | None = None
         self._pen = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._failed = False
+        self._owed: deque[bytes] = deque()
+        """Lines that the disk has not taken yet."""
+        self._is_torn = False
+        """Whether the last line may lack its end."""
+        self._has_warned = False
 
     def write(self, entry: Entry) -> None:
         """Have one line written, after all that came before it."""
@@ -57,19 +65,35 @@ class Journal:
         await asyncio.to_thread(self._close)
 
     def _write(self, line: bytes) -> None:
-        if self._failed:
-            return
+        if len(self._owed) < _MOST_OWED:
+            self._owed.append(line)
+        self._write_owed()
+
+    def _write_owed(self) -> None:
         try:
             if self._file is None:
                 self._file = os.open(str(self._path), _OPEN, 0o600)
-            os.write(self._file, line + b"\n")
+            while self._owed:
+                self._put(self._file, self._owed[0])
+                self._owed.popleft()
         except OSError as error:
-            # A full disk ends the journal, and no call.
-            self._failed = True
-            logger.warning("a call's journal cannot be written", extra={"problem": error.strerror})
+            # A full disk ends no call, and holds up its journal only while it is full.
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("a call's journal cannot be written", extra={"problem": error.strerror})
+
+    def _put(self, file: int, line: bytes) -> None:
+        """Write one line; the rest of one that was torn is left behind."""
+        whole = (b"\n" if self._is_torn else b"") + line + b"\n"
+        self._is_torn = True
+        if os.write(file, whole) < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._is_torn = False
 
     def _close(self) -> None:
         self._pen.shutdown()
+        if self._owed:
+            self._write_owed()
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import aiohttp
 from redis.asyncio import Redis
@@ -85,12 +85,20 @@ class FileSink:
         if not files or files[-1].stat().st_size > _LONGEST_FILE_BYTES:
             number = int(files[-1].stem.removeprefix("calls-")) + 1 if files else 1
             files.append(self._directory / f"calls-{number:06d}.jsonl")
-        with files[-1].open("a", encoding="utf-8") as file:
-            file.write(lines)
+        with files[-1].open("ab+") as file:
+            file.write((b"\n" if _is_torn(file) else b"") + lines.encode())
             file.flush()
             os.fsync(file.fileno())
         for old in files[:-_MOST_FILES]:
             old.unlink(missing_ok=True)
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Tell whether the last line has no end: the disk was full, or the process killed, in the middle of it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read() != b"\n"
 
 
 class RedisStreamSink:

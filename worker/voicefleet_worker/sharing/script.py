@@ -12,6 +12,9 @@ A pool is one hash, so that what belongs together is kept, moved and lost togeth
 | `probe:<provider>` | who may probe it, and until when |
 
 A worker that is not heard for as long as a lease is taken out of the sums by whoever comes next.
+
+The clock may be set back, most of all where another Redis takes over: what lies further ahead than anybody writes is of
+no moment, or for as long as it lies ahead nothing newer would be believed.
 """
 
 EXCHANGE = """
@@ -55,7 +58,7 @@ end
 
 local over = {}
 for worker, ends in pairs(workers) do
-  if worker == me or ends <= now then
+  if worker == me or ends <= now or (lease > 0 and ends > now + 2 * lease) then
     over[#over + 1] = worker
   end
 end
@@ -72,7 +75,7 @@ if lease == 0 then
 end
 
 local since = tonumber(redis.call('HGET', key, 'since'))
-if not since then
+if not since or since > now then
   since = now
   redis.call('HSET', key, 'since', string.format('%.0f', now))
 end
@@ -88,10 +91,22 @@ local function grant(quota, wanted, numbers, total)
   return granted
 end
 
+local function is_sound(text)
+  local read, numbers = pcall(cjson.decode, text)
+  if not read or type(numbers) ~= 'table' then
+    return false
+  end
+  local since, ends = tonumber(numbers[1]), tonumber(numbers[3])
+  return since and ends and since <= now + lease and ends <= now + 2 * kept
+end
+
 local function newest(provider, told)
   local field = 'breaker:' .. provider
   local known = redis.call('HGET', key, field)
-  if told == '' then
+  if known and not is_sound(known) then
+    known = nil
+  end
+  if told == '' or not is_sound(told) then
     return known or ''
   end
   if known then
@@ -112,6 +127,9 @@ end
 local function may_probe(provider, wish)
   local field = 'probe:' .. provider
   local holder, ends = unpack(load(field))
+  if holder and ends > now + probe_lease then
+    holder, ends = nil, nil
+  end
   local mine = holder == me
   if wish == 'none' then
     if mine then
