@@ -8,6 +8,7 @@ from voicefleet.api import ProviderPool
 from voicefleet.dialogue import AgentPlan, DialoguePlan, plan_dialogue
 from voicefleet.providers.lineup import Lineup
 from voicefleet.voice_plan import RealtimePlan, VoicePlan
+from voicefleet_worker.lookup import check_lookup
 from voicefleet_worker.problems import BadInputError, or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys_of
@@ -54,6 +55,7 @@ def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
         or_refuse(check_options(provider), where)
     for tool in plan.tools:
         or_refuse(check_mcp(tool) or check_tool(tool), str(wishes.agent))
+    or_refuse(check_lookup(plan), str(wishes.agent))
     secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
     for agent_plan in plan.agents:
         check_keys_of(thinking_of(agent_plan), secrets)
