@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from livekit import api, rtc
-from livekit.agents import AgentSession, JobContext
+from livekit.agents import NOT_GIVEN, AgentSession, JobContext
 from livekit.agents.llm import RealtimeModel
 
 from tests.worker.failover.test_conversing import Talker
@@ -57,6 +57,10 @@ class Scene:
     language: str = "en"
     llm: RealtimeModel | None = None
     tts: None = None
+
+    @property
+    def current_agent(self) -> Any:
+        return SimpleNamespace(llm=NOT_GIVEN, tts=NOT_GIVEN)
 
     def __post_init__(self) -> None:
         sip = SimpleNamespace(transfer_sip_participant=self._ask, create_sip_participant=self._ask)

@@ -25,7 +25,7 @@ from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
 from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.saying import reply, say
-from voicefleet_worker.session import Voices
+from voicefleet_worker.session import Voices, turns_of
 from voicefleet_worker.tools.builtins import Deeds
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import McpServers
@@ -60,6 +60,7 @@ class Team:
     """Builds the agents of one call, and knows which of them is in charge."""
 
     def __init__(self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, means: Means) -> None:
+        self._plan = plan
         self._plans = {agent.name: agent for agent in plan.agents}
         self._members = tuple(agent.member for agent in plan.agents)
         self._voices = voices
@@ -115,11 +116,12 @@ class Team:
         self._http.append(http)
         toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
         handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
+        models = self._voices.other_than_entrys(plan)
         kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
         stint.agent = speaker = kind(
             stint,
             [*toolbox.tools(), *self._means.recording.tools(), *handoffs],
-            self._voices.other_than_entrys(plan),
+            {**models.as_arguments(), **turns_of(plan, self._plan)} if models is not None else None,
             lambda: self._enter(stint),
             chat_ctx=chat_ctx,
         )
