@@ -1,5 +1,8 @@
 """Saying what is to be said, whoever speaks: a voice is given words, a realtime model is told to say them."""
 
+import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from livekit.agents import NOT_GIVEN, AgentSession, NotGivenOr, llm, tts
@@ -26,6 +29,21 @@ def reply(
         allow_interruptions=_interruptions(session, wanted=interruptible),
         tool_choice=NOT_GIVEN if uses_tools else "none",
     )
+
+
+@contextlib.contextmanager
+def filler(session: AgentSession[None], words: str, *, after_seconds: float) -> Iterator[None]:
+    """Say these words if what is done meanwhile takes its time."""
+
+    def speak() -> None:
+        with contextlib.suppress(RuntimeError):
+            say(session, words)
+
+    timer = asyncio.get_running_loop().call_later(after_seconds, speak)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def decides_about_turns(session: AgentSession[None]) -> bool:
