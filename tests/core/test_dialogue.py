@@ -93,6 +93,12 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             id="nobody writes down what turns could be told by",
         ),
         pytest.param(
+            {"voice": {"realtime": {}}, "conversation": {"turnTaking": {"detection": "PushToTalk"}}},
+            (ALL,),
+            "spec.conversation.turnTaking.detection",
+            id="a model that decides about turns waits for no key",
+        ),
+        pytest.param(
             {"voice": {"pipeline": {"llm": {"providers": ["dg", "gone"]}}}},
             THREE,
             "spec.voice.pipeline.llm.providers",

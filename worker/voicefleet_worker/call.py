@@ -113,9 +113,9 @@ class Call:
             await self._hang_up(End.NOT_ANSWERED)
         elif not self._is_over:
             self.notebook.answered()
-            await self._talk(caller)
+            await self._talk()
 
-    async def _talk(self, caller: rtc.RemoteParticipant) -> None:
+    async def _talk(self) -> None:
         """Begin the conversation with a caller who is there."""
         talk = self.plan.conversation
         self.manners.begin()
@@ -123,7 +123,7 @@ class Call:
         Keypad(self.session, self.plan, self.deeds, self.team.hand_over_to).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
-            PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
+            PushToTalk(self.session, self.ctx.room, self.deeds, wishes).begin()
         else:
             self.session.input.set_audio_enabled(True)
         self.recording.begin(self.session, self.team.values)

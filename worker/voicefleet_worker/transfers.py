@@ -14,6 +14,7 @@ from livekit import api, rtc
 from livekit.agents import AgentSession, JobContext
 
 from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import put_through
 from voicefleet.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
@@ -58,6 +59,7 @@ class Transfers:
         self._is_in_doubt = False
         self._under_way: Refer | Dial | None = None
         self._has_picked_up = False
+        self._was_heard = True
         self._over = asyncio.Event()
         self._over.set()
 
@@ -115,7 +117,8 @@ class Transfers:
         with contextlib.ExitStack() as hold:
             hold.callback(self._go_on)
             self._hold()
-            await self._say(transfer.announcement or put_through(self._manners.language))
+            announcement = fill(transfer.announcement or "", self._manners.values)
+            await self._say(announcement or put_through(self._manners.language))
             caller = self._presence.caller
             if caller is None or self._presence.is_over:
                 return _GONE
@@ -130,10 +133,12 @@ class Transfers:
     def _hold(self) -> None:
         """Let the caller wait: what they say meanwhile is meant for nobody, and their silence means nothing."""
         self._manners.hold()
+        # Whoever has to hold a key in order to be heard has to do so afterwards, too.
+        self._was_heard = self._session.input.audio_enabled
         self._session.input.set_audio_enabled(False)
 
     def _go_on(self) -> None:
-        self._session.input.set_audio_enabled(True)
+        self._session.input.set_audio_enabled(self._was_heard)
         self._manners.go_on()
 
     async def _refer(self, way: Refer, caller: rtc.RemoteParticipant) -> str | None:
