@@ -26,6 +26,7 @@ from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.toolbox import steps_of
 
 _LAST_WORDS_SECONDS = 0.5
+_ECHO_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,15 @@ class Session(AgentSession[None]):
         """Tell whoever listens, as the SDK would, and keep nothing."""
         super(AgentSession, self).emit(event, arg)
 
+    def hear_at_once(self) -> None:
+        """Hear what is said over the very first words.
 
-def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
+        The SDK passes over it, for a browser may not have learnt yet to keep the agent's own voice out.
+        """
+        self._on_aec_warmup_expired()
+
+
+def build_session(plan: DialoguePlan, voices: Voices) -> Session:
     """Build the session of one call."""
     session = Session(
         **voices.of(plan.entry).as_arguments(),
@@ -149,6 +157,8 @@ def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
         max_tool_steps=steps_of(plan.tool_policy),
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
+        # Said aloud, or the SDK would decide anew whenever a caller who was lost comes back.
+        aec_warmup_duration=_ECHO_SECONDS,
     )
     session.on("user_state_changed", voices.caller.follow)
     return session

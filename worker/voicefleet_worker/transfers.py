@@ -19,7 +19,7 @@ from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import put_through
 from voicefleet.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
 from voicefleet_worker.manners import Manners
-from voicefleet_worker.presence import Presence
+from voicefleet_worker.presence import Presence, is_phone
 from voicefleet_worker.saying import say
 
 logger = logging.getLogger("voicefleet.call")
@@ -110,8 +110,8 @@ class Transfers:
 
     async def _try(self, transfer: Transfer) -> str | None:
         """Put the caller through and leave, or say why not."""
-        is_phone = _is_phone(self._presence.caller)
-        way = plan_transfer(transfer, self._plan.dial_out, self._plan.telephony, is_phone=is_phone)
+        on_phone = is_phone(self._presence.caller)
+        way = plan_transfer(transfer, self._plan.dial_out, self._plan.telephony, is_phone=on_phone)
         if isinstance(way, Impossible):
             return way.why
         with contextlib.ExitStack() as hold:
@@ -213,7 +213,3 @@ class Transfers:
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_SPEAKING_SECONDS):
                 await say(self._session, words, interruptible=False)
-
-
-def _is_phone(caller: rtc.RemoteParticipant | None) -> bool:
-    return caller is not None and caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
