@@ -25,6 +25,8 @@ WORD_FOR_WORD = {"match": r"nothing else: (.*)$", "on": "instructions", "reply":
 TELLS = {"match": "(?i)story", "reply": STORY}
 LOOKS_UP = {"match": "(?i)order", "tool_call": {"name": "hours"}}
 TOLD = {"match": "open", "on": "tool", "reply": "I have looked it up."}
+TALKER = "This is the talker speaking, what would you like?"
+BACK = "Here is the desk again."
 GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}
 BREAKER = {"failures": 1, "failureFraction": 0, "openSeconds": 1, "maxOpenSeconds": 1}
 OPEN = [{"days": ["Mon"], "start": "09:00", "end": "17:00"}]
@@ -187,3 +189,60 @@ async def test_another_voice_speaks_and_the_worker_tells_turns(
     assert answer.agent_text == ANSWER
     assert answer.heard_seconds > 1
     assert control.requests("cartesia", "tts")
+
+
+@pytest.fixture
+def mixed(bench: Bench, providers: Providers, tmp_path: Path) -> Iterator[Worker]:
+    """A desk that is a pipeline, and a talker that is a realtime model."""
+    arguments = write_files(tmp_path, bench, providers, "mixed")
+    manifest = pool_manifest(bench.livekit.ws_url, providers)
+    manifest["spec"]["providers"] += pool(bench.livekit.ws_url, providers)["spec"]["providers"][1:]
+    (tmp_path / "pool.json").write_text(json.dumps(manifest))
+    agent = json.loads((tmp_path / "agent.json").read_text())
+    desk, *_ = agent["spec"]["agents"]
+    desk |= {"name": "desk", "handoffs": [{"agent": "talker", "when": "Asks for the talker."}]}
+    talker: dict[str, Any] = {"name": "talker", "instructions": "Talk.", "voice": {"realtime": {}}}
+    talker |= {"greeting": {"text": TALKER}, "handoffs": [{"agent": "desk", "when": "Asks for the desk."}]}
+    agent["spec"]["agents"] = [desk, talker]
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
+    with run_worker(tmp_path, arguments, "mixed") as worker:
+        yield worker
+
+
+def turns_of(control: Control) -> dict[str, int]:
+    """Return what went through the desk's own voice and recogniser."""
+    counts, services = control.counts(), {"spoken": "main/cartesia/tts", "heard": "main/deepgram/listen"}
+    return {name: counts.get(service, {}).get("turns", 0) for name, service in services.items()}
+
+
+def hands_over(match: str, to: str) -> dict[str, Any]:
+    return {"match": match, "tool_call": {"name": f"hand_over_to_{to}", "arguments": {"reason": "as it is"}}}
+
+
+async def test_a_pipeline_and_a_realtime_model_hand_over_to_each_other(
+    mixed: Worker, control: Control, line: Line
+) -> None:
+    """Each hears and speaks by its own means: the talker neither by the recogniser nor with the voice of the desk."""
+    back = {"match": "taken over", "on": "instructions", "reply": BACK}
+    there_and_back = (hands_over("(?i)talker", "talker"), hands_over("(?i)back to the desk", "desk"))
+    control.set_rules([WORD_FOR_WORD, back, *there_and_back])
+    await ready(mixed)
+    async with Caller(line, seat=seat_for(mixed), gap_ms=60_000) as caller:
+        await caller.listen(timeout_seconds=40)
+        by_desk = turns_of(control)
+        await caller.say("Give me the talker, please.", answer=False)
+        greeted = await hear(caller, TALKER)
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+        by_talker = turns_of(control)
+        await caller.say("Bring me back to the desk.", answer=False)
+        is_back = await hear(caller, BACK)
+        again = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert TALKER in greeted
+    assert answer.agent_text == ANSWER
+    assert BACK in is_back
+    assert again.agent_text == ANSWER
+    assert caller.report().cuts == ()
+    assert (by_talker["spoken"], by_talker["heard"]) == (by_desk["spoken"], by_desk["heard"] + 1), "but the wish itself"
+    assert turns_of(control)["spoken"] > by_talker["spoken"]

@@ -20,6 +20,7 @@ from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
 from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
+from voicefleet.moot import crowded_out, local_turns
 from voicefleet.names import agent_dispatch_name
 from voicefleet.problem import DialogueProblem
 from voicefleet.providers.lineup import ProviderPlan
@@ -208,11 +209,11 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
     found: list[str] = []
     for index, agent in agents:
         decides = isinstance(agent.voice, RealtimePlan) and agent.voice.decides_about_turns
-        greeting, turns = agent.greeting, spec.conversation.turn_taking
+        greeting = agent.greeting
         wishes = (
             (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
             *((f"spec.tools[{tool.name}].interruptible", not tool.interruptible) for tool in agent.tools),
-            ("spec.conversation.turnTaking.detection", turns.detection != type(turns)().detection),
+            *((f"spec.conversation.{field}", wish) for field, wish in local_turns(spec.conversation)),
         )
         at = f"spec.agents[{index}].voice" if spec.agents[index].voice else "spec.voice"
         found += ignored_wishes(agent.voice, at)
@@ -246,7 +247,8 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
     )
     used = {name for index in met for name in spec.agents[index].tools}
     strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool, over)]
-    return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish))
+    moot = crowded_out(spec, [tool for tool in spec.tools if tool.name in used])
+    return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish), *moot)
 
 
 def _is_known(tool: Tool, over: DialOut | None) -> bool:

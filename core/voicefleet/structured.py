@@ -2,10 +2,12 @@
 
 A model that is asked for an object writes it piece by piece; a caller who waited for its end would wait for seconds. So
 the object is read as far as it goes. What begins with no brace is taken for speech: a model may forget what it was
-asked for, and the caller is to hear an answer all the same.
+asked for, and the caller is to hear an answer all the same. For the same reason an object may stand in a fence, as in a
+document, and a text in it may hold escapes that JSON does not know.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,8 +16,15 @@ from voicefleet.api.voiceagent.agents import StructuredOutput
 
 _DECODER = json.JSONDecoder(strict=False)
 _GAPS = " \t\r\n,:"
-_ESCAPE_CHARACTERS = 6
-_HIGH_SURROGATES = range(0xD800, 0xDC00)
+_FENCE = "```"
+_PLAIN = re.compile(r'[^"\\]*')
+# A character beyond the first 65,536 is written as two.
+_CODE = re.compile(r"u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})", re.IGNORECASE)
+# What may be the beginning of one, at the end of all that is written so far.
+_CODE_BEGINS = re.compile(r"(u(d[89ab][0-9a-f]{2}(\\(ud?[c-f]?[0-9a-f]?)?)?|[0-9a-f]{0,3}))?\Z", re.IGNORECASE)
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_SURROGATES = range(0xD800, 0xE000)
+_NO_CHARACTER = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +38,20 @@ class Written:
 
 def read_answer(text: str, speech_field: str) -> Written:
     """Read an answer as far as it goes."""
-    start = text.lstrip()
+    start = _without_fence(text.lstrip())
     if start and not start.startswith("{"):
         return Written(spoken=text)
     fields: dict[str, str] = {}
     at = 1
     while True:
         key, at = _next_value(start, at)
-        if not isinstance(key, str):
+        if not isinstance(key, str) or at < 0:
             break
         value, after = _next_value(start, at)
-        if value is None and after < 0:
-            fields |= {key: _text_so_far(start, at)} if key == speech_field else {}
-            break
-        if isinstance(value, str):
+        if isinstance(value, str) and (after >= 0 or key == speech_field):
             fields[key] = value
+        if after < 0:
+            break
         at = after
     return Written(fields.pop(speech_field, ""), fields)
 
@@ -83,40 +91,51 @@ def _speech_last(structured: StructuredOutput) -> JsonObject:
     return {**structured.parameters, "properties": {**properties, structured.speech_field: spoken}}
 
 
+def _without_fence(start: str) -> str:
+    """Return an object that stands in a fence, or nothing as long as only the fence is there."""
+    if not start or not (start.startswith(_FENCE) or _FENCE.startswith(start)):
+        return start
+    _, brace, rest = start.partition("{")
+    return brace + rest
+
+
 def _next_value(text: str, at: int) -> tuple[object, int]:
-    """Return the next whole value and where it ends, or a negative end if it is not whole yet."""
+    """Return the next value and where it ends, or a negative end if it is not whole: a text as far as it is written."""
     begin = at + len(text[at:]) - len(text[at:].lstrip(_GAPS))
+    if text.startswith('"', begin):
+        return _read_text(text, begin + 1)
     try:
         value, end = _DECODER.raw_decode(text, begin)
     except ValueError:
         return None, -1
     # A number at the very end may go on.
-    return (None, -1) if end == len(text) and not isinstance(value, str | dict | list) else (value, end)
+    return (None, -1) if end == len(text) and not isinstance(value, dict | list) else (value, end)
 
 
-def _text_so_far(text: str, at: int) -> str:
-    """Return a text that is still being written, but for an escape that is."""
-    begin = text.find('"', at)
-    if begin < 0 or text[at:begin].strip(_GAPS):
-        return ""
-    body = text[begin + 1 :]
-    return str(json.loads(f'"{body[: _whole_until(body)]}"', strict=False))
+def _read_text(text: str, at: int) -> tuple[str, int]:
+    """Return a text and where it ends, or a negative end if it is not whole; an escape at the end may go on."""
+    pieces: list[str] = []
+    while True:
+        plain = _PLAIN.match(text, at)
+        at = plain.end() if plain else at
+        pieces.append(plain[0] if plain else "")
+        if at == len(text):
+            return "".join(pieces), -1
+        if text[at] == '"':
+            return "".join(pieces), at + 1
+        if _CODE_BEGINS.match(text, at + 1):
+            return "".join(pieces), -1
+        character, at = _unescape(text, at + 1)
+        pieces.append(character)
 
 
-def _whole_until(body: str) -> int:
-    at = 0
-    while at < len(body):
-        length = _escape_length(body, at) if body[at] == "\\" else 1
-        if at + length > len(body):
-            return at
-        at += length
-    return at
-
-
-def _escape_length(body: str, at: int) -> int:
-    if body[at + 1 : at + 2] != "u":
-        return 2
-    code = body[at + 2 : at + _ESCAPE_CHARACTERS]
-    if len(code) == _ESCAPE_CHARACTERS - 2 and int(code, 16) in _HIGH_SURROGATES:
-        return 2 * _ESCAPE_CHARACTERS
-    return _ESCAPE_CHARACTERS
+def _unescape(text: str, at: int) -> tuple[str, int]:
+    """Return the character that is meant by what follows a backslash, and where that ends."""
+    code = _CODE.match(text, at)
+    if code is None:
+        return _ESCAPED.get(text[at], text[at]), at + 1
+    if code[3] is None:
+        return bytes.fromhex(code[1] + code[2]).decode("utf-16-be"), code.end()
+    # Half a character can be neither sent nor spoken.
+    number = int(code[3], 16)
+    return _NO_CHARACTER if number in _SURROGATES else chr(number), code.end()

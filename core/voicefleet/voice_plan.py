@@ -167,6 +167,9 @@ def _clash(wish: Realtime, conversation: Conversation) -> DialogueProblem | None
             "callers can always interrupt a model that decides about turns: set voice.realtime.turnDetection Local"
         )
         return DialogueProblem("agent", "spec.conversation.interruption.enabled", message)
+    if wish.turn_detection == "Server" and conversation.turn_taking.detection == "PushToTalk":
+        message = "no key decides about turns where the model does: set voice.realtime.turnDetection Local"
+        return DialogueProblem("agent", "spec.conversation.turnTaking.detection", message)
     if wish.turn_detection == "Local" and conversation.turn_taking.detection == "Stt":
         message = "a realtime model hears by itself, so there is no Stt to decide about turns: set Model or Vad"
         return DialogueProblem("agent", "spec.conversation.turnTaking.detection", message)

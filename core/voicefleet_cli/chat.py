@@ -45,6 +45,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="a variable of the call; may be repeated",
     )  # fmt: skip
     parser.add_argument("--secrets", metavar="DIR", type=Path, help="a folder per Secret, in it a file per key")
+    parser.add_argument(
+        "--texts", metavar="DIR", type=Path,
+        help="a folder per ConfigMap with instructions, in it a file per key",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 

@@ -93,6 +93,12 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             id="nobody writes down what turns could be told by",
         ),
         pytest.param(
+            {"voice": {"realtime": {}}, "conversation": {"turnTaking": {"detection": "PushToTalk"}}},
+            (ALL,),
+            "spec.conversation.turnTaking.detection",
+            id="a model that decides about turns waits for no key",
+        ),
+        pytest.param(
             {"voice": {"pipeline": {"llm": {"providers": ["dg", "gone"]}}}},
             THREE,
             "spec.voice.pipeline.llm.providers",
@@ -284,6 +290,42 @@ def test_what_no_make_of_the_line_up_knows_is_named(spec: dict[str, Any], fields
 
     assert list(planned(agent(**spec), pool(*PLAIN, ALL)).not_yet) == fields
     assert planned(agent(**spec), pool(*THREE, knowing, ALL)).not_yet == ()
+
+
+TALK = {
+    "turnTaking": {"detection": "Vad", "minDelayMilliseconds": 100, "maxDelayMilliseconds": 900},
+    "interruption": {"minDurationMilliseconds": 100, "minWords": 2},
+}
+
+
+def test_what_only_the_worker_knows_of_turns_is_named_where_the_model_decides() -> None:
+    fields = [f"spec.conversation.{group}.{name}" for group, wishes in TALK.items() for name in wishes]
+
+    assert list(planned(agent(conversation=TALK, voice={"realtime": {}}), pool(ALL)).not_yet) == fields
+    assert planned(agent(conversation=TALK, voice={"realtime": {"turnDetection": "Local"}}), pool(ALL)).not_yet == ()
+
+
+def test_what_other_fields_leave_no_room_for_is_named() -> None:
+    path = {"variable": "found", "path": "$.items[*].name"}
+    it = {"name": "it", "description": "d", "http": {"url": "https://x.example.com", "response": [path]}}
+    spec: dict[str, Any] = {
+        "agents": [named("desk", tools=["it"])],
+        "tools": [it],
+        "variables": {"declared": [{"name": "found", "default": ""}]},
+        "conversation": {
+            "turnTaking": {"detection": "PushToTalk"},
+            "pushToTalk": {"commitDigit": "0"},
+            "away": {"prompts": ["One?", "Two?", "Three?"]},
+        },
+        "telephony": {"dtmf": {"actions": [{"digits": "10", "endCall": True}, {"digits": "2", "endCall": True}]}},
+    }
+
+    assert planned(agent(**spec), pool(*THREE)).not_yet == (
+        "spec.telephony.dtmf.humanDigit",
+        "spec.telephony.dtmf.actions[10]",
+        "spec.conversation.away.prompts[2]",
+        "spec.tools[it].http.response[found].path",
+    )
 
 
 @pytest.mark.parametrize(

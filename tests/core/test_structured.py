@@ -33,6 +33,16 @@ def wanted(**more: Any) -> StructuredOutput:
         ('{"text": "a\\\\', "a\\", {}),
         ('{"text": null}', "", {}),
         ("Hello there.", "Hello there.", {}),
+        (r"""{"emotion": "I\'m", "text": "It\'s""", "It's", {"emotion": "I'm"}),
+        (r"""{"text": "It\'s so."}""", "It's so.", {}),
+        ('{"text": "\\uZZ12 \\x.", "a": "b"}', "uZZ12 x.", {"a": "b"}),
+        ('{"text": "\\ud83d half \\udc00"}', "\ufffd half \ufffd", {}),
+        ('{"text": "\\ud83d', "", {}),
+        ('{"text": "\\ud83d\\n', "\ufffd\n", {}),
+        ("`", "", {}),
+        ("```json\n", "", {}),
+        ('```json\n{"emotion": "warm", "text": "He', "He", {"emotion": "warm"}),
+        ('```\n{"text": "Hello."}\n```', "Hello.", {}),
     ],
 )
 def test_an_answer_is_read_as_far_as_it_goes(text: str, spoken: str, fields: dict[str, str]) -> None:
@@ -41,6 +51,14 @@ def test_an_answer_is_read_as_far_as_it_goes(text: str, spoken: str, fields: dic
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 OTHERS = st.dictionaries(TEXTS.filter(lambda key: key != "text"), TEXTS | st.integers() | st.lists(TEXTS), max_size=3)
+
+
+@given(st.text(r"""{}"\:,ud83dcZn'` text""", max_size=60))
+def test_whatever_a_model_writes_is_read_and_can_be_sent(text: str) -> None:
+    for written in (text, '{"text": "' + text):
+        for end in range(len(written) + 1):
+            spoken = read_answer(written[:end], "text").spoken
+            assert spoken.encode().decode() == spoken
 
 
 @given(OTHERS, TEXTS, OTHERS, st.booleans())

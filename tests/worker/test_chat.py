@@ -2,12 +2,14 @@
 
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.worker.files import Mounted
+from tests.worker.files import AGENT, Mounted
 from voicefleet.api.references import SecretKeyRef
+from voicefleet.names import text_file
 from voicefleet_worker.chat.material import Wishes, gather, thinking_of
 from voicefleet_worker.chat.screen import Screen, Words, _Asides
 from voicefleet_worker.problems import BadInputError
@@ -59,6 +61,22 @@ def test_the_file_that_has_to_be_mended_is_named(mounted: Mounted) -> None:
         gather(Wishes(mounted.folder / "pool.json", None, None, {}), {"OPENAI_API_KEY": "k"})
     with pytest.raises(BadInputError, match="cannot be read"):
         gather(Wishes(agent, Path("nowhere.yaml"), None, {}), {})
+
+
+def test_instructions_of_a_config_map_are_asked_for(mounted: Mounted) -> None:
+    """An agent without any would answer all the same, as nobody that somebody has written."""
+    told = {"name": "desk", "instructionsFrom": {"name": "prompts", "key": "desk.md"}}
+    mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "agents": [told]}})
+    with pytest.raises(
+        BadInputError, match=r"instructions of desk: stand in a ConfigMap: give --texts DIR with .*desk\.md"
+    ):
+        gather(wishes(mounted), {"OPENAI_API_KEY": "k"})
+
+    file = mounted.folder / "texts" / text_file("prompts", "desk.md")
+    file.parent.mkdir(parents=True)
+    file.write_text("Be kind.")
+    material = gather(replace(wishes(mounted), texts=mounted.folder / "texts"), {"OPENAI_API_KEY": "k"})
+    assert material.plan.entry.instructions == "Be kind."
 
 
 async def test_words_are_shown_as_they_come_and_cannot_command_the_terminal() -> None:

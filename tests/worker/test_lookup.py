@@ -35,12 +35,29 @@ async def test_what_is_found_fills_variables(service: Service, tmp_path: Path) -
     assert await found(service, tmp_path, response_schema=SCHEMA) == {"tier": "gold", "visits": "3", "vip": "true"}
 
 
+async def nested(_: Any) -> Any:
+    from aiohttp import web  # noqa: PLC0415 - like the other answers
+
+    return web.Response(text="[" * 60_000)
+
+
 @pytest.mark.parametrize(
     "answer",
-    [broken, slow, answering({"tier": "lead"}), answering(["gold"])],
-    ids=["broken", "slow", "another schema", "no object"],
+    [broken, slow, answering({"tier": "lead"}), answering(["gold"]), nested],
+    ids=["broken", "slow", "another schema", "no object", "deeper than anybody reads"],
 )
 async def test_without_an_answer_that_fits_there_is_nothing(service: Service, tmp_path: Path, answer: Answer) -> None:
     service.answers = [answer]
 
     assert await found(service, tmp_path, response_schema=SCHEMA) == {}
+
+
+@pytest.mark.parametrize("schema", [{"type": "objekt"}, {"$ref": "{url}/schema.json"}], ids=["no schema", "elsewhere"])
+async def test_a_schema_that_cannot_be_used_costs_no_call_and_is_fetched_from_nowhere(
+    service: Service, tmp_path: Path, schema: dict[str, str]
+) -> None:
+    service.answers = [answering({"tier": "gold"})]
+
+    there = {name: value.format(url=service.url) for name, value in schema.items()}
+    assert await found(service, tmp_path, response_schema=there) == {}
+    assert len(service.asked) == 1

@@ -39,7 +39,14 @@ def changed(manifest: dict[str, Any], *path: str | int, value: object) -> dict[s
     return body
 
 
+LOOKUP = {"url": "https://crm.example.com/", "responseSchema": {"type": "objekt"}}
 CASES = [
+    pytest.param(
+        "agent.json",
+        changed(AGENT, "spec", "variables", "lookup", value=LOOKUP),
+        ["spec.variables.lookup.responseSchema", "no JSON schema", "objekt"],
+        id="a look-up whose answers nobody can check",
+    ),
     pytest.param("agent.json", "{", ["agent.json", "not valid YAML or JSON", "line 1"], id="malformed"),
     pytest.param("agent.json", "a: b: c", ["agent.json", "line 1"], id="malformed YAML"),
     pytest.param("agent.json", "- 1", ["agent.json", "expected an object", "list"], id="a list"),
@@ -146,6 +153,16 @@ def test_the_environment_has_its_own_wishes_of_models(mounted: Mounted) -> None:
     assert settings.idle_processes == 1
     with pytest.raises(BadInputError, match="WORKER_NUM_IDLE_PROCESSES"):
         load_settings(mounted.flags, {"WORKER_NUM_IDLE_PROCESSES": "many"})
+
+
+@pytest.mark.parametrize("has_one", [False, True], ids=["instead of none", "in place of the spec's"])
+def test_an_address_of_the_environment_that_is_none_is_named(mounted: Mounted, *, has_one: bool) -> None:
+    if has_one:
+        own = {"url": "https://crm.example.com/"}
+        mounted.write("agent.json", changed(AGENT, "spec", "variables", "lookup", value=own))
+
+    with pytest.raises(BadInputError, match="PLATFORM_API_URL: is no http or https address"):
+        load_settings(mounted.flags, {"PLATFORM_API_URL": "crm.example.com"})
 
 
 def test_files_say_the_rest(mounted: Mounted) -> None:

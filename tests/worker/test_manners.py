@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit.agents import AgentSession
+from livekit.agents import NOT_GIVEN, AgentSession
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet_worker import manners as under_test
@@ -26,6 +26,10 @@ class Session:
     llm: None = None
     tts: None = None
     error: Exception | None = None
+
+    @property
+    def current_agent(self) -> Any:
+        return SimpleNamespace(llm=NOT_GIVEN, tts=NOT_GIVEN)
 
     def on(self, event: str, handler: Callable[[Any], None]) -> None:
         self.handlers[event] = handler

@@ -15,7 +15,10 @@ from livekit.agents.voice import io
 from tests.worker.failover.scripted import Listener, Thinker
 from voicefleet.api.voiceagent.conversation import PushToTalk as Wishes
 from voicefleet_worker import push_to_talk as under_test
+from voicefleet_worker.deeds import CallDeeds
+from voicefleet_worker.manners import Manners
 from voicefleet_worker.push_to_talk import PushToTalk
+from voicefleet_worker.transfers import Transfers
 
 ADA = "ada"
 
@@ -31,6 +34,9 @@ class Line:
     is_over: bool = False
     user_state: str = "listening"
     patience: list[float] = field(default_factory=list)
+    is_under_way: bool = False
+    is_ending: bool = False
+    signs_of_life: int = 0
 
     @property
     def input(self) -> Any:
@@ -47,6 +53,12 @@ class Line:
         if self.speaks_on:
             raise RuntimeError("does not allow interruptions")
         self.done.append("interrupt")
+
+    def hear(self) -> None:
+        self.signs_of_life += 1
+
+    def reset_away_timer(self) -> None:
+        self.signs_of_life += 1
 
     def clear_user_turn(self) -> None:
         self.done.append("clear")
@@ -77,10 +89,16 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_LAST_WORD_SECONDS", 0.0)
 
 
+def deeds_on(line: Line) -> CallDeeds:
+    nobody: Any = None
+    presence: Any = SimpleNamespace(identity=ADA)
+    return CallDeeds(nobody, cast("Manners", line), presence, cast("Transfers", line), nobody)
+
+
 def begun(**wishes: Any) -> Line:
     line = Line()
     session, room = cast("AgentSession[None]", line), cast("rtc.Room", line)
-    PushToTalk(session, room, ADA, Wishes.model_validate(wishes)).begin()
+    PushToTalk(session, room, deeds_on(line), Wishes.model_validate(wishes)).begin()
     return line
 
 
@@ -91,6 +109,38 @@ async def test_an_app_is_heard_while_its_key_is_held() -> None:
     await line.ask("end_turn")
 
     assert line.done == ["shut", "interrupt", "clear", "open", "shut", "commit"]
+
+
+@pytest.mark.parametrize("meanwhile", ["is_under_way", "is_ending"], ids=["put through", "said goodbye to"])
+async def test_the_key_means_nothing_to_a_caller_who_is(meanwhile: str) -> None:
+    app, phone = begun(), begun(commitDigit="#")
+    for line in (app, phone):
+        setattr(line, meanwhile, True)
+        line.words(is_final=True)
+    for method in ("start_turn", "end_turn", "cancel_turn"):
+        await app.ask(method)
+    phone.press("#")
+
+    assert (app.done, phone.done) == (["shut"], ["open"])
+
+
+async def test_a_key_that_is_held_when_the_caller_is_put_through_is_let_go() -> None:
+    line = begun()
+    await line.ask("start_turn")
+    line.words(is_final=True)
+    line.is_under_way = True
+    await line.ask("end_turn")
+    line.is_under_way = False
+    await line.ask("end_turn")
+
+    assert line.done == ["shut", "interrupt", "clear", "open"], "whoever puts the caller through shuts the line"
+
+
+async def test_whoever_holds_the_key_is_there() -> None:
+    line = begun()
+    await line.ask("start_turn")
+
+    assert line.signs_of_life == 2
 
 
 async def test_a_key_that_is_only_touched_is_no_turn() -> None:
@@ -231,7 +281,7 @@ async def test_the_sdk_answers_when_the_key_is_let_go_and_not_before() -> None:
     session.input.audio = Microphone()
     await session.start(Agent(instructions="Help."))
     line = Line()
-    PushToTalk(session, cast("rtc.Room", line), ADA, Wishes()).begin()
+    PushToTalk(session, cast("rtc.Room", line), deeds_on(line), Wishes()).begin()
     await asyncio.sleep(0.3)
     assert listener.heard == [[]], "nobody is heard yet"
 

@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+from livekit import rtc
+
 from tests.worker.files import AGENT, Mounted
 from tests.worker.test_entry import Job, call_of
 from voicefleet_worker.call import Call
@@ -25,6 +27,9 @@ class Session:
     def reset_away_timer(self) -> None:
         pass
 
+    def hear_at_once(self) -> None:
+        self.told.append("at once")
+
     async def start(self, *_: object, **__: object) -> None:
         self.told.append("start")
 
@@ -44,12 +49,15 @@ class Session:
 class Phone:
     """A caller whose phone rings."""
 
-    def __init__(self, session: Session, *, is_answered: bool) -> None:
+    identity = "ada"
+
+    def __init__(self, session: Session, *, is_answered: bool, kind: int) -> None:
         self.session = session
         self.is_answered = is_answered
+        self.kind = kind
 
     async def arrival(self) -> Any:
-        return SimpleNamespace(identity="ada")
+        return SimpleNamespace(identity="ada", kind=self.kind)
 
     def watch(self, *_: object) -> None:
         self.session.told.append("ringing")
@@ -61,14 +69,17 @@ class Phone:
         pass
 
 
-async def begun(mounted: Mounted, *, is_answered: bool, **turns: str) -> list[str]:
+BROWSER, PHONE = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP
+
+
+async def begun(mounted: Mounted, *, is_answered: bool, kind: int = BROWSER, **turns: str) -> list[str]:
     conversation = {"turnTaking": turns}
     mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "conversation": conversation}})
     settings = await asyncio.to_thread(load_settings, mounted.flags, {})
     job, session = Job(settings), Session()
     job.room.local_participant = SimpleNamespace(register_rpc_method=lambda *_: None)  # type: ignore[attr-defined]
     call: Call = call_of(job, settings, session=session)
-    call.presence = cast("Presence", Phone(session, is_answered=is_answered))
+    call.presence = cast("Presence", Phone(session, is_answered=is_answered, kind=kind))
     call.team = cast("Team", session)
     await call.begin()
     return session.told
@@ -78,6 +89,12 @@ async def test_nobody_is_heard_before_the_phone_is_answered(mounted: Mounted) ->
     told = await begun(mounted, is_answered=True)
 
     assert told == ["do not listen", "start", "ringing", "listen", "greet"]
+
+
+async def test_who_is_on_a_phone_is_heard_over_the_greeting(mounted: Mounted) -> None:
+    told = await begun(mounted, is_answered=True, kind=PHONE)
+
+    assert told == ["do not listen", "start", "ringing", "at once", "listen", "greet"]
 
 
 async def test_a_phone_that_nobody_answers_is_never_heard(mounted: Mounted) -> None:

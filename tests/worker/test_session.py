@@ -2,15 +2,18 @@
 
 import asyncio
 import pickle
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from livekit import rtc
 from livekit.agents import ChatContext, UserStateChangedEvent, function_tool, inference
 from livekit.agents.voice.turn import EndpointingOptions, InterruptionOptions
 from livekit.plugins import cartesia, deepgram, openai
 
 from tests.worker.failover.scripted import Thinker, unread
 from tests.worker.files import AGENT, SECRET_VALUE, Mounted
+from tests.worker.tools.test_interruptions import Loudspeaker
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.voice_plan import choice_for
 from voicefleet_worker import drain, entry
@@ -179,6 +182,22 @@ async def test_a_session_keeps_nothing_of_what_it_has_told() -> None:
 
     kept = [value for value in vars(session).values() if isinstance(value, list) and len(value) > 100]
     assert (len(told), kept) == (1000, [])
+
+
+@pytest.mark.parametrize("on_phone", [True, False], ids=["a phone", "a browser"])
+async def test_a_phone_may_interrupt_the_first_words_also_when_it_is_back(mounted: Mounted, *, on_phone: bool) -> None:
+    plan = await asyncio.to_thread(plan_of, mounted)
+    health = CallHealth(plan.providers, Reporter("AJ_1", None), unread(), BoardReader())
+    session = build_session(plan, Voices(plan.entry, SecretFiles(mounted.folder / "secrets"), health))
+    session.output.audio = Loudspeaker(cast("Any", None))
+    if on_phone:
+        session.hear_at_once()
+    caller = SimpleNamespace(kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP, attributes={"sip.ruleID": "SDR_1"})
+    session._on_room_io_participant_linked(cast("rtc.RemoteParticipant", caller))
+    session._update_agent_state("speaking")
+
+    assert (session._aec_warmup_timer is None) is on_phone
+    session._on_aec_warmup_expired()
 
 
 @pytest.mark.parametrize(("parallel", "called"), [(True, ["one", "two"]), (False, ["one"])])

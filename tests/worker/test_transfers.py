@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from livekit import api, rtc
-from livekit.agents import AgentSession, JobContext
+from livekit.agents import NOT_GIVEN, AgentSession, JobContext
 from livekit.agents.llm import RealtimeModel
 
 from tests.worker.failover.test_conversing import Talker
@@ -57,6 +57,12 @@ class Scene:
     language: str = "en"
     llm: RealtimeModel | None = None
     tts: None = None
+    is_heard: bool = True
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def current_agent(self) -> Any:
+        return SimpleNamespace(llm=NOT_GIVEN, tts=NOT_GIVEN)
 
     def __post_init__(self) -> None:
         sip = SimpleNamespace(transfer_sip_participant=self._ask, create_sip_participant=self._ask)
@@ -83,7 +89,10 @@ class Scene:
 
     @property
     def input(self) -> Any:
-        return SimpleNamespace(set_audio_enabled=lambda on: self.steps.append("hears" if on else "deaf"))
+        def hear(on: bool) -> None:
+            self.steps.append("hears" if on else "deaf")
+
+        return SimpleNamespace(audio_enabled=self.is_heard, set_audio_enabled=hear)
 
     async def say(self, words: str, *, allow_interruptions: bool) -> None:
         assert not allow_interruptions
@@ -178,6 +187,23 @@ async def test_a_caller_who_cannot_be_put_through_is_back_with_the_agent(
     assert not transfers.is_under_way
     scene.answer = answers(DONE)
     assert await transfers.put_through(to()) is None, "who asks again is put through"
+
+
+async def test_a_caller_who_has_to_hold_a_key_is_not_heard_without_it_after_a_transfer_that_failed(
+    scene: Scene, transfers: Transfers
+) -> None:
+    scene.is_heard = False
+    scene.answer = answers(refused(486))
+    await transfers.put_through(to())
+
+    assert scene.steps[-2:] == ["deaf", "goes on"]
+
+
+async def test_an_announcement_is_filled_as_the_agent_in_charge_sees_it(scene: Scene, transfers: Transfers) -> None:
+    scene.values["name"] = "Ada"
+    await transfers.put_through(to(announcement="One moment, {{name}}."))
+
+    assert "One moment, Ada." in scene.steps
 
 
 async def test_a_caller_whose_call_ends_with_the_failure_is_told_so(scene: Scene, transfers: Transfers) -> None:

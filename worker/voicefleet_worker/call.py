@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from livekit import rtc
-from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
+from livekit.agents import CloseEvent, CloseReason, JobContext
 
 from voicefleet.api.voiceagent.conversation import PushToTalk as PushToTalkWishes
 from voicefleet.dialogue import DialoguePlan
@@ -24,12 +24,12 @@ from voicefleet_worker.handoffs.team import Team
 from voicefleet_worker.keypad import Keypad
 from voicefleet_worker.listening import report_on
 from voicefleet_worker.manners import Manners
-from voicefleet_worker.presence import Departure, Presence
+from voicefleet_worker.presence import Departure, Presence, is_phone
 from voicefleet_worker.push_to_talk import PushToTalk
 from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.records.notebook import Notebook
 from voicefleet_worker.reports import Reporter
-from voicefleet_worker.session import room_options
+from voicefleet_worker.session import Session, room_options
 from voicefleet_worker.sounds import Files, start_sounds
 from voicefleet_worker.transfers import Transfers
 
@@ -59,7 +59,7 @@ class Call:
     ctx: JobContext
     plan: DialoguePlan
     team: Team
-    session: AgentSession[None]
+    session: Session
     reporter: Reporter
     notebook: Notebook
     board: BoardReader
@@ -118,12 +118,15 @@ class Call:
     async def _talk(self, caller: rtc.RemoteParticipant) -> None:
         """Begin the conversation with a caller who is there."""
         talk = self.plan.conversation
+        if is_phone(caller):
+            # A phone's network lets no echo through.
+            self.session.hear_at_once()
         self.manners.begin()
         Apologies(self.session, self.team, self._give_up, is_ending=lambda: self.manners.is_ending).begin()
         Keypad(self.session, self.plan, self.deeds, self.team.hand_over_to).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
-            PushToTalk(self.session, self.ctx.room, caller.identity, wishes).begin()
+            PushToTalk(self.session, self.ctx.room, self.deeds, wishes).begin()
         else:
             self.session.input.set_audio_enabled(True)
         self.recording.begin(self.session, self.team.values)

@@ -44,6 +44,11 @@ class CallDeeds:
         """Number that the caller calls from, as far as it is known."""
         return self.presence.number
 
+    @property
+    def is_free(self) -> bool:
+        """Whether keys mean something: not to a caller who is put through, nor to one who is said goodbye to."""
+        return not self.transfers.is_under_way and not self.manners.is_ending
+
     def end_call(self) -> None:
         """Say goodbye and hang up."""
         self.manners.end_call()

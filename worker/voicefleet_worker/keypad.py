@@ -76,8 +76,7 @@ class Keypad:
         self._act(complete)
 
     def _is_free(self) -> bool:
-        """Tell whether keys mean something: not to a caller who is put through, nor to one who is said goodbye to."""
-        return not self._deeds.transfers.is_under_way and not self._deeds.manners.is_ending
+        return self._deeds.is_free
 
     def _act(self, meanings: Iterable[Meaning]) -> None:
         for meaning in meanings:

@@ -4,20 +4,25 @@ import json
 import logging
 from collections.abc import Mapping
 
-import jsonschema
-
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
 from voicefleet.call_variables import as_variables
-from voicefleet.dialogue import DialoguePlan
-from voicefleet_worker.problems import BadInputError
+from voicefleet.dialogue import DialoguePlan, DialogueProblem
 from voicefleet_worker.secret_files import SecretFiles
-from voicefleet_worker.tools.http import HttpTools, ToolFailedError
-from voicefleet_worker.tools.templates import RefusedError
+from voicefleet_worker.tools.arguments import fault_in, validator_of
+from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
 
 _SHORTEST_MILLISECONDS = 100
+
+
+def check_lookup(plan: DialoguePlan) -> DialogueProblem | None:
+    """Say why a look-up's answers could never be checked."""
+    fault = fault_in(plan.lookup.response_schema or {}) if plan.lookup is not None else None
+    if fault is None:
+        return None
+    return DialogueProblem("agent", "spec.variables.lookup.responseSchema", f"is no JSON schema: {fault}")
 
 
 async def find_variables(plan: DialoguePlan, secrets: SecretFiles, given: Mapping[str, str]) -> dict[str, str]:
@@ -40,8 +45,8 @@ async def look_up(lookup: Lookup, secrets: SecretFiles, known: Mapping[str, str]
     tools = HttpTools(secrets, ToolPolicy(), dict(known))
     try:
         answer = json.loads(await tools.call(Tool(name="lookup", description="lookup", http=http), http, {}))
-        jsonschema.validate(answer, lookup.response_schema or {})
-    except (ToolFailedError, RefusedError, BadInputError, ValueError, jsonschema.ValidationError) as error:
+        validator_of(lookup.response_schema or {}).validate(answer)
+    except Exception as error:  # noqa: BLE001 - whatever a service answers, the caller is there and is greeted
         logger.warning("look-up failed, and the defaults are used", extra={"problem": type(error).__name__})
         return {}
     finally:

@@ -65,6 +65,11 @@ class Manners:
         return self._in_charge.language
 
     @property
+    def values(self) -> Mapping[str, str]:
+        """Variables as the agent in charge sees them."""
+        return self._in_charge.values
+
+    @property
     def is_ending(self) -> bool:
         """Whether goodbye is being said."""
         return self._is_ending

@@ -138,3 +138,8 @@ class Presence:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def is_phone(caller: rtc.RemoteParticipant | None) -> bool:
+    """Tell whether somebody is on a phone."""
+    return caller is not None and caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP

@@ -8,6 +8,7 @@ from livekit import rtc
 from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateChangedEvent
 
 from voicefleet.api.voiceagent.conversation import PushToTalk as Wishes
+from voicefleet_worker.deeds import CallDeeds
 
 # The last word is still on its way when the key is let go.
 _LAST_WORD_SECONDS = 0.2
@@ -20,12 +21,13 @@ Method = Callable[[rtc.RpcInvocationData], Awaitable[str]]
 
 
 class PushToTalk:
-    """That of one call. Nobody but the caller has the key."""
+    """That of one call. Nobody but the caller has the key, and while they are put through it means nothing."""
 
-    def __init__(self, session: AgentSession[None], room: rtc.Room, caller_identity: str, wishes: Wishes) -> None:
+    def __init__(self, session: AgentSession[None], room: rtc.Room, deeds: CallDeeds, wishes: Wishes) -> None:
         self._session = session
         self._room = room
-        self._caller = caller_identity
+        self._deeds = deeds
+        self._caller = deeds.presence.identity
         self._wishes = wishes
         self._limit: asyncio.TimerHandle | None = None
         self._has_words = False
@@ -49,14 +51,17 @@ class PushToTalk:
                 raise rtc.RpcError(_NOT_YOURS, "only the caller has the key")
             # Of a call that is just over nobody wants to hear.
             with contextlib.suppress(RuntimeError):
-                await deed()
+                if self._deeds.is_free:
+                    await deed()
+                else:
+                    self._forget_limit()
             return ""
 
         return answer
 
     def _on_key(self, key: rtc.SipDTMF) -> None:
         is_callers = key.participant is not None and key.participant.identity == self._caller
-        if is_callers and key.digit == self._wishes.commit_digit:
+        if is_callers and key.digit == self._wishes.commit_digit and self._deeds.is_free:
             with contextlib.suppress(RuntimeError):
                 self._commit()
 
@@ -71,6 +76,9 @@ class PushToTalk:
         # What may not be interrupted is said to its end, and the caller is heard all the same.
         with contextlib.suppress(RuntimeError):
             self._session.interrupt()
+        # Whoever holds the key is there, though they may not have said a word.
+        self._deeds.manners.hear()
+        self._session.reset_away_timer()
         self._begin_anew()
         self._session.input.set_audio_enabled(True)
         self._forget_limit()
@@ -88,9 +96,11 @@ class PushToTalk:
             self._begin_anew()
 
     def _held_too_long(self) -> None:
+        self._forget_limit()
         with contextlib.suppress(RuntimeError):
-            self._let_go()
-            self._commit()
+            if self._deeds.is_free:
+                self._let_go()
+                self._commit()
 
     def _is_held(self) -> bool:
         return self._limit is not None

@@ -31,6 +31,7 @@ from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.keeping.settings import make_directories
 from voicefleet_worker.logs import set_up_logging
+from voicefleet_worker.lookup import check_lookup
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import or_refuse
 from voicefleet_worker.provider_metrics import ProviderCollector
@@ -76,6 +77,7 @@ def _buildable(settings: Settings) -> DialoguePlan:
         or_refuse(check_options(provider), where)
     for tool in plan.tools:
         or_refuse(check_mcp(tool) or check_tool(tool), "the VoiceAgent")
+    or_refuse(check_lookup(plan), "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan

@@ -9,6 +9,7 @@ from livekit.agents.vad import VAD
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.events import EventTypes
 
+from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.voice import VoiceActivity
 from voicefleet.dialogue import AgentPlan, DialoguePlan
 from voicefleet.providers.lineup import Lineup, ProviderPlan
@@ -25,6 +26,7 @@ from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.toolbox import steps_of
 
 _LAST_WORDS_SECONDS = 0.5
+_ECHO_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,8 @@ class Models:
     tts: SpeakingInTurn | None
 
     def as_arguments(self) -> dict[str, Any]:
-        """Return them by the names that the SDK has for them."""
-        named = {"vad": self.vad, "stt": self.stt, "llm": self.llm, "tts": self.tts}
-        return {name: model for name, model in named.items() if model is not None or name == "vad"}
+        """Return them by the names that the SDK has for them; who is left out would be taken from another agent."""
+        return {"vad": self.vad, "stt": self.stt, "llm": self.llm, "tts": self.tts}
 
 
 class Voices:
@@ -138,8 +139,15 @@ class Session(AgentSession[None]):
         """Tell whoever listens, as the SDK would, and keep nothing."""
         super(AgentSession, self).emit(event, arg)
 
+    def hear_at_once(self) -> None:
+        """Hear what is said over the very first words.
 
-def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
+        The SDK passes over it, for a browser may not have learnt yet to keep the agent's own voice out.
+        """
+        self._on_aec_warmup_expired()
+
+
+def build_session(plan: DialoguePlan, voices: Voices) -> Session:
     """Build the session of one call."""
     session = Session(
         **voices.of(plan.entry).as_arguments(),
@@ -149,6 +157,8 @@ def build_session(plan: DialoguePlan, voices: Voices) -> AgentSession[None]:
         max_tool_steps=steps_of(plan.tool_policy),
         # A caller who hung up says nothing more, and the slot is wanted.
         session_close_transcript_timeout=_LAST_WORDS_SECONDS,
+        # Said aloud, or the SDK would decide anew whenever a caller who was lost comes back.
+        aec_warmup_duration=_ECHO_SECONDS,
     )
     session.on("user_state_changed", voices.caller.follow)
     return session
@@ -158,7 +168,7 @@ def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested
     """Return who decides about turns, how long it waits, and who may interrupt."""
     turns, interruption = plan.conversation.turn_taking, plan.conversation.interruption
     handling: dict[str, Any] = {
-        "turn_detection": _turn_detection(plan),
+        "turn_detection": turn_detection(plan.entry, plan.conversation),
         "endpointing": {
             "min_delay": turns.min_delay_milliseconds / 1000,
             "max_delay": turns.max_delay_milliseconds / 1000,
@@ -179,6 +189,14 @@ def turn_handling(plan: DialoguePlan) -> Any:  # noqa: ANN401 - the SDK's nested
     return handling
 
 
+def turns_of(agent: AgentPlan, plan: DialoguePlan) -> dict[str, Any]:
+    """Return who decides about turns with an agent, as the SDK takes it, if that is not who does it for the session."""
+    if _decides_about_turns(agent) == _decides_about_turns(plan.entry):
+        # One detector for all of them goes on through a handoff.
+        return {}
+    return {"turn_handling": {"turn_detection": turn_detection(agent, plan.conversation)}}
+
+
 def room_options(plan: DialoguePlan) -> room_io.RoomOptions:
     """Return how the call hangs on its room: voice both ways, and the end of the call is ours to notice."""
     suppression = plan.conversation.noise_suppression
@@ -189,10 +207,11 @@ def room_options(plan: DialoguePlan) -> room_io.RoomOptions:
     return room_io.RoomOptions(audio_input=hearing, close_on_disconnect=False)
 
 
-def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a detector
-    if isinstance(plan.entry.voice, RealtimePlan) and plan.entry.voice.decides_about_turns:
+def turn_detection(agent: AgentPlan, talk: Conversation) -> Any:  # noqa: ANN401 - a string or a detector
+    """Return who decides that a caller has finished who talks to this agent."""
+    if _decides_about_turns(agent):
         return "realtime_llm"
-    match plan.conversation.turn_taking.detection:
+    match talk.turn_taking.detection:
         case "Model":
             # Pinned, because the SDK's default may turn to its cloud.
             return inference.TurnDetector(version="v1-mini")
@@ -202,3 +221,7 @@ def _turn_detection(plan: DialoguePlan) -> Any:  # noqa: ANN401 - a string or a 
             return "stt"
         case "PushToTalk":
             return "manual"
+
+
+def _decides_about_turns(agent: AgentPlan) -> bool:
+    return isinstance(agent.voice, RealtimePlan) and agent.voice.decides_about_turns

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.connections import LiveKit
 from voicefleet.api.voiceagent.agents import Lookup
@@ -124,7 +126,7 @@ def _plan(agent: VoiceAgent, pool: ProviderPool, flags: Flags) -> DialoguePlan:
 def as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePlan:
     """Return the plan with models, voice and look-up as the environment wants them: the field's own names for them."""
     url = environment.get("PLATFORM_API_URL")
-    lookup = (plan.lookup or Lookup(url=url)).model_copy(update={"url": url}) if url else plan.lookup
+    lookup = _lookup_at(url, plan.lookup) if url else plan.lookup
 
     def as_wished(lineup: Lineup) -> Lineup:
         role = lineup.need.role
@@ -132,6 +134,15 @@ def as_wished(plan: DialoguePlan, environment: Mapping[str, str]) -> DialoguePla
         return with_wishes(lineup, model=environment.get(f"{role.upper()}_MODEL"), voice=voice)
 
     return replace(plan, lookup=lookup).with_voices(lambda voice: voice.changed(as_wished))
+
+
+def _lookup_at(url: str, wanted: Lookup | None) -> Lookup:
+    try:
+        there = Lookup(url=url)
+    except ValidationError:
+        # Not the address itself: it may hold a key.
+        raise BadInputError("PLATFORM_API_URL", "is no http or https address without user and password") from None
+    return there if wanted is None else wanted.model_copy(update={"url": url})
 
 
 def _whole_number(environment: Mapping[str, str], name: str, otherwise: int | None) -> int | None:

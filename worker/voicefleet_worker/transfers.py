@@ -14,11 +14,12 @@ from livekit import api, rtc
 from livekit.agents import AgentSession, JobContext
 
 from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.call_variables import fill
 from voicefleet.dialogue import DialoguePlan
 from voicefleet.phrases import put_through
 from voicefleet.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
 from voicefleet_worker.manners import Manners
-from voicefleet_worker.presence import Presence
+from voicefleet_worker.presence import Presence, is_phone
 from voicefleet_worker.saying import say
 
 logger = logging.getLogger("voicefleet.call")
@@ -58,6 +59,7 @@ class Transfers:
         self._is_in_doubt = False
         self._under_way: Refer | Dial | None = None
         self._has_picked_up = False
+        self._was_heard = True
         self._over = asyncio.Event()
         self._over.set()
 
@@ -108,14 +110,15 @@ class Transfers:
 
     async def _try(self, transfer: Transfer) -> str | None:
         """Put the caller through and leave, or say why not."""
-        is_phone = _is_phone(self._presence.caller)
-        way = plan_transfer(transfer, self._plan.dial_out, self._plan.telephony, is_phone=is_phone)
+        on_phone = is_phone(self._presence.caller)
+        way = plan_transfer(transfer, self._plan.dial_out, self._plan.telephony, is_phone=on_phone)
         if isinstance(way, Impossible):
             return way.why
         with contextlib.ExitStack() as hold:
             hold.callback(self._go_on)
             self._hold()
-            await self._say(transfer.announcement or put_through(self._manners.language))
+            announcement = fill(transfer.announcement or "", self._manners.values)
+            await self._say(announcement or put_through(self._manners.language))
             caller = self._presence.caller
             if caller is None or self._presence.is_over:
                 return _GONE
@@ -130,10 +133,12 @@ class Transfers:
     def _hold(self) -> None:
         """Let the caller wait: what they say meanwhile is meant for nobody, and their silence means nothing."""
         self._manners.hold()
+        # Whoever has to hold a key in order to be heard has to do so afterwards, too.
+        self._was_heard = self._session.input.audio_enabled
         self._session.input.set_audio_enabled(False)
 
     def _go_on(self) -> None:
-        self._session.input.set_audio_enabled(True)
+        self._session.input.set_audio_enabled(self._was_heard)
         self._manners.go_on()
 
     async def _refer(self, way: Refer, caller: rtc.RemoteParticipant) -> str | None:
@@ -208,7 +213,3 @@ class Transfers:
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_SPEAKING_SECONDS):
                 await say(self._session, words, interruptible=False)
-
-
-def _is_phone(caller: rtc.RemoteParticipant | None) -> bool:
-    return caller is not None and caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit.agents import Agent, AgentSession, ModelSettings, llm, tts, utils
+from livekit.agents import Agent, AgentSession, APIConnectionError, APIError, ModelSettings, llm, tts, utils
 from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import cartesia, deepgram, openai
 
@@ -129,3 +129,48 @@ async def test_only_who_knows_the_wish_is_asked_for_an_object(plugin: str, *, is
 
     assert pieces
     assert isinstance(model.extras[0], dict) is is_asked
+
+
+def two_providers(first: list[Any], second: list[Any]) -> tuple[Thinker, Thinker, ThinkingInTurn]:
+    one, two = Thinker(first), Thinker(second)
+    on_stage = stage(lineup("Llm", "a", "b"), lambda of: one if of.name == "a" else two)
+    return one, two, ThinkingInTurn(on_stage.switch)
+
+
+LOST = APIConnectionError(retryable=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "heard"),
+    [
+        ('{"emotion": "warm", "text": "Good mor', '{"emotion": "cold", "text": "morning."}', "Good "),
+        ('{"emotion": "warm", "text": "Good mor', "morning.", "Good "),
+        ('{"emotion": "warm", "te', '{"emotion": "warm", "text": "Good morning."}', None),
+    ],
+    ids=["goes on in an object", "goes on in words", "nothing was said"],
+)
+async def test_who_takes_over_within_an_object_goes_on_with_the_words(
+    first: str, second: str, heard: str | None
+) -> None:
+    _, two, thinking = two_providers([first, LOST], [second])
+    voice = Voice()
+    answer = speaker(thinking, voice).llm_node(llm.ChatContext.empty(), [], ModelSettings())
+    pieces = [piece async for piece in answer]
+
+    assert "".join(piece.delta.content or "" for piece in pieces if piece.delta) == "Good morning."
+    assert [item.text_content for item in two.asked[0].items if item.type == "message"][:1] == (
+        [heard] if heard else []
+    )
+    assert voice.told == [{"emotion": "warm"}]
+
+
+@pytest.mark.parametrize("written", ['{"emotion": "warm", "te', '{"emotion": "warm"}', '{"text": ""}'])
+async def test_an_answer_without_a_word_has_failed(written: str) -> None:
+    """An apology is better than silence."""
+    session: AgentSession[None] = AgentSession(llm=Asked([written]), vad=None, turn_handling={"turn_detection": None})
+    await session.start(speaker(cast("Any", session.llm), Voice()))
+    speech = session.generate_reply(user_input="Hello.")
+    await speech
+
+    assert isinstance(speech.exception(), APIError)
+    await session.aclose()

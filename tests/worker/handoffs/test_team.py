@@ -307,16 +307,20 @@ async def test_the_same_key_twice_is_one_wish() -> None:
     await at.session.aclose()
 
 
-async def test_a_key_during_the_models_own_handoff_waits_for_its_end_and_counts() -> None:
-    at = await table(TO_BILLING, "<slow>", "The window broke.", "Claims.")
+@pytest.mark.parametrize("to", ["claims", "billing"], ids=["to somebody else", "to the same agent"])
+async def test_a_key_during_the_models_own_handoff_waits_for_its_end_and_counts(
+    monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.setattr(summary, "SUMMARY_SECONDS", 0.3)
+    at = await table(TO_BILLING, "<slow>", "The window broke.", "I am here.")
     asking = asyncio.create_task(at.ask("I want to pay."))
     await until(lambda: at.team.floor.to == "billing")
-    pressing = asyncio.create_task(at.team.hand_over_to("claims", lambda: True))
+    pressing = asyncio.create_task(at.team.hand_over_to(to, lambda: True))
     await at.session.interrupt(force=True)
     await asking
 
     assert await pressing
-    await until(lambda: at.team.floor == Floor("claims"))
+    await until(lambda: at.team.floor == Floor(to))
     await at.session.aclose()
 
 

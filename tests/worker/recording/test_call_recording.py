@@ -73,7 +73,8 @@ class Desk:
             self.said.append(words)
             return self.speech
 
-        self.recording.begin(cast("AgentSession[None]", SimpleNamespace(say=say, llm=None, tts=None)), {"name": "Ada"})
+        agent = SimpleNamespace(llm=None, tts=None)
+        self.recording.begin(cast("AgentSession[None]", SimpleNamespace(say=say, current_agent=agent)), {"name": "Ada"})
 
     @property
     def is_recorded(self) -> bool:

@@ -246,8 +246,9 @@ async def test_a_transfer_that_failed_is_told_to_the_model(on_error: str | None,
 FEEDBACK = {"question": "How was this call?", "scale": 5}
 
 
-async def test_a_rating_is_asked_for_and_kept() -> None:
-    at = builtin_table("{}", '{"rating": 4}', type="CollectFeedback", feedback=FEEDBACK)
+@pytest.mark.parametrize("rating", ["4", "4.0"])
+async def test_a_rating_is_asked_for_and_kept(rating: str) -> None:
+    at = builtin_table("{}", f'{{"rating": {rating}}}', type="CollectFeedback", feedback=FEEDBACK)
     asked, noted = outputs(await at.ask())
 
     assert "How was this call?" in asked[0]

@@ -21,7 +21,9 @@ _INTERRUPTED = 130
 def run(arguments: argparse.Namespace) -> int:
     """Talk until one side has had enough, and return the exit code."""
     screen = Screen(sys.stdout, is_coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    wishes = Wishes(arguments.agent, arguments.pool, arguments.secrets, dict(arguments.variables))
+    wishes = Wishes(
+        arguments.agent, arguments.pool, arguments.secrets, dict(arguments.variables), texts=arguments.texts
+    )
     try:
         material = gather(wishes, os.environ)
         set_up_logging(screen)

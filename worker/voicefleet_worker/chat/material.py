@@ -6,13 +6,15 @@ from pathlib import Path
 
 from voicefleet.api import ProviderPool
 from voicefleet.dialogue import AgentPlan, DialoguePlan, plan_dialogue
+from voicefleet.names import text_file
 from voicefleet.providers.lineup import Lineup
 from voicefleet.voice_plan import RealtimePlan, VoicePlan
+from voicefleet_worker.lookup import check_lookup
 from voicefleet_worker.problems import BadInputError, or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys_of
 from voicefleet_worker.settings import as_wished
-from voicefleet_worker.spec_files import load_agent, load_pool
+from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 
@@ -29,6 +31,7 @@ class Wishes:
     pool: Path | None
     secrets: Path | None
     variables: Mapping[str, str]
+    texts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,22 @@ def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
         or_refuse(check_options(provider), where)
     for tool in plan.tools:
         or_refuse(check_mcp(tool) or check_tool(tool), str(wishes.agent))
+    or_refuse(check_lookup(plan), str(wishes.agent))
     secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
     for agent_plan in plan.agents:
         check_keys_of(thinking_of(agent_plan), secrets)
-    return Material(plan, secrets, wishes.variables)
+    return Material(_told(plan, wishes), secrets, wishes.variables)
+
+
+def _told(plan: DialoguePlan, wishes: Wishes) -> DialoguePlan:
+    """Return the plan with all instructions: an agent without them would be another one."""
+    if wishes.texts is not None:
+        return with_texts(plan, wishes.texts)
+    for agent in plan.agents:
+        if (ref := agent.instructions_from) is not None:
+            message = f"stand in a ConfigMap: give --texts DIR with a file {text_file(ref.name, ref.key)}"
+            raise BadInputError(str(wishes.agent), message, f"instructions of {agent.name}")
+    return plan
 
 
 def thinking_of(agent: AgentPlan) -> Lineup:

@@ -1,7 +1,7 @@
 """Who thinks: another one takes over before a word was said, or goes on where the first one fell silent."""
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any
 
 from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError, APITimeoutError, NotGivenOr, llm
@@ -14,6 +14,8 @@ GO_ON = (
     "The line to you was lost after your last words, which the other side has heard. Go on with the very next word. "
     "Repeat nothing, and do not mention it."
 )
+BEGINS_ANEW = "begins-anew"
+"""Id of the piece that says so: what comes after it goes on with what was said, in a writing of its own."""
 # Whose requests can be given fields of OpenAI's protocol; others would refuse them.
 _TAKES_EXTRAS = ("openai",)
 # Models that refuse to be told how many tools they may call.
@@ -48,12 +50,15 @@ class ThinkingInTurn(llm.LLM[Any]):
         parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+        heard: Callable[[str], str] = str,
     ) -> llm.LLMStream:
-        """Begin an answer."""
+        """Begin an answer, of which not all may be for the other side's ears: `heard` returns what of it is."""
         if tools and not self._parallel_tool_calls:
             parallel_tool_calls = False
         wishes = {"parallel_tool_calls": parallel_tool_calls, "tool_choice": tool_choice, "extra_kwargs": extra_kwargs}
-        return _Answer(self, self._switch, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options, **wishes)
+        answer = _Answer(self, self._switch, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options, **wishes)
+        answer.heard = heard
+        return answer
 
     async def aclose(self) -> None:
         """Close all that were asked."""
@@ -80,6 +85,8 @@ class _Answer(llm.LLMStream):
         self._wishes = wishes
         self._calls_in_turn = wishes["parallel_tool_calls"] is False
         self._words = WholeWords()
+        self.heard: Callable[[str], str] = str
+        self._heard_before = ""
         self._called_tools = False
 
     async def _run(self) -> None:
@@ -93,7 +100,7 @@ class _Answer(llm.LLMStream):
                 if self._called_tools:
                     # What it wanted done is known; the end of its answer would add nothing.
                     return
-                self._words.drop()
+                self._begin_anew()
                 if not is_for_an_old_key:
                     tried.add(attempt.name)
             else:
@@ -108,7 +115,7 @@ class _Answer(llm.LLMStream):
         stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **wishes)
         # A retry after a word was said would say it twice.
         stream._retry_on_chunk_sent = False
-        goes_on = bool(self._words.said)
+        goes_on = bool(self._heard_before)
         async with stream:
             await self._hear_out(attempt, stream)
         # Who goes on may find that everything was said.
@@ -133,12 +140,19 @@ class _Answer(llm.LLMStream):
             self._let_through(chunk)
 
     def _context(self) -> llm.ChatContext:
-        if not self._words.said:
+        if not self._heard_before:
             return self._chat_ctx
         context = self._chat_ctx.copy()
-        context.add_message(role="assistant", content=self._words.said)
+        context.add_message(role="assistant", content=self._heard_before)
         context.add_message(role="system", content=GO_ON)
         return context
+
+    def _begin_anew(self) -> None:
+        """Keep what was heard, and forget a word whose end is lost; whoever is next writes in its own way."""
+        if self._words.said:
+            self._event_ch.send_nowait(llm.ChatChunk(id=BEGINS_ANEW))
+        self._heard_before += self.heard(self._words.said)
+        self._words = WholeWords()
 
     def _let_through(self, chunk: llm.ChatChunk) -> None:
         chunk = self._without_further_calls(chunk)

@@ -26,10 +26,6 @@ class WholeWords:
         held, self._held = self._held, ""
         return self._let_through(held)
 
-    def drop(self) -> None:
-        """Forget the piece of a word whose end is lost."""
-        self._held = ""
-
     def _let_through(self, text: str) -> str:
         self.said += text
         return text

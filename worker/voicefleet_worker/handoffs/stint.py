@@ -10,7 +10,6 @@ from voicefleet.call_variables import fill
 from voicefleet.dialogue import AgentPlan
 from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, remember, visible
 from voicefleet.structured import ask_for
-from voicefleet_worker.session import Models
 
 
 class Store:
@@ -76,18 +75,17 @@ class Speaker(Agent):
         self,
         stint: Stint,
         tools: list[llm.Tool | llm.Toolset],
-        models: Models | None,
+        own: Mapping[str, Any] | None,
         on_enter: Callable[[], None],
         *,
         chat_ctx: llm.ChatContext | None = None,
     ) -> None:
-        own: dict[str, Any] = {} if models is None else models.as_arguments()
         super().__init__(
             id=stint.plan.name,
             instructions=_instructions(stint),
             chat_ctx=chat_ctx or NOT_GIVEN,
             tools=tools,
-            **own,
+            **(own or {}),
         )
         self._has_entered = on_enter
 

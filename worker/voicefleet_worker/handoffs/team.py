@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
 from livekit.agents import Agent, AgentSession, RunContext, ToolError, function_tool, llm
@@ -24,8 +24,8 @@ from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
 from voicefleet_worker.recording.call_recording import CallRecording
-from voicefleet_worker.saying import reply, say
-from voicefleet_worker.session import Voices
+from voicefleet_worker.saying import filler, reply, say
+from voicefleet_worker.session import Voices, turns_of
 from voicefleet_worker.tools.builtins import Deeds
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import McpServers
@@ -60,6 +60,7 @@ class Team:
     """Builds the agents of one call, and knows which of them is in charge."""
 
     def __init__(self, plan: DialoguePlan, values: Mapping[str, str], voices: Voices, means: Means) -> None:
+        self._plan = plan
         self._plans = {agent.name: agent for agent in plan.agents}
         self._members = tuple(agent.member for agent in plan.agents)
         self._voices = voices
@@ -73,6 +74,7 @@ class Team:
             plan.entry, store, sight_of(self._members, plan.entry.name), instruct=means.recording.instruct
         )
         self._met = {plan.entry.name}
+        self._asked_by_key = ""
         self._session: AgentSession[None]
         self._deeds: Deeds
 
@@ -115,11 +117,12 @@ class Team:
         self._http.append(http)
         toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
         handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
+        models = self._voices.other_than_entrys(plan)
         kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
         stint.agent = speaker = kind(
             stint,
             [*toolbox.tools(), *self._means.recording.tools(), *handoffs],
-            self._voices.other_than_entrys(plan),
+            {**models.as_arguments(), **turns_of(plan, self._plan)} if models is not None else None,
             lambda: self._enter(stint),
             chat_ctx=chat_ctx,
         )
@@ -143,8 +146,8 @@ class Team:
             raise ToolError(f"The caller is not handed over: {refusal}.")
         try:
             async with self._under_way(stint, handoff):
-                filler = one_moment(stint.plan.language)
-                async with ctx.with_filler(lambda _: say(ctx.session, filler), delay=_FILLER_SECONDS):
+                words = one_moment(stint.plan.language)
+                async with ctx.with_filler(lambda _: say(ctx.session, words), delay=_FILLER_SECONDS):
                     following = await self._prepare(stint, handoff, reason)
                 # From here on it takes place; who has spoken meanwhile is answered first.
                 ctx.disallow_interruptions()
@@ -156,18 +159,22 @@ class Team:
 
     async def hand_over_to(self, name: str, is_wanted: Callable[[], bool]) -> bool:
         """Hand over because the caller wants it and not the model; tell whether there was anybody to hand over to."""
-        if self.floor.to == name:
+        if self._asked_by_key == name:
             return True
-        # The key broke off what the model was about to do, a handoff of its own too.
+        # The key broke off what the model was about to do, a handoff of its own too: even one to this agent.
+        is_on_its_way = self.floor.to == name
         await self._charge.settle()
+        if is_on_its_way and self.floor.in_charge == name:
+            return True
         stint = self._stint
         if self._charge.ask(by=stint.plan.name, to=name, known=self._plans) is not None:
             return False
+        self._asked_by_key = name
         offered = (handoff for handoff in stint.plan.handoffs if handoff.agent == name)
         handoff = next(offered, Handoff(agent=name, when=_WANTED))
         try:
             async with self._under_way(stint, handoff):
-                with self._filler(stint.plan.language):
+                with filler(self._session, one_moment(stint.plan.language), after_seconds=_FILLER_SECONDS):
                     following = await self._prepare(stint, handoff, "")
                 # It took a while, in which the caller may have asked for a person, or the call may have ended.
                 _refuse_unless(is_wanted())
@@ -178,21 +185,9 @@ class Team:
             with contextlib.suppress(RuntimeError):
                 if is_wanted():
                     reply(self._session, _STAYS)
-        return True
-
-    @contextlib.contextmanager
-    def _filler(self, language: str) -> Iterator[None]:
-        """Say that it takes a moment, if it does."""
-
-        def speak() -> None:
-            with contextlib.suppress(RuntimeError):
-                say(self._session, one_moment(language))
-
-        timer = asyncio.get_running_loop().call_later(_FILLER_SECONDS, speak)
-        try:
-            yield
         finally:
-            timer.cancel()
+            self._asked_by_key = ""
+        return True
 
     @contextlib.asynccontextmanager
     async def _under_way(self, stint: Stint, handoff: Handoff) -> AsyncIterator[None]:

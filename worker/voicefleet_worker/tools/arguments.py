@@ -23,7 +23,7 @@ class Arguments:
 
     def __init__(self, schema: Mapping[str, object]) -> None:
         self.schema = schema
-        self._validator = jsonschema.Draft202012Validator(schema, registry=_NOWHERE)
+        self._validator = validator_of(schema)
 
     async def check(self, given: Values) -> None:
         """Tell the model what is wrong with its arguments, if anything is."""
@@ -40,6 +40,11 @@ class Arguments:
         if error is not None:
             where = ".".join(map(str, error.absolute_path)) or "the arguments"
             raise ToolError(f"{where}: {error.message[:_SHOWN_CHARACTERS]}")
+
+
+def validator_of(schema: Mapping[str, object]) -> jsonschema.Draft202012Validator:
+    """Return what checks values against a schema."""
+    return jsonschema.Draft202012Validator(schema, registry=_NOWHERE)
 
 
 def fault_in(schema: Mapping[str, object]) -> str | None:

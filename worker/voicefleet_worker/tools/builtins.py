@@ -113,9 +113,9 @@ async def _note_rating(use: Use) -> str:
     feedback, rating = use.builtin.feedback, use.arguments.get("rating")
     if feedback is None:
         raise ToolFailedError("the question is not known")
-    if not isinstance(rating, int):
+    if not isinstance(rating, int | float):
         return f"Ask the caller: {feedback.question} Then use this tool again with the answer."
-    use.deeds.outcome = replace(use.deeds.outcome, feedback=Rating(rating, feedback.scale))
+    use.deeds.outcome = replace(use.deeds.outcome, feedback=Rating(int(rating), feedback.scale))
     return "The rating was noted. Thank the caller."
 
 
