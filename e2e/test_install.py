@@ -12,7 +12,7 @@ UV = str(ROOT / ".tools" / "bin" / "uv")
 IMPORTS = {
     "base": "import voicefleet.api, voicefleet_cli.main",
     "operator": "import voicefleet_operator.main",
-    "worker": "import voicefleet_worker.main, voicefleet_worker.entry",
+    "worker": "import voicefleet_worker.main, voicefleet_worker.calls.entry",
 }
 ABSENT = {
     "base": ("kopf", "kubernetes", "livekit", "redis"),

@@ -15,7 +15,7 @@ from e2e.mcp_server import TOKEN, running_mcp_server
 from e2e.providers import Control, Providers
 from e2e.providers.wire import HearingMode
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.tools.mcp import McpServers
 
 ALLOWED = ["track_parcel", "cancel_parcel", "search_archive"]

@@ -16,6 +16,7 @@ from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.api.voiceagent.voice import Realtime
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover import patience
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.conversing import ConversingInTurn, Source
@@ -24,7 +25,6 @@ from voicefleet_worker.failover.switch import Switch
 from voicefleet_worker.providers import Ingredients, build_realtime
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter
 
 FIRST, SECOND = "main", "second"
 GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}

@@ -19,19 +19,19 @@ from e2e.recorded.line import Loudspeaker, RecordedCaller
 from e2e.recorded.recording import MY_ORDER, SOMETHING_ELSE, TOOTHACHE, WHEN_OPEN, Recording
 from e2e.working import write_files
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.outcome import CallOutcome
+from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.records.journal import Said, read_journal
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.flags import Flags
 from voicefleet_worker.handoffs.team import Means, Team
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter
-from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.settings import Settings, load_settings
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
+from voicefleet_worker.voices.session import Voices, build_session
 
 PATIENCE_SECONDS = 60.0
 # Long enough after the last word that it shows who thinks before.

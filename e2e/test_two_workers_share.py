@@ -18,14 +18,14 @@ from voicefleet.names import health_key
 from voicefleet.providers.breaker import State
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need
+from voicefleet_worker.access.secret_files import SecretFiles
+from voicefleet_worker.desk.reports import Reporter, open_reports
 from voicefleet_worker.failover.board import BoardReader, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import HeldLeases, TakenLeases
 from voicefleet_worker.failover.switch import Attempt, Switch
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter, open_reports
-from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.sharing.ledger import RedisAccess
 from voicefleet_worker.sharing.sharer import sharing
 

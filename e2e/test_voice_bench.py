@@ -16,9 +16,9 @@ from e2e.voice_bench.stage import set_stage
 from e2e.voice_bench.workers import agent_manifest, pool_manifest
 from voicefleet.api.providerpool import ProviderPool
 from voicefleet.api.voiceagent import VoiceAgent
-from voicefleet.dialogue import DialoguePlan, plan_dialogue
-from voicefleet.voice_plan import PipelinePlan
-from voicefleet_worker.session import turn_handling
+from voicefleet.conversation.dialogue import DialoguePlan, plan_dialogue
+from voicefleet.conversation.voice_plan import PipelinePlan
+from voicefleet_worker.voices.session import turn_handling
 
 TINY = Sizes(
     cpu_calls=1,

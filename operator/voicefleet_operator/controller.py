@@ -9,7 +9,7 @@ from datetime import timedelta
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import GONE, Ports
-from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
+from voicefleet_operator.turns.workqueue import Key, QueueClosed, WorkQueue
 
 logger = logging.getLogger(__name__)
 

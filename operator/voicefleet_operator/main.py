@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from voicefleet_operator.errors import ConfigError
+from voicefleet_operator.lead.place import claim
 from voicefleet_operator.logs import configure_logs
-from voicefleet_operator.place import claim
 from voicefleet_operator.settings import parse_arguments
 
 _BAD_CONFIGURATION = 2

@@ -10,13 +10,13 @@ from voicefleet.fleet.callers import LookForCallers
 from voicefleet.manifests import Manifest
 from voicefleet.report.events import Note
 from voicefleet.wire import CallersAnswer
-from voicefleet_operator.cache import Cache
-from voicefleet_operator.kube import Body, ResourceType
-from voicefleet_operator.memory import AgentMemory, PoolMemory
-from voicefleet_operator.nodes import Nodes
-from voicefleet_operator.pacing import Pacer
-from voicefleet_operator.probing import Prober
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.apiserver.cache import Cache
+from voicefleet_operator.apiserver.kube import Body, ResourceType
+from voicefleet_operator.sight.nodes import Nodes
+from voicefleet_operator.turns.memory import AgentMemory, PoolMemory
+from voicefleet_operator.turns.pacing import Pacer
+from voicefleet_operator.turns.probing import Prober
+from voicefleet_operator.turns.workqueue import Key
 
 # Returned by a handler whose object is no more: nobody need look again.
 GONE = timedelta.max

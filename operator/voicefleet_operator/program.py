@@ -14,31 +14,31 @@ from functools import partial
 import kopf
 from kubernetes.aio import client
 
-from voicefleet_operator.cache import CACHED, pool_of
-from voicefleet_operator.cluster import KubeCluster
-from voicefleet_operator.control_key import ensure_key, read_key_file
+from voicefleet_operator.apiserver.cache import CACHED, pool_of
+from voicefleet_operator.apiserver.cluster import KubeCluster
+from voicefleet_operator.apiserver.kube import Kube, load_configuration
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.handlers.observing import hear_pod
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import Kube, load_configuration
-from voicefleet_operator.lease import Lease
+from voicefleet_operator.lead.lease import Lease
+from voicefleet_operator.lead.standby import Standby
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.nodes import Nodes
-from voicefleet_operator.pacing import Pacer
 from voicefleet_operator.ports import Ports
-from voicefleet_operator.probing import Prober
 from voicefleet_operator.pulse import LastWord, Pulse
-from voicefleet_operator.resync import Resync
-from voicefleet_operator.rounds import Rounds
 from voicefleet_operator.serving import build_app, serve
 from voicefleet_operator.settings import Settings
-from voicefleet_operator.sight import Sight
-from voicefleet_operator.standby import Standby
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.watching import build_registry, build_settings
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.sight.nodes import Nodes
+from voicefleet_operator.sight.resync import Resync
+from voicefleet_operator.sight.rounds import Rounds
+from voicefleet_operator.sight.sight import Sight
+from voicefleet_operator.sight.watching import build_registry, build_settings
+from voicefleet_operator.turns.pacing import Pacer
+from voicefleet_operator.turns.probing import Prober
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
+from voicefleet_operator.workers.control_key import ensure_key, read_key_file
+from voicefleet_operator.workers.streams import WorkerStreams
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.voiceagent.agents import Variable
-from voicefleet.call_variables import Missing, fill, read_call_variables, resolve_variables, shareable
-from voicefleet.phrases import disclosure
+from voicefleet.conversation.call_variables import Missing, fill, read_call_variables, resolve_variables, shareable
+from voicefleet.conversation.phrases import disclosure
 
 DECLARED = (Variable(name="name"), Variable(name="company", default="Riverside"))
 

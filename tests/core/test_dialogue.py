@@ -7,9 +7,9 @@ import pytest
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.voice import TextToSpeech
-from voicefleet.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
+from voicefleet.conversation.dialogue import DialoguePlan, DialogueProblem, plan_dialogue
+from voicefleet.conversation.voice_plan import RealtimePlan, choice_for
 from voicefleet.handoffs.offer import tool_name
-from voicefleet.voice_plan import RealtimePlan, choice_for
 
 
 def provider(name: str, role: str, plugin: str, **more: Any) -> dict[str, Any]:

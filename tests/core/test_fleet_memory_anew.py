@@ -9,6 +9,7 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW
 from tests.support.manifests import minimal
 from voicefleet.api import VoiceAgent
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.autoscaling.load import Outlook, Size
@@ -16,7 +17,6 @@ from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.fleet.size import loads_of, plan_fleet_size
-from voicefleet.report.conditions import timestamp
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
 WORKERS = 30

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.voiceagent.telephony import Dtmf, Telephony
-from voicefleet.keypad import MOST_KEYS, NOTHING, Digits, Meaning, Menu, in_words, menu_of, press, settle
-from voicefleet.transferring import transfer_by_keys
+from voicefleet.conversation.keypad import MOST_KEYS, NOTHING, Digits, Meaning, Menu, in_words, menu_of, press, settle
+from voicefleet.conversation.transferring import transfer_by_keys
 
 ACTIONS = [
     {"digits": "1", "transferTo": "+4930111"},

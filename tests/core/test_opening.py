@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.voiceagent.tools import BusinessHours
-from voicefleet.opening import opening_at
+from voicefleet.conversation.opening import opening_at
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS: dict[str, Any] = {

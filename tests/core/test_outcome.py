@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from voicefleet.outcome import CallbackWish, Unclear, read_callback
+from voicefleet.conversation.outcome import CallbackWish, Unclear, read_callback
 
 NOW = datetime(2026, 3, 31, 15, 0, tzinfo=UTC)
 CALLER = "+4930123456"

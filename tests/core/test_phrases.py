@@ -2,7 +2,7 @@
 
 import pytest
 
-from voicefleet.phrases import call_back, disclosure, nobody_there, says_one_of
+from voicefleet.conversation.phrases import call_back, disclosure, nobody_there, says_one_of
 
 
 @pytest.mark.parametrize("said", [disclosure, nobody_there, lambda language: call_back(language, (), 0)])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.core.test_dialogue import ALL, THREE, agent, named, planned, pool, provider
-from voicefleet.dialogue import DialogueProblem, plan_dialogue
+from voicefleet.conversation.dialogue import DialogueProblem, plan_dialogue
 
 TOOL = {"name": "look_up", "description": "x", "http": {"url": "https://x.example.com"}}
 STRUCTURED = {"parameters": {"type": "object", "properties": {"text": {}, "mood": {}}}}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.voiceagent.agents import StructuredOutput
-from voicefleet.structured import Written, ask_for, missing_field, read_answer, response_format, wishes_of
+from voicefleet.conversation.structured import Written, ask_for, missing_field, read_answer, response_format, wishes_of
 
 
 def wanted(**more: Any) -> StructuredOutput:

@@ -7,7 +7,7 @@ import pytest
 from tests.core.test_dialogue import THREE, agent, planned
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.telephony import Telephony, Transfer
-from voicefleet.transferring import (
+from voicefleet.conversation.transferring import (
     Dial,
     DialOut,
     Impossible,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from tests.operator.fakes import FakeCluster, FakeWorkers, resource
 from tests.support.fleet import state
 from tests.support.manifests import minimal, sample
+from voicefleet_operator.apiserver.kube import PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.ports import Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
 
 POOL = sample("providerpool")
 GENERATIONS = itertools.count(1)

@@ -9,11 +9,11 @@ from tests.operator.agent_turns import World
 from tests.operator.control_port import Worker
 from tests.operator.fakes import build_ports
 from tests.support.fleet import NOW
-from voicefleet_operator import commands as commands_module
-from voicefleet_operator import streams as streams_module
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.turns.workqueue import WorkQueue
+from voicefleet_operator.workers import commands as commands_module
+from voicefleet_operator.workers import streams as streams_module
+from voicefleet_operator.workers.streams import WorkerStreams
 
 
 @pytest.fixture

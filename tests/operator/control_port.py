@@ -7,8 +7,8 @@ from aiohttp import web
 
 from tests.support.fleet import state
 from voicefleet_operator.ports import Address
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
+from voicefleet_operator.workers.streams import WorkerStreams
 
 KEY = Key("VoiceAgent", "voice", "desk")
 ADDRESS = Address("voice", "desk-rev-0", "127.0.0.1", "token")

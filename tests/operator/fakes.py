@@ -11,11 +11,11 @@ from voicefleet.manifests import Manifest
 from voicefleet.manifests.pod import busy_labels
 from voicefleet.report.events import Note
 from voicefleet.wire import CallersAnswer, WorkerState
-from voicefleet_operator.cache import Cache
-from voicefleet_operator.kube import PODS, Body, ResourceType
-from voicefleet_operator.pacing import Pacer
+from voicefleet_operator.apiserver.cache import Cache
+from voicefleet_operator.apiserver.kube import PODS, Body, ResourceType
 from voicefleet_operator.ports import Address, Ports
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.turns.pacing import Pacer
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 
 class FakeCluster:

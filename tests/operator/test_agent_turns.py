@@ -9,8 +9,8 @@ import pytest
 from tests.operator.agent_turns import GENERATIONS, KEY, World
 from tests.support.fleet import NOW, state
 from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
+from voicefleet_operator.apiserver.kube import PODS, VOICE_AGENTS, Body
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import PODS, VOICE_AGENTS, Body
 
 
 async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) -> None:

@@ -3,7 +3,7 @@
 from tests.operator.agent_turns import KEY, World
 from tests.support.fleet import state
 from voicefleet.names import FINALIZER
-from voicefleet_operator.kube import VOICE_AGENTS
+from voicefleet_operator.apiserver.kube import VOICE_AGENTS
 
 
 async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) -> None:

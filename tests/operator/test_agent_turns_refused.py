@@ -9,9 +9,9 @@ import pytest
 from tests.operator.agent_turns import KEY, POOL, World
 from tests.operator.fakes import resource
 from tests.support.fleet import NOW
+from voicefleet_operator.apiserver.kube import PROVIDER_POOLS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import PROVIDER_POOLS, Body
 
 NOBODY = {"voice": {"pipeline": {"llm": {"providers": ["nobody"]}}}}
 

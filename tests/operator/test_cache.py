@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from voicefleet_operator.cache import Cache, Store
-from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.apiserver.cache import Cache, Store
+from voicefleet_operator.apiserver.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
+from voicefleet_operator.turns.workqueue import Key
 
 Body = dict[str, Any]
 

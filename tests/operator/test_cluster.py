@@ -7,12 +7,12 @@ import pytest
 
 from voicefleet.fleet import Mark, PodRef
 from voicefleet.report.events import Note
-from voicefleet_operator.cache import Cache
-from voicefleet_operator.cluster import KubeCluster
-from voicefleet_operator.comparing import is_within
+from voicefleet_operator.apiserver.cache import Cache
+from voicefleet_operator.apiserver.cluster import KubeCluster
+from voicefleet_operator.apiserver.comparing import is_within
+from voicefleet_operator.apiserver.kube import VOICE_AGENTS
 from voicefleet_operator.errors import ApiError, NotLeaderError
-from voicefleet_operator.kube import VOICE_AGENTS
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 Body = dict[str, Any]
 POD = PodRef("desk-r-0", "uid-1", "7")

@@ -12,7 +12,7 @@ from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, NotLeaderError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import GONE, Ports
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 KEY, OTHER = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
 Turn = Callable[[Key], Awaitable[timedelta | None]]

@@ -12,7 +12,7 @@ from voicefleet.fleet import Fleet, Heard, Worker
 from voicefleet.fleet.ended import Failing
 from voicefleet.wire import Tally
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.memory import AgentMemory
+from voicefleet_operator.turns.memory import AgentMemory
 
 MINUTE = 60.0
 

@@ -7,8 +7,8 @@ from typing import cast
 import aiohttp
 import pytest
 
+from voicefleet_operator.apiserver.kube import _decode, _event, _lines
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import _decode, _event, _lines
 
 
 def answer(status: int, **fields: object) -> ApiError:

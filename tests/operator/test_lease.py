@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from voicefleet_operator import lease as module
+from voicefleet_operator.apiserver.kube import WRITE_SECONDS
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import WRITE_SECONDS
-from voicefleet_operator.lease import Lease
+from voicefleet_operator.lead import lease as module
+from voicefleet_operator.lead.lease import Lease
 
 Body = dict[str, Any]
 

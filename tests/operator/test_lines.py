@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet_operator.lines import LONGEST_LINE, LinesError, LineStream, SilenceError
+from voicefleet_operator.workers.lines import LONGEST_LINE, LinesError, LineStream, SilenceError
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n"

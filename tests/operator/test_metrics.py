@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from voicefleet_operator.kube import _plural_in
+from voicefleet_operator.apiserver.kube import _plural_in
 from voicefleet_operator.metrics import DecisionDelays, Metrics
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
 
 A, B = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from tests.operator.fakes import build_ports, queue_that_knows
-from voicefleet_operator.kube import PODS, Body
-from voicefleet_operator.nodes import Nodes, NodeWatch
-from voicefleet_operator.rounds import Rounds
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.apiserver.kube import PODS, Body
+from voicefleet_operator.sight.nodes import Nodes, NodeWatch
+from voicefleet_operator.sight.rounds import Rounds
+from voicefleet_operator.turns.workqueue import Key
 
 
 def node(name: str, *, version: int = 1, **spec: object) -> Body:

@@ -1,7 +1,7 @@
 """Words about an object wait: a little for each other, and longer while many new ones come."""
 
 from tests.support.clock import Clock
-from voicefleet_operator.pacing import Pacer
+from voicefleet_operator.turns.pacing import Pacer
 
 
 def test_news_are_told_at_once_and_the_next_ones_after_two_seconds() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from voicefleet_operator import place
-from voicefleet_operator.place import claim
+from voicefleet_operator.lead import place
+from voicefleet_operator.lead.place import claim
 
 UID = f"test-{os.getpid()}"
 
@@ -22,9 +22,8 @@ def _leave() -> Iterator[None]:
 
 
 def test_only_one_process_has_the_place_and_who_dies_leaves_it_to_the_next() -> None:
-    told = (
-        f"from voicefleet_operator.place import claim; import sys; print(claim({UID!r}), flush=True); sys.stdin.read()"
-    )
+    told = "from voicefleet_operator.lead.place import claim; import sys; "
+    told += f"print(claim({UID!r}), flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", told]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None

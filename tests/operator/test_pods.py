@@ -7,9 +7,9 @@ import pytest
 from tests.support.fleet import NOW
 from voicefleet.fleet import Worker
 from voicefleet.names import ANNOTATION_CORDONED_AT, ANNOTATION_REFRESHED_AT, Reason
-from voicefleet_operator.cache import Cache
-from voicefleet_operator.kube import PODS
-from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
+from voicefleet_operator.apiserver.cache import Cache
+from voicefleet_operator.apiserver.kube import PODS
+from voicefleet_operator.sight.pods import address_of, find_start_failure, read_pod, waits_for_volumes
 
 Body = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.operator.agent_turns import World
-from voicefleet_operator.kube import PODS
+from voicefleet_operator.apiserver.kube import PODS
 
 
 def without_word_of_pods(world: World) -> World:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from voicefleet_operator import podwatch as module
 from voicefleet_operator import pulse
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.apiserver.cache import Cache
+from voicefleet_operator.apiserver.kube import PODS, Body
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import PODS, Body
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.podwatch import Changed, PodWatch
 from voicefleet_operator.pulse import LastWord
-from voicefleet_operator.resync import Resync
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.sight.podwatch import Changed, PodWatch
+from voicefleet_operator.sight.resync import Resync
+from voicefleet_operator.sight.sight import podwatch as module
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 Script = Sequence[Body | Exception]
 

@@ -14,12 +14,12 @@ from tests.support.manifests import minimal
 from tests.support.providers import MOMENT, opened, refused, word
 from voicefleet.names import POOL_FINALIZER
 from voicefleet.wire import ProviderWord
+from voicefleet_operator.apiserver.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
-from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.ports import GONE, Ports
-from voicefleet_operator.probing import Prober
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.probing import Prober
+from voicefleet_operator.turns.workqueue import Key
 
 KEY = Key("ProviderPool", "voice", "pool")
 HELD = f"finalizers pool ['{POOL_FINALIZER}']"

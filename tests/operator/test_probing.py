@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from voicefleet.providers.probing import Probed, ProbeRule
-from voicefleet_operator.probing import Outside, Prober
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.probing import Outside, Prober
+from voicefleet_operator.turns.workqueue import Key
 
 ONE, TWO = Key("ProviderPool", "voice", "one"), Key("ProviderPool", "voice", "two")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from voicefleet_operator import resync as module
-from voicefleet_operator import rounds as rounds_module
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.apiserver.cache import Cache
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.resync import Resync
-from voicefleet_operator.rounds import Rounds
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.sight.resync import Resync
+from voicefleet_operator.sight.rounds import Rounds
+from voicefleet_operator.sight.sight import resync as module
+from voicefleet_operator.sight.sight import rounds as rounds_module
+from voicefleet_operator.turns.workqueue import WorkQueue
 
 
 class Kube:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.operator.agent_turns import World
 from tests.support.fleet import state
-from voicefleet_operator.kube import Body
-from voicefleet_operator.pacing import Pacer
+from voicefleet_operator.apiserver.kube import Body
+from voicefleet_operator.turns.pacing import Pacer
 
 
 async def roll_out(world: World, **spec: object) -> Body:

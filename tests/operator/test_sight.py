@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import minimal
-from voicefleet_operator import sight as module
+from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.errors import ApiError, ConfigError
-from voicefleet_operator.kube import Body
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.pulse import LastWord
-from voicefleet_operator.sight import Sight
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.sight.sight import Sight
+from voicefleet_operator.sight.sight import sight as module
+from voicefleet_operator.turns.workqueue import Key
 
 
 class Kube:

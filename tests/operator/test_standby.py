@@ -12,14 +12,14 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.fleet import Fleet
 from voicefleet.wire import Tally
-from voicefleet_operator import standby as module
+from voicefleet_operator.apiserver.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
 from voicefleet_operator.handlers.voiceagent import look_at_voice_agent
-from voicefleet_operator.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS
-from voicefleet_operator.memory import AgentMemory
+from voicefleet_operator.lead import standby as module
+from voicefleet_operator.lead.standby import Standby
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Ports
-from voicefleet_operator.standby import Standby
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.turns.memory import AgentMemory
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 DESK = Key("VoiceAgent", "voice", "desk")
 POOL = Key("ProviderPool", "voice", "pool")

@@ -6,8 +6,8 @@ from tests.operator.control_port import ADDRESS, KEY, Worker, calls, until
 from tests.operator.fakes import queue_that_knows
 from tests.support.fleet import NOW
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.turns.workqueue import Key, WorkQueue
+from voicefleet_operator.workers.streams import WorkerStreams
 
 
 async def test_what_a_worker_says_is_known_and_its_agent_looked_at(

@@ -9,10 +9,10 @@ from tests.support.fleet import NOW
 from voicefleet.fleet import PodRef
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.wire import CallersAnswer, CallersOrder
-from voicefleet_operator import streams as streams_module
 from voicefleet_operator.metrics import Metrics
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.turns.workqueue import WorkQueue
+from voicefleet_operator.workers import streams as streams_module
+from voicefleet_operator.workers.streams import WorkerStreams
 
 
 async def test_a_command_reaches_the_worker(worker: Worker, streams: WorkerStreams) -> None:

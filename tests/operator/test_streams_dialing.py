@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.operator.control_port import ADDRESS, KEY, Worker, calls
-from voicefleet_operator import streams as streams_module
 from voicefleet_operator.ports import Address
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
+from voicefleet_operator.workers import streams as streams_module
+from voicefleet_operator.workers.streams import WorkerStreams
 
 
 async def test_a_new_leader_waits_for_who_did_not_answer_in_time_once(

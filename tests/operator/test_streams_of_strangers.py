@@ -4,7 +4,7 @@ import pytest
 
 from tests.operator.control_port import ADDRESS, KEY, Worker, calls, line, until
 from voicefleet_operator.ports import Address
-from voicefleet_operator.streams import WorkerStreams
+from voicefleet_operator.workers.streams import WorkerStreams
 
 
 async def test_a_line_that_makes_no_sense_is_passed_over(worker: Worker, streams: WorkerStreams) -> None:

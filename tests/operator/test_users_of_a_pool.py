@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from tests.operator.agent_turns import World
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
-from voicefleet_operator.pacing import Pacer
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.pacing import Pacer
+from voicefleet_operator.turns.workqueue import Key
 
 
 async def test_a_pool_counts_who_uses_it_and_is_written_once(world: World) -> None:

@@ -7,9 +7,9 @@ from tests.operator.agent_turns import KEY, World
 from tests.operator.fakes import resource
 from tests.support.fleet import NOW
 from tests.support.manifests import minimal
+from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.kube import VOICE_AGENTS, Body
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
 
 
 async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_have_one(world: World) -> None:

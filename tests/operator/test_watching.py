@@ -2,10 +2,10 @@
 
 from kubernetes.aio import client
 
-from voicefleet_operator.cache import Cache
+from voicefleet_operator.apiserver.cache import Cache
 from voicefleet_operator.pulse import LastWord
-from voicefleet_operator.watching import build_registry, build_settings
-from voicefleet_operator.workqueue import WorkQueue
+from voicefleet_operator.sight.watching import build_registry, build_settings
+from voicefleet_operator.turns.workqueue import WorkQueue
 
 
 def test_kopf_has_nothing_but_handlers_that_watch() -> None:

@@ -10,9 +10,9 @@ from tests.support.providers import opened, says, word
 from voicefleet.wire import ProviderWord, WorkerState
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
-from voicefleet_operator.streams import WorkerStreams
-from voicefleet_operator.words import essence_of, with_providers
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.workqueue import Key
+from voicefleet_operator.workers.streams import WorkerStreams
+from voicefleet_operator.workers.words import essence_of, with_providers
 
 KEY = Key("VoiceAgent", "voice", "desk")
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.clock import Clock
-from voicefleet_operator.workqueue import Key, QueueClosed, WorkQueue
+from voicefleet_operator.turns.workqueue import Key, QueueClosed, WorkQueue
 
 A, B = Key("VoiceAgent", "voice", "a"), Key("VoiceAgent", "voice", "b")
 PACE_SECONDS = 0.2

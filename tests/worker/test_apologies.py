@@ -13,13 +13,13 @@ from livekit.agents.voice import SpeechHandle, io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from tests.worker.failover.scripted import Speaker, Step, Thinker, lineup, stage
-from voicefleet.apologies import MOST_IN_A_ROW, apologise
-from voicefleet_worker.apologies import Apologies
-from voicefleet_worker.beeps import beeps
+from voicefleet.conversation.apologies import MOST_IN_A_ROW, apologise
+from voicefleet_worker.calls.apologies import Apologies
+from voicefleet_worker.calls.beeps import beeps
+from voicefleet_worker.calls.manners import InCharge
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.failover.thinking import ThinkingInTurn
-from voicefleet_worker.manners import InCharge
 
 DOWN = APIStatusError("down", status_code=503)
 VOICE = 1

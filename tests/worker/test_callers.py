@@ -13,8 +13,8 @@ from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet.wire import CallersAnswer, CallersOrder
-from voicefleet_worker import callers as module
-from voicefleet_worker.callers import Callers
+from voicefleet_worker.serving import callers as module
+from voicefleet_worker.serving.callers import Callers
 
 NOW = 1_000_000.0
 AGENT = "voice.desk"

@@ -10,10 +10,10 @@ import pytest
 from tests.worker.files import AGENT, Mounted
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.names import text_file
+from voicefleet_worker.access.secret_files import variable_of
 from voicefleet_worker.chat.material import Wishes, gather, thinking_of
 from voicefleet_worker.chat.screen import Screen, Words, _Asides
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import variable_of
 
 
 def wishes(mounted: Mounted, *, pool: bool = True, secrets: bool = False) -> Wishes:

@@ -13,11 +13,11 @@ from tests.worker.files import Mounted
 from voicefleet.names import CALLERS_PATH, STATE_PATH
 from voicefleet.providers.breaker import State
 from voicefleet.wire import CallersAnswer, CallersOrder, ProviderWord, WorkerState
-from voicefleet_worker.control import Control, start_control
-from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import CallReport
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.reports import CallReport
+from voicefleet_worker.serving.control import Control, start_control
 
 TOKEN = {"Authorization": "Bearer token-1"}
 
@@ -187,7 +187,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("voicefleet_worker.control._STALLED_SECONDS", 0.05)
+    monkeypatch.setattr("voicefleet_worker.serving.control._STALLED_SECONDS", 0.05)
     monkeypatch.setattr("aiohttp.web.StreamResponse.write", never)
     monkeypatch.setattr("aiohttp.web.StreamResponse.write_eof", never)
     async with client.get(STATE_PATH, headers=TOKEN) as stream, asyncio.timeout(5):

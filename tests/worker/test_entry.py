@@ -16,14 +16,14 @@ from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 from tests.worker.failover.scripted import unread
 from tests.worker.files import Mounted
 from voicefleet.records.ends import End
-from voicefleet_worker import call as life
-from voicefleet_worker import entry, lookup, presence
-from voicefleet_worker.call import Call
+from voicefleet_worker.calls import call as life
+from voicefleet_worker.calls import entry, lookup, presence
+from voicefleet_worker.calls.call import Call
+from voicefleet_worker.calls.transfers import Transfers
+from voicefleet_worker.desk.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.handoffs.team import Team
-from voicefleet_worker.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.settings import Settings, load_settings
-from voicefleet_worker.transfers import Transfers
 
 ADA = "ada"
 

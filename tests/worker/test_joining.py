@@ -19,12 +19,12 @@ from livekit.agents import AgentServer
 from tests.support.clock import Clock
 from tests.worker.files import Mounted
 from voicefleet.wire import Away
-from voicefleet_worker import server as under_test
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.joining import PATIENCE_SECONDS, Joining, listening
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import ReportBox
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.reports import ReportBox
-from voicefleet_worker.server import Offers, build_server, renew_keys, take_stock
+from voicefleet_worker.serving import server as under_test
+from voicefleet_worker.serving.joining import PATIENCE_SECONDS, Joining, listening
+from voicefleet_worker.serving.server import Offers, build_server, renew_keys, take_stock
 from voicefleet_worker.settings import Settings, load_settings
 
 

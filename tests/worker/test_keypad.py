@@ -12,9 +12,9 @@ from livekit.agents import AgentSession
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.phrases import put_through
-from voicefleet_worker.deeds import CallDeeds
-from voicefleet_worker.keypad import Keypad
+from voicefleet.conversation.phrases import put_through
+from voicefleet_worker.calls.deeds import CallDeeds
+from voicefleet_worker.calls.keypad import Keypad
 from voicefleet_worker.settings import load_settings
 
 ADA = "ada"

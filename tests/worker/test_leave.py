@@ -10,14 +10,14 @@ import pytest
 from livekit.agents import AgentServer
 
 from voicefleet.records.ends import End
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Limits, Orders
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import CallReport, ReportBox
 from voicefleet_worker.failover.board import HealthBoard
-from voicefleet_worker.joining import Joining
+from voicefleet_worker.grace import Limits, Orders
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.records.clerk import Clerk
-from voicefleet_worker.reports import CallReport, ReportBox
 from voicefleet_worker.run import Parts, _leave
+from voicefleet_worker.serving.joining import Joining
 
 LIMIT_SECONDS = 600
 

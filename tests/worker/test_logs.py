@@ -16,7 +16,7 @@ from livekit.agents.ipc.log_queue import LogQueueHandler
 
 import voicefleet_worker
 from voicefleet.wire import CallersAnswer
-from voicefleet_worker import entry
+from voicefleet_worker.calls import entry
 from voicefleet_worker.logs import SAFE_FIELDS, JsonFormatter
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.settings import Settings

@@ -7,8 +7,8 @@ import pytest
 
 from tests.worker.tools.test_http import Answer, Service, broken, service, slow
 from voicefleet.api.voiceagent.agents import Lookup
-from voicefleet_worker.lookup import look_up
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
+from voicefleet_worker.calls.lookup import look_up
 
 __all__ = ["service"]
 

@@ -355,7 +355,7 @@ def test_an_agent_that_is_told_nothing_does_not_start(mounted: Mounted, text: st
 
 def test_what_every_calls_process_imports_anew_is_little() -> None:
     """They are forked from a process that has it all, but begin with what the program began with: this module."""
-    told = "import sys, voicefleet_worker.entry; before = set(sys.modules); "
+    told = "import sys, voicefleet_worker.calls.entry; before = set(sys.modules); "
     told += "import voicefleet_worker.main; print(*set(sys.modules) - before)"
     loaded = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
 

@@ -10,8 +10,8 @@ import pytest
 from livekit.agents import NOT_GIVEN, AgentSession
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet_worker import manners as under_test
-from voicefleet_worker.manners import Manners
+from voicefleet_worker.calls import manners as under_test
+from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.settings import load_settings
 
 

@@ -6,7 +6,7 @@ from array import array
 import pytest
 from livekit import rtc
 
-from voicefleet_worker.noise import WebRtcNoiseSuppression
+from voicefleet_worker.voices.noise import WebRtcNoiseSuppression
 
 RATE = 24_000
 

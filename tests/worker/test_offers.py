@@ -11,11 +11,11 @@ from livekit.agents.ipc.proc_pool import ProcPool
 from livekit.protocol import agent as protocol
 from livekit.protocol.models import Room
 
-from voicefleet_worker.desk import Answer, Desk, Identity
+from voicefleet_worker.desk.desk import Answer, Desk, Identity
+from voicefleet_worker.desk.slots import CLOSED_LOAD, LOAD_THRESHOLD, load_on_the_wire, reported_load
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.server import Offers, build_server, is_registered, keep_warm, tell_livekit
+from voicefleet_worker.serving.server import Offers, build_server, is_registered, keep_warm, tell_livekit
 from voicefleet_worker.settings import Settings
-from voicefleet_worker.slots import CLOSED_LOAD, LOAD_THRESHOLD, load_on_the_wire, reported_load
 
 NOW = 1_000_000.0
 

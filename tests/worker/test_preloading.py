@@ -14,7 +14,8 @@ from livekit.agents import JobProcess
 from livekit.agents import worker as sdk
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet_worker import entry, environment, preloading
+from voicefleet_worker import environment, preloading
+from voicefleet_worker.calls import entry
 from voicefleet_worker.settings import Settings, load_settings
 
 ORDERS = {"name": "orders", "description": "d", "mcp": {"url": "https://orders.example.com/mcp"}}
@@ -53,7 +54,7 @@ def test_calls_find_loaded_what_their_pool_and_their_tools_need(mounted: Mounted
     begin(mounted, ORDERS)
 
     assert plain[:5] == [
-        *("voicefleet_worker.deaf", "voicefleet_worker.entry"),
+        *("voicefleet_worker.deaf", "voicefleet_worker.calls.entry"),
         *(f"voicefleet_worker.providers.{name}" for name in ("cartesia", "deepgram", "openai")),
     ]
     assert set(loaded) - set(plain) == {"livekit.agents.llm.mcp"}

@@ -13,7 +13,7 @@ from livekit.agents import APIConnectOptions, ChatContext, function_tool
 from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
-from voicefleet.dialogue import DialogueProblem
+from voicefleet.conversation.dialogue import DialogueProblem
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need, Role
 from voicefleet_worker import providers as under_test

@@ -14,11 +14,11 @@ from livekit.agents.voice import io
 
 from tests.worker.failover.scripted import Listener, Thinker
 from voicefleet.api.voiceagent.conversation import PushToTalk as Wishes
-from voicefleet_worker import push_to_talk as under_test
-from voicefleet_worker.deeds import CallDeeds
-from voicefleet_worker.manners import Manners
-from voicefleet_worker.push_to_talk import PushToTalk
-from voicefleet_worker.transfers import Transfers
+from voicefleet_worker.calls import push_to_talk as under_test
+from voicefleet_worker.calls.deeds import CallDeeds
+from voicefleet_worker.calls.manners import Manners
+from voicefleet_worker.calls.push_to_talk import PushToTalk
+from voicefleet_worker.calls.transfers import Transfers
 
 ADA = "ada"
 

@@ -18,10 +18,10 @@ from livekit.agents import AgentSession
 from livekit.agents.llm import AgentHandoff, ChatMessage
 
 from voicefleet.wire import WorkerState
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.listening import report_on
-from voicefleet_worker.reports import CallReport, ReportBox, Reporter, open_reports
-from voicefleet_worker.tallies import Tallies
+from voicefleet_worker.calls.listening import report_on
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import CallReport, ReportBox, Reporter, open_reports
+from voicefleet_worker.desk.tallies import Tallies
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_process_that_vanishes_without_a_farewell_has_failed(desk: Desk, box: 
     """A real one, killed in the middle of its call."""
     script = f"""
 import time, pathlib
-from voicefleet_worker.reports import Reporter
+from voicefleet_worker.desk.reports import Reporter
 reporter = Reporter("AJ_1", pathlib.Path({str(box.address)!r}))
 reporter.count_turn(0.55)
 print("said", flush=True)
@@ -133,7 +133,7 @@ async def test_news_that_a_full_line_does_not_take_come_later_and_in_their_order
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line in a pod holds ten, and twelve calls that are answered at once tell of more."""
-    monkeypatch.setattr("voicefleet_worker.reports._FAREWELL_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("voicefleet_worker.desk.reports._FAREWELL_PAUSE_SECONDS", 0)
     learned: list[int] = []
     reporter = Reporter("AJ_1", tmp_path / "reports")
     with open_reports(tmp_path, desk.hear, lambda news: learned.append(news.in_use)):
@@ -163,7 +163,7 @@ async def test_a_call_says_farewell_behind_its_last_news(tmp_path: Path) -> None
 
 
 async def test_a_call_outlives_the_worker_that_it_reports_to(box: ReportBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voicefleet_worker.reports._FAREWELL_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("voicefleet_worker.desk.reports._FAREWELL_PAUSE_SECONDS", 0)
     box.close()
     reporter = Reporter("AJ_1", box.address)
     reporter.count_turn(1)

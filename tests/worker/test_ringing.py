@@ -8,9 +8,9 @@ from livekit import rtc
 
 from tests.worker.files import AGENT, Mounted
 from tests.worker.test_entry import Job, call_of
-from voicefleet_worker.call import Call
+from voicefleet_worker.calls.call import Call
+from voicefleet_worker.calls.presence import Presence
 from voicefleet_worker.handoffs.team import Team
-from voicefleet_worker.presence import Presence
 from voicefleet_worker.settings import load_settings
 
 

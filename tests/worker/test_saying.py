@@ -13,18 +13,18 @@ from livekit.plugins import cartesia, deepgram, openai
 from tests.worker.failover.scripted import unread
 from tests.worker.files import AGENT, POOL, Mounted, provider
 from voicefleet.handoffs.sight import Sight
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.conversing import ConversingInTurn
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 from voicefleet_worker.handoffs.stint import Stint, Store
 from voicefleet_worker.handoffs.team import Means, Team
-from voicefleet_worker.reports import Reporter
 from voicefleet_worker.saying import decides_about_turns, say
-from voicefleet_worker.session import Voices, build_session
 from voicefleet_worker.settings import load_settings
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
+from voicefleet_worker.voices.session import Voices, build_session
 
 LOADED = (cartesia, deepgram, openai)
 """By the main thread, the only one in which the SDK lets plugins register."""

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 from livekit.agents import AgentServer
 
-from voicefleet_worker import secret_watch as under_test
-from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.access import secret_watch as under_test
+from voicefleet_worker.access.secret_files import SecretFiles
+from voicefleet_worker.access.secret_watch import SecretWatch
+from voicefleet_worker.desk.desk import Desk, Identity
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.run import _following_secrets
-from voicefleet_worker.secret_files import SecretFiles
-from voicefleet_worker.secret_watch import SecretWatch
 from voicefleet_worker.settings import Settings
 
 

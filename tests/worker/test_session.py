@@ -14,22 +14,23 @@ from livekit.plugins import cartesia, deepgram, openai
 from tests.worker.failover.scripted import Thinker, unread
 from tests.worker.files import AGENT, SECRET_VALUE, Mounted
 from tests.worker.tools.test_interruptions import Loudspeaker
-from voicefleet.dialogue import DialoguePlan
-from voicefleet.voice_plan import choice_for
-from voicefleet_worker import drain, entry
-from voicefleet_worker.drain import Limits, drain_limit_seconds
+from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.voice_plan import choice_for
+from voicefleet_worker import grace as grace_module
+from voicefleet_worker.access.secret_files import SecretFiles, fingerprint
+from voicefleet_worker.calls import entry
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.hearing import HearingInTurn
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import Switch
 from voicefleet_worker.failover.thinking import ThinkingInTurn
-from voicefleet_worker.noise import WebRtcNoiseSuppression
+from voicefleet_worker.grace import Limits, drain_limit_seconds
 from voicefleet_worker.providers import Ingredients, build_llm, build_stt, build_tts
-from voicefleet_worker.reports import Reporter
-from voicefleet_worker.secret_files import SecretFiles, fingerprint
-from voicefleet_worker.session import Session, Voices, build_session, room_options, turn_handling
 from voicefleet_worker.settings import load_settings
+from voicefleet_worker.voices.noise import WebRtcNoiseSuppression
+from voicefleet_worker.voices.session import Session, Voices, build_session, room_options, turn_handling
 
 
 def plan_of(mounted: Mounted, **more: Any) -> DialoguePlan:
@@ -117,7 +118,7 @@ def test_between_the_last_goodbye_and_the_end_of_the_grace_there_is_time_to_end_
     limits = Limits.within(grace)
 
     assert limits.goodbye_seconds >= 5
-    assert grace - drain._LAST_WORDS_SECONDS - limits.seconds - limits.goodbye_seconds >= 5
+    assert grace - grace_module._LAST_WORDS_SECONDS - limits.seconds - limits.goodbye_seconds >= 5
 
 
 def test_agents_of_one_voice_share_it_unless_it_is_steered(mounted: Mounted) -> None:

@@ -16,10 +16,10 @@ from livekit.agents import AgentSession, BuiltinAudioClip
 from tests.worker.files import AGENT, Mounted
 from tests.worker.test_entry import Job, call_of
 from voicefleet.api.voiceagent.conversation import BackgroundAudio, Sound
-from voicefleet_worker import call as life
-from voicefleet_worker import sounds as under_test
+from voicefleet_worker.calls import call as life
+from voicefleet_worker.calls import sounds as under_test
+from voicefleet_worker.calls.sounds import _source, fetch_sounds, start_sounds
 from voicefleet_worker.settings import load_settings
-from voicefleet_worker.sounds import _source, fetch_sounds, start_sounds
 
 
 def tone() -> bytes:

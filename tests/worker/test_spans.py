@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.worker.failover.scripted import Thinker
-from voicefleet_worker import entry
+from voicefleet_worker.calls import entry
 from voicefleet_worker.settings import Settings
 
 PROMPT, QUESTION, ARGUMENT, RESULT, ANSWER = WORDS = ("walnut", "plum", "cherry", "quince", "almond")

@@ -14,11 +14,11 @@ from livekit.agents.llm import RealtimeModel
 from tests.worker.failover.test_conversing import Talker
 from tests.worker.files import AGENT, POOL, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.phrases import put_through
-from voicefleet_worker.manners import Manners
-from voicefleet_worker.presence import Presence
+from voicefleet.conversation.phrases import put_through
+from voicefleet_worker.calls.manners import Manners
+from voicefleet_worker.calls.presence import Presence
+from voicefleet_worker.calls.transfers import PERSON, Transfers
 from voicefleet_worker.settings import load_settings
-from voicefleet_worker.transfers import PERSON, Transfers
 
 ADA = "ada"
 NUMBER = "+4930100"

@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 from livekit.agents import AgentServer
 
-from voicefleet_worker import server as under_test
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.joining import Joining
-from voicefleet_worker.reports import ReportBox, Reporter
-from voicefleet_worker.server import take_stock, watch
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import ReportBox, Reporter
+from voicefleet_worker.serving import server as under_test
+from voicefleet_worker.serving.joining import Joining
+from voicefleet_worker.serving.server import take_stock, watch
 
 
 class Server:

@@ -2,7 +2,7 @@
 
 import os
 
-from voicefleet_worker.livekit_access import LiveKitAccess
+from voicefleet_worker.access.livekit_access import LiveKitAccess
 
 _SPANS_MAY_HOLD_WORDS = "LIVEKIT_TELEMETRY_ALLOW_PII"
 # They would turn the worker into something else than its spec says: another name, another owner, dev mode.

@@ -7,11 +7,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS
-from voicefleet_worker.desk import Answer, Desk
+from voicefleet_worker.desk.desk import Answer, Desk
+from voicefleet_worker.desk.tallies import Tallies
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.courier import Courier
 from voicefleet_worker.records.figures import Figures
-from voicefleet_worker.tallies import Tallies
 
 
 class Metrics:

@@ -21,7 +21,7 @@ PLUGIN_MODULES = {
 MCP_MODULE = "livekit.agents.llm.mcp"
 # First: a signal may come while the others load.
 _DEAF = "voicefleet_worker.deaf"
-_ENTRY = "voicefleet_worker.entry"
+_ENTRY = "voicefleet_worker.calls.entry"
 # What clients import on their first request, in the middle of a call.
 _FIRST_USED_IN_CALLS = ("anyio._backends._asyncio", "httpcore2", "livekit.agents.llm.async_toolset")
 # What the SDK adds to the list that it is given; its last one freezes all objects, so that calls share them.

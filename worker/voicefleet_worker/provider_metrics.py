@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from voicefleet.providers.breaker import State
-from voicefleet_worker.desk import Desk
+from voicefleet_worker.desk.desk import Desk
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.known import Known, Totals
 

@@ -15,35 +15,36 @@ from pathlib import Path
 
 from livekit.agents import AgentServer
 
-from voicefleet.dialogue import DialoguePlan
+from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet.records.plan import prompt_hash
+from voicefleet_worker.access.secret_watch import SecretWatch
 from voicefleet_worker.beside import beside
-from voicefleet_worker.callers import Callers, connect_with
-from voicefleet_worker.control import Control, start_control
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Limits, Orders, drain, rest_of_grace
+from voicefleet_worker.calls.lookup import check_lookup
+from voicefleet_worker.calls.sounds import fetch_sounds
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import ReportBox, open_reports
 from voicefleet_worker.environment import let_spans_hold_words
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.keys import watching_keys
 from voicefleet_worker.failover.leases import HeldLeases
-from voicefleet_worker.joining import Joining, listening
+from voicefleet_worker.grace import Limits, Orders, rest_of_grace
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.keeping.settings import make_directories
 from voicefleet_worker.logs import set_up_logging
-from voicefleet_worker.lookup import check_lookup
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.problems import or_refuse
 from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office, finish_records
-from voicefleet_worker.reports import ReportBox, open_reports
-from voicefleet_worker.secret_watch import SecretWatch
-from voicefleet_worker.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
+from voicefleet_worker.serving.callers import Callers, connect_with
+from voicefleet_worker.serving.control import Control, start_control
+from voicefleet_worker.serving.drain import drain
+from voicefleet_worker.serving.joining import Joining, listening
+from voicefleet_worker.serving.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
-from voicefleet_worker.sounds import fetch_sounds
 from voicefleet_worker.threads import have_threads
 from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool

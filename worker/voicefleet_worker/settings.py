@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.providerpool.connections import LiveKit
 from voicefleet.api.voiceagent.agents import Lookup
-from voicefleet.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
+from voicefleet.conversation.dialogue import DEFAULT_NAMESPACE, DialoguePlan, DialogueProblem, plan_dialogue
 from voicefleet.job_memory import job_memory_limit_mebibytes
 from voicefleet.names import ENV_POD_UID, ENV_REVISION, LABEL_REVISION, WRITABLE_DIRECTORY, health_key
 from voicefleet.providers.lineup import Lineup, with_wishes
+from voicefleet_worker.access.livekit_access import KeySource, LiveKitAccess
+from voicefleet_worker.access.secret_files import SecretFiles, SecretsAtHand, check_keys, read_secret
+from voicefleet_worker.access.spec_files import load_agent, load_pool, with_texts
 from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, LOG_LEVELS, Flags
 from voicefleet_worker.keeping.settings import KeepingSettings, load_keeping
-from voicefleet_worker.livekit_access import KeySource, LiveKitAccess
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys, read_secret
 from voicefleet_worker.sharing.ledger import RedisAccess, redis_access
-from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,3 +152,8 @@ MEANING_OF_PATTERN = {
     r"^[A-Z][A-Za-z]*$": "a word in CamelCase, such as Ready",
     r"^[A-Z][A-Za-z0-9]*$": "a word in CamelCase, such as AllWell",
 }
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as the server does."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.dialogue import DialogueProblem, plan_dialogue
+from voicefleet.conversation.dialogue import DialogueProblem, plan_dialogue
 from voicefleet.fleet.observed import Trouble
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_service_account

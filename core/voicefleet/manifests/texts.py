@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from voicefleet.api import VoiceAgent
-from voicefleet.dialogue import agents_met
+from voicefleet.conversation.dialogue import agents_met
 
 TextKeys = dict[str, tuple[str, ...]]
 

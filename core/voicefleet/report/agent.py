@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from datetime import datetime
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
 from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Activity, Fleet, Trouble
@@ -11,7 +12,7 @@ from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.children import select_agent
 from voicefleet.names import Reason
-from voicefleet.report.conditions import Standing, build_conditions, stalled, timestamp
+from voicefleet.report.conditions import Standing, build_conditions, stalled
 from voicefleet.report.standing import standing_of
 from voicefleet.wording import plural
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from voicefleet.api.conditions import Condition
+from voicefleet.api.types import timestamp
 from voicefleet.names import Reason
 
 Verdict = Literal["True", "False", "Unknown"]
@@ -71,8 +72,3 @@ def _since(before: Condition | None, statement: Statement, now: datetime) -> str
     if before is not None and before.status == statement.status:
         return before.last_transition_time
     return timestamp(now)
-
-
-def timestamp(moment: datetime) -> str:
-    """Write a moment as the server does."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.providerpool.status import ProviderPoolStatus, ProviderStatus, TrunkStatus
+from voicefleet.api.types import timestamp
 from voicefleet.names import Reason
 from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.gaps import gaps_in
 from voicefleet.providers.users import PoolSeen, User, name_some
-from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, timestamp, with_gaps
+from voicefleet.report.conditions import Standing, Statement, build_conditions, stalled, with_gaps
 from voicefleet.wording import plural
 
 _LONGEST_SUMMARY = 256

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from voicefleet.api import VoiceAgent
+from voicefleet.api.types import timestamp
 from voicefleet.fleet import Activity, Fleet, Trouble
 from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.job_memory import find_want_of_memory
 from voicefleet.names import Reason, config_map_name
-from voicefleet.report.conditions import Standing, Statement, stalled, timestamp, with_gaps
+from voicefleet.report.conditions import Standing, Statement, stalled, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
 from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
 from voicefleet.wording import and_more, in_workers, plural

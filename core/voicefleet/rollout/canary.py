@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.rollout import Analysis, RolloutStep
 from voicefleet.api.voiceagent.status import RolloutAnalysis, RolloutStatus
-from voicefleet.report.conditions import timestamp
 from voicefleet.rollout.clock import elapsed, hold, resume
 from voicefleet.rollout.comparison import Judgement, Verdict, compare, gather, has_enough
 from voicefleet.rollout.figures import Figures

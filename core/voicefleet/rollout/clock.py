@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.status import RolloutStatus
-from voicefleet.report.conditions import timestamp
 
 
 def elapsed(since: str | None, now: datetime) -> timedelta:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.rollout import Analysis
 from voicefleet.api.voiceagent.status import RevisionFigures, RolloutAnalysis
-from voicefleet.report.conditions import timestamp
 from voicefleet.rollout.evidence import LogRatios, strength, upper_bound, weigh_difference, weigh_excess
 from voicefleet.rollout.figures import Figures
 

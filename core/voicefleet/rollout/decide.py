@@ -8,9 +8,9 @@ over), or it is the rejected one (it was rolled back).
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.rollout import Rollout
 from voicefleet.api.voiceagent.status import RevisionStatus, RolloutStatus
-from voicefleet.report.conditions import timestamp
 from voicefleet.rollout.aim import Aim, begin, find_stable, goes_on, plan_aim
 from voicefleet.rollout.canary import Advance, Trial, advance_canary, hold_canary, say
 from voicefleet.rollout.clock import elapsed, hold, resume, time_until

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.status import RevisionStatus
-from voicefleet.report.conditions import timestamp
 from voicefleet.rollout.seen import LiveRevision
 
 # The status holds no more; a fleet with more living revisions names the newest.

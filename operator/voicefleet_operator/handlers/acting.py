@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 
 from voicefleet.api.metadata import ObjectMeta
+from voicefleet.api.types import timestamp
 from voicefleet.fleet import Fleet, FleetPlan, Worker
 from voicefleet.fleet.guards import build_guards
 from voicefleet.fleet.refreshing import Refresh
@@ -18,9 +19,8 @@ from voicefleet.names import (
     FINALIZER,
     Reason,
 )
-from voicefleet.report.conditions import timestamp
+from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.kube import VOICE_AGENTS, Body
 from voicefleet_operator.ports import Ports
 
 _AT_ONCE = 16

@@ -16,13 +16,13 @@ from voicefleet.manifests.children import control_token
 from voicefleet.manifests.revision import Revision, read_revision
 from voicefleet.names import config_map_name
 from voicefleet.rollout.history import find_revision
+from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_status
 from voicefleet_operator.handlers.remembering import memory_of
-from voicefleet_operator.kube import Body
-from voicefleet_operator.memory import AgentMemory
-from voicefleet_operator.pods import address_of, find_start_failure, read_pod, waits_for_volumes
 from voicefleet_operator.ports import Address, Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.sight.pods import address_of, find_start_failure, read_pod, waits_for_volumes
+from voicefleet_operator.turns.memory import AgentMemory
+from voicefleet_operator.turns.workqueue import Key
 
 # Enough for a word about what is wrong; ten pods of a fleet rarely wait for ten things.
 _PODS_ASKED_ABOUT = 3

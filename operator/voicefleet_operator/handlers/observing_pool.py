@@ -13,12 +13,12 @@ from voicefleet.providers.alone import Sharing
 from voicefleet.providers.fleet_view import ProviderView, view_pool
 from voicefleet.providers.probing import Probed, probe_rules
 from voicefleet.providers.users import PoolSeen, User
+from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.observing import pods_of
-from voicefleet_operator.kube import Body
-from voicefleet_operator.memory import PoolMemory
 from voicefleet_operator.ports import Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.memory import PoolMemory
+from voicefleet_operator.turns.workqueue import Key
 
 _LOOK_SECONDS = 2.0
 # To walk the words of ten thousand workers takes some tenths of a second of one core.

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from voicefleet.api import Resource
 from voicefleet.api.conditions import CommonStatus
 from voicefleet.validation import problems_in
-from voicefleet_operator.kube import Body
+from voicefleet_operator.apiserver.kube import Body
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
 StatusT = TypeVar("StatusT", bound=CommonStatus)

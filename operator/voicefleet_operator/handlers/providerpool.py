@@ -8,14 +8,14 @@ from voicefleet.names import POOL_FINALIZER
 from voicefleet.providers.users import User, plan_pool_finalizers
 from voicefleet.report.events import notes_of_pool
 from voicefleet.report.pool import report_invalid_pool, report_pool, with_old_figures
+from voicefleet_operator.apiserver.kube import PROVIDER_POOLS, Body
 from voicefleet_operator.handlers.observing_pool import next_look, observe_pool
 from voicefleet_operator.handlers.parsing import Refused, parse_status
 from voicefleet_operator.handlers.remembering import memory_of, parse_once
 from voicefleet_operator.handlers.reporting import write_if_changed
-from voicefleet_operator.kube import PROVIDER_POOLS, Body
-from voicefleet_operator.memory import PoolMemory
 from voicefleet_operator.ports import GONE, Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.memory import PoolMemory
+from voicefleet_operator.turns.workqueue import Key
 
 # Figures change with every request; whoever reads them gains little by a write each second.
 _FIGURES = timedelta(seconds=30)

@@ -5,10 +5,10 @@ from typing import Protocol, TypeVar, cast
 
 from voicefleet.api import Resource
 from voicefleet.api.metadata import ObjectMeta
+from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.handlers.parsing import Refused, parse_resource
-from voicefleet_operator.kube import Body
-from voicefleet_operator.memory import Kept
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.memory import Kept
+from voicefleet_operator.turns.workqueue import Key
 
 
 class Memory(Protocol):

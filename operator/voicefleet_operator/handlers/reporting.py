@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from voicefleet.api.conditions import CommonStatus
-from voicefleet_operator.kube import Body, ResourceType
+from voicefleet_operator.apiserver.kube import Body, ResourceType
 from voicefleet_operator.ports import Ports
 
 

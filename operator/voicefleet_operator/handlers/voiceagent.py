@@ -12,16 +12,16 @@ from voicefleet.fleet.steps import AgentSeen, AgentSteps, look_again_after, plan
 from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 from voicefleet.report.events import notes_of
+from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.acting import apply_steps, run_fleet_plan
 from voicefleet_operator.handlers.observing import follow_workers, observe_agent, observe_fleet
 from voicefleet_operator.handlers.parsing import Refused, parse_status
 from voicefleet_operator.handlers.remembering import memory_of, parse_once
 from voicefleet_operator.handlers.reporting import write_if_changed
-from voicefleet_operator.kube import VOICE_AGENTS, Body
-from voicefleet_operator.memory import AgentMemory
 from voicefleet_operator.ports import GONE, Ports
-from voicefleet_operator.workqueue import Key
+from voicefleet_operator.turns.memory import AgentMemory
+from voicefleet_operator.turns.workqueue import Key
 
 _ASK_AGAIN = timedelta(seconds=5)
 

@@ -14,12 +14,12 @@ from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need, Role
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.switch import Switch
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter
 
 Model = TypeVar("Model")
 Step = str | float | Exception

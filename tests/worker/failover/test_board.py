@@ -11,13 +11,13 @@ from tests.worker.failover.scripted import lineup, unread
 from voicefleet.providers.breaker import Cause, Outcome, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Candidate
-from voicefleet_worker.desk import Desk, Identity
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.desk.reports import ProviderNews, ReportBox, Reporter
 from voicefleet_worker.failover import board as boards
 from voicefleet_worker.failover.board import _BOARD_BYTES as BOARD_BYTES
 from voicefleet_worker.failover.board import BoardReader, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.provider_metrics import ProviderCollector
-from voicefleet_worker.reports import ProviderNews, ReportBox, Reporter
 
 NOW = 1000.0
 PROVIDERS: Lineup = lineup("Llm", "a", "b")

@@ -11,12 +11,12 @@ import pytest
 from tests.worker.failover.scripted import lineup, plan, unread
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.providers.breaker import Cause, Outcome, State
+from voicefleet_worker.access.secret_files import SecretFiles, fingerprint
+from voicefleet_worker.desk.reports import ProviderNews, Reporter
 from voicefleet_worker.failover import keys as under_test
 from voicefleet_worker.failover.board import BoardReader, Entry, HealthBoard
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.keys import KeyWatch, watching_keys
-from voicefleet_worker.reports import ProviderNews, Reporter
-from voicefleet_worker.secret_files import SecretFiles, fingerprint
 
 NOW = 1000.0
 REF = SecretKeyRef(name="a", key="api-key")

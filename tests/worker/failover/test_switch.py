@@ -14,12 +14,12 @@ from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.providers.breaker import Breaker, Cause, State
 from voicefleet.providers.lineup import Lineup
 from voicefleet.providers.routing import Need
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.leases import HeldLeases, TakenLeases
 from voicefleet_worker.failover.switch import Switch
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.reports import Reporter
 
 NOW = 1000.0
 FIRST, SECOND = plan("first", "Llm", quota=Quota(concurrent=1)), plan("second", "Llm")

@@ -14,20 +14,20 @@ from livekit.agents.voice.run_result import RunResult
 from tests.core.test_dialogue import THREE, agent, planned, pool
 from tests.worker.failover.scripted import chunk
 from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
-from voicefleet.dialogue import AgentPlan
+from voicefleet.conversation.dialogue import AgentPlan
+from voicefleet.conversation.phrases import one_moment
 from voicefleet.handoffs.floor import Floor, Phase
 from voicefleet.handoffs.sight import Member, sight_of, take_in
-from voicefleet.phrases import one_moment
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.handoffs import summary
 from voicefleet_worker.handoffs import team as under_test
 from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.team import Means, Team
-from voicefleet_worker.secret_files import SecretFiles
-from voicefleet_worker.session import Voices
 from voicefleet_worker.tools.builtins import Deeds
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import McpServers
+from voicefleet_worker.voices.session import Voices
 
 Step = str | tuple[str, str] | Exception
 TO_BILLING = ("hand_over_to_billing", '{"reason": "Wants to pay a bill."}')

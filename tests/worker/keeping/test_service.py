@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet_worker import drain
-from voicefleet_worker.desk import Desk, Identity
-from voicefleet_worker.drain import Orders, rest_of_grace
+from voicefleet_worker import grace as grace_module
+from voicefleet_worker.desk.desk import Desk, Identity
+from voicefleet_worker.grace import Orders, rest_of_grace
 from voicefleet_worker.keeping import keeper as keeping
 from voicefleet_worker.keeping.service import keep_files
 from voicefleet_worker.metrics import Metrics
@@ -76,7 +76,7 @@ async def test_a_store_that_is_away_keeps_no_worker_beyond_its_grace(
 ) -> None:
     await asyncio.to_thread(recorded.keeping.files.kept.rmdir)
     orders = Orders()
-    short = replace(recorded, drain_grace_seconds=drain._LAST_WORDS_SECONDS)
+    short = replace(recorded, drain_grace_seconds=grace_module._LAST_WORDS_SECONDS)
     async with asyncio.timeout(20), keep_files_of(short, desk, Metrics(desk), orders):
         await asyncio.sleep(0.2)
         orders.go()

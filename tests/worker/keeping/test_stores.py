@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from voicefleet.api.voiceagent.records import ObjectStore, Store
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.keeping.stores import BucketStore, DirectoryStore, NotKeptError, open_store
-from voicefleet_worker.secret_files import SecretFiles
 
 KEYS = "[default]\naws_access_key_id = AKIDDONOTTELL\naws_secret_access_key = s3-do-not-tell\n"
 

@@ -11,14 +11,14 @@ from tests.worker.records.at_work import FOR_EVER, Sink
 from voicefleet.api.voiceagent.records import Store, Transcript
 from voicefleet.records.ends import End
 from voicefleet.records.plan import RecordPlan, ToFiles, ToStore
-from voicefleet_worker.drain import Orders, rest_of_grace
+from voicefleet_worker.access.secret_files import SecretFiles
+from voicefleet_worker.grace import Orders, rest_of_grace
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records import office as offices
 from voicefleet_worker.records.clerk import Desks
 from voicefleet_worker.records.courier import Courier
 from voicefleet_worker.records.office import Office, finish_records
 from voicefleet_worker.records.outbox import Outbox
-from voicefleet_worker.secret_files import SecretFiles
 
 PLAN = RecordPlan(AROUND, ToFiles(), Transcript())
 

@@ -20,10 +20,10 @@ from voicefleet.api.providerpool.connections import Redis
 from voicefleet.api.voiceagent.records import RedisSink, Store, WebhookSink
 from voicefleet.records.making import make_record
 from voicefleet.records.plan import Destination, ToFiles, ToRedis, ToStore, plan_records
+from voicefleet_worker.access.redis_access import connect_to_redis
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.sinks import NotTakenError, NotWantedError, RedisStreamSink, WebhookRecordSink
-from voicefleet_worker.redis_access import connect_to_redis
-from voicefleet_worker.secret_files import SecretFiles
 
 RECORD = make_record(CALL, VERDICT, AROUND)
 KEY = "s3cret"

@@ -11,10 +11,10 @@ from voicefleet.api.voiceagent.records import Store
 from voicefleet.records.journal import read_journal
 from voicefleet.records.making import Verdict, make_record
 from voicefleet.records.record import CallRecord
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.keeping import stores
 from voicefleet_worker.records.sinks import NotTakenError
 from voicefleet_worker.records.store_sinks import StoreSink, records_in, transcripts_in
-from voicefleet_worker.secret_files import SecretFiles
 
 CLAIM = Store(claim_name="calls")
 

@@ -10,8 +10,8 @@ import pytest
 from tests.worker.files import POOL, Mounted
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
 from voicefleet.api.references import SecretKeyRef
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.settings import load_settings
 from voicefleet_worker.sharing.ledger import AwayError, RedisAccess, _read_picture
 

@@ -14,10 +14,10 @@ from voicefleet.providers.breaker import Cause, State
 from voicefleet.providers.leases import LEASE_SECONDS
 from voicefleet.providers.routing import Refusal
 from voicefleet.providers.sharing import Counts, Figures, Record
+from voicefleet_worker.desk.reports import ProviderNews
 from voicefleet_worker.failover.board import BoardReader, Entry, HealthBoard
 from voicefleet_worker.failover.leases import HeldLeases, TakenLeases
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.reports import ProviderNews
 from voicefleet_worker.sharing.ledger import Ask, AwayError, Ledger, Picture, ProbeWish, Told
 from voicefleet_worker.sharing.sharer import Mode, Sharer, sharing
 

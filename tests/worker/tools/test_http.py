@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError
 

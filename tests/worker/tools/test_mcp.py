@@ -13,7 +13,7 @@ from livekit.agents import Agent, ToolError, function_tool
 from tests.worker.failover.scripted import play
 from tests.worker.tools.test_toolbox import table
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.tools import mcp as under_test
 from voicefleet_worker.tools.mcp import McpServers, check_mcp
 

@@ -12,9 +12,9 @@ from livekit.agents.voice.run_result import RunResult
 from tests.worker.failover.scripted import chunk, play
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
-from voicefleet.dialogue import KNOWN_BUILTINS
-from voicefleet.outcome import CallbackWish, CallOutcome, Rating
-from voicefleet.phrases import one_moment
+from voicefleet.conversation.dialogue import KNOWN_BUILTINS
+from voicefleet.conversation.outcome import CallbackWish, CallOutcome, Rating
+from voicefleet.conversation.phrases import one_moment
 from voicefleet_worker.tools.builtins import BUILTINS
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
 from voicefleet_worker.tools.toolbox import Toolbox, check_tool, steps_of

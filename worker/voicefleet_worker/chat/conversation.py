@@ -12,30 +12,30 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.call_variables import Missing, resolve_variables
-from voicefleet.dialogue import DialoguePlan
-from voicefleet.outcome import CallOutcome
-from voicefleet.phrases import says_one_of
+from voicefleet.conversation.call_variables import Missing, resolve_variables
+from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.outcome import CallOutcome
+from voicefleet.conversation.phrases import says_one_of
+from voicefleet.conversation.voice_plan import PipelinePlan
 from voicefleet.records.ends import End
-from voicefleet.voice_plan import PipelinePlan
+from voicefleet_worker.calls.greeting import opening_words
+from voicefleet_worker.calls.lookup import find_variables
+from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.chat.keyboard import Keyboard
 from voicefleet_worker.chat.material import Material
 from voicefleet_worker.chat.screen import Screen, Words
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.failover.health import CallHealth
 from voicefleet_worker.failover.switch import ONCE
-from voicefleet_worker.greeting import opening_words
 from voicefleet_worker.handoffs.team import Means, Team
-from voicefleet_worker.lookup import find_variables
-from voicefleet_worker.manners import Manners
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter
-from voicefleet_worker.session import Models, Voices
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import servers_of
 from voicefleet_worker.tools.toolbox import steps_of
+from voicefleet_worker.voices.session import Models, Voices
 
 _YOU = "you"
 _NOBODY = "nobody could answer; say it again to try once more"

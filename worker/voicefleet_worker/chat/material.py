@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicefleet.api import ProviderPool
-from voicefleet.dialogue import AgentPlan, DialoguePlan, plan_dialogue
+from voicefleet.conversation.dialogue import AgentPlan, DialoguePlan, plan_dialogue
+from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan
 from voicefleet.names import text_file
 from voicefleet.providers.lineup import Lineup
-from voicefleet.voice_plan import RealtimePlan, VoicePlan
-from voicefleet_worker.lookup import check_lookup
+from voicefleet_worker.access.secret_files import SecretFiles, SecretsAtHand, check_keys_of
+from voicefleet_worker.access.spec_files import load_agent, load_pool, with_texts
+from voicefleet_worker.calls.lookup import check_lookup
 from voicefleet_worker.problems import BadInputError, or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
-from voicefleet_worker.secret_files import SecretFiles, SecretsAtHand, check_keys_of
 from voicefleet_worker.settings import as_wished
-from voicefleet_worker.spec_files import load_agent, load_pool, with_texts
 from voicefleet_worker.tools.mcp import check_mcp
 from voicefleet_worker.tools.toolbox import check_tool
 

@@ -22,8 +22,8 @@ from pydantic import Field, ValidationError
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.providers.breaker import Breaker, Cause, State
 from voicefleet.wire import ProviderWord, WireModel
+from voicefleet_worker.desk.reports import ProviderNews
 from voicefleet_worker.failover.known import Known
-from voicefleet_worker.reports import ProviderNews
 
 _Moment = Annotated[float, Field(ge=0, le=1e11)]
 # A pool has 64 providers at most, each of which takes some 200 bytes.

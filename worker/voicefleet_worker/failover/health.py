@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from voicefleet.providers.breaker import Breaker, Outcome, State, admit, call_off, learn
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Candidate, Refusal
+from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader, Entry, latest
 from voicefleet_worker.failover.leases import TakenLeases
 from voicefleet_worker.records.notebook import Notebook
-from voicefleet_worker.reports import Reporter
 
 
 class CallHealth:

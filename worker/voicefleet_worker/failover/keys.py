@@ -11,9 +11,9 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.beside import beside
 from voicefleet_worker.failover.board import HealthBoard
-from voicefleet_worker.secret_files import SecretFiles
 
 logger = logging.getLogger("voicefleet.worker")
 

@@ -11,7 +11,7 @@ from voicefleet.providers.rates import Rate
 from voicefleet.providers.routing import Refusal
 from voicefleet.providers.sharing import Counts, Figures
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, ProviderWord, latency_class
-from voicefleet_worker.reports import ProviderNews
+from voicefleet_worker.desk.reports import ProviderNews
 
 _CLASSES = len(LATENCY_BOUNDS_MILLISECONDS) + 1
 

@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.agents import Agent, APIError, ModelSettings, llm
 
 from voicefleet.api.voiceagent.agents import StructuredOutput
-from voicefleet.structured import Written, read_answer, response_format, wishes_of
+from voicefleet.conversation.structured import Written, read_answer, response_format, wishes_of
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE
 from voicefleet_worker.failover.thinking import BEGINS_ANEW, ThinkingInTurn

@@ -6,10 +6,10 @@ from typing import Any
 
 from livekit.agents import NOT_GIVEN, Agent, llm
 
-from voicefleet.call_variables import fill
-from voicefleet.dialogue import AgentPlan
+from voicefleet.conversation.call_variables import fill
+from voicefleet.conversation.dialogue import AgentPlan
+from voicefleet.conversation.structured import ask_for
 from voicefleet.handoffs.sight import Held, Marks, Member, Sight, marks_of, put, remember, visible
-from voicefleet.structured import ask_for
 
 
 class Store:

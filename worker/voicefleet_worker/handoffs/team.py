@@ -11,13 +11,13 @@ from livekit.agents.llm import ToolFlag
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.agents import Greeting, Handoff
-from voicefleet.call_variables import fill
-from voicefleet.dialogue import AgentPlan, DialoguePlan
+from voicefleet.conversation.call_variables import fill
+from voicefleet.conversation.dialogue import AgentPlan, DialoguePlan
+from voicefleet.conversation.phrases import one_moment
 from voicefleet.handoffs.floor import Event, Floor, Phase
 from voicefleet.handoffs.offer import PARAMETERS, describe, tool_name
 from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
 from voicefleet.handoffs.sight import NO_MARKS, Marks, Sight, secrets_before, sight_of, take_in
-from voicefleet.phrases import one_moment
 from voicefleet_worker.handoffs.charge import Charge
 from voicefleet_worker.handoffs.conversation import as_transcript, read_conversation, take_items
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
@@ -25,11 +25,11 @@ from voicefleet_worker.handoffs.stint import Speaker, Stint, Store
 from voicefleet_worker.handoffs.summary import sum_up
 from voicefleet_worker.recording.call_recording import CallRecording
 from voicefleet_worker.saying import filler, reply, say
-from voicefleet_worker.session import Voices, turns_of
 from voicefleet_worker.tools.builtins import Deeds
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.mcp import McpServers
 from voicefleet_worker.tools.toolbox import Toolbox
+from voicefleet_worker.voices.session import Voices, turns_of
 
 logger = logging.getLogger("voicefleet.call")
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from voicefleet_worker.beside import beside
-from voicefleet_worker.desk import Desk
-from voicefleet_worker.drain import Grace
+from voicefleet_worker.desk.desk import Desk
+from voicefleet_worker.grace import Grace
 from voicefleet_worker.keeping.keeper import Keeper
 from voicefleet_worker.keeping.metrics import KeepingCollector
 from voicefleet_worker.keeping.stores import DirectoryStore, open_store

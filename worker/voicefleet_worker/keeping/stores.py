@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Protocol
 
 from voicefleet.api.voiceagent.records import ObjectStore, Store
 from voicefleet.names import STORES_DIRECTORY
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.problems import BadInputError
-from voicefleet_worker.secret_files import SecretFiles
 
 _REQUEST_SECONDS = 60
 _CONNECT_SECONDS = 10

@@ -13,7 +13,7 @@ from livekit.agents import llm, stt, tts
 from livekit.agents.vad import VAD
 
 from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
-from voicefleet.dialogue import DialogueProblem
+from voicefleet.conversation.dialogue import DialogueProblem
 from voicefleet.providers.lineup import Lineup, OptionValue, ProviderPlan
 from voicefleet.providers.routing import why_never
 from voicefleet_worker.preloading import EXTRAS, PLUGIN_MODULES

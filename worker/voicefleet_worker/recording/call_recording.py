@@ -13,8 +13,8 @@ from livekit.agents import AgentSession, llm
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.records import Recording
-from voicefleet.call_variables import fill
-from voicefleet.dialogue import DialoguePlan
+from voicefleet.conversation.call_variables import fill
+from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet.keeping.choosing import Choice, choose
 from voicefleet.keeping.naming import object_name, prefix_of
 from voicefleet_worker.keeping.files import CallFiles

@@ -10,7 +10,7 @@ from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics,
 from livekit.protocol.agent import Job
 
 from voicefleet.api.voiceagent.records import Transcript
-from voicefleet.outcome import CallOutcome
+from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.records.journal import (
     Answered,
     Began,

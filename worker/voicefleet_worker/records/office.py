@@ -12,16 +12,16 @@ from typing import TextIO
 
 from voicefleet.api.voiceagent.records import WebhookSink
 from voicefleet.records.plan import Destination, RecordPlan, ToFiles, ToRedis, ToStore
+from voicefleet_worker.access.redis_access import connect_to_redis
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.beside import beside
-from voicefleet_worker.drain import Grace
+from voicefleet_worker.grace import Grace
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.records.clerk import Clerk, Desks
 from voicefleet_worker.records.courier import Courier
 from voicefleet_worker.records.outbox import Outbox
 from voicefleet_worker.records.sinks import FileSink, RedisStreamSink, Sink, WebhookRecordSink
 from voicefleet_worker.records.store_sinks import records_in, transcripts_in
-from voicefleet_worker.redis_access import connect_to_redis
-from voicefleet_worker.secret_files import SecretFiles
 
 logger = logging.getLogger("voicefleet.worker")
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from voicefleet.api.voiceagent.records import RedisSink, WebhookSink
 from voicefleet.records.record import CallRecord
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
 
 # Records on the worker's own disk must not fill it: a full disk ends the pod, and calls with it.
 _MOST_FILES = 8

@@ -8,9 +8,9 @@ from voicefleet.keeping.naming import object_name, prefix_of
 from voicefleet.records.record import CallRecord
 from voicefleet.records.transcript import SUFFIX as TRANSCRIPT_SUFFIX
 from voicefleet.records.transcript import transcript_of
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.keeping.stores import Keep, NotKeptError, open_store
 from voicefleet_worker.records.sinks import NotTakenError, as_line
-from voicefleet_worker.secret_files import SecretFiles
 
 _RECORD_SUFFIX = ".record.json"
 

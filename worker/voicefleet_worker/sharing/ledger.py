@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
 from voicefleet.providers.leases import LEASE_SECONDS, PROBE_LEASE_SECONDS
 from voicefleet.providers.sharing import Figures, Record
-from voicefleet_worker.redis_access import connect_to_redis
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.redis_access import connect_to_redis
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.sharing.script import EXCHANGE
 
 _PATIENCE_SECONDS = 2.0

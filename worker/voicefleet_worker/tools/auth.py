@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from voicefleet.api.voiceagent.tools import Auth
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
 
 
 async def prove(auth: Auth | None, secrets: SecretFiles) -> Mapping[str, str]:

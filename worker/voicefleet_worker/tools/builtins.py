@@ -11,8 +11,8 @@ from livekit.agents import StopResponse
 
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.api.voiceagent.tools import BuiltinTool, Feedback, Tool
-from voicefleet.opening import Opening, opening_at
-from voicefleet.outcome import CallOutcome, Rating, Unclear, read_callback
+from voicefleet.conversation.opening import Opening, opening_at
+from voicefleet.conversation.outcome import CallOutcome, Rating, Unclear, read_callback
 from voicefleet_worker.tools.http import ToolFailedError
 from voicefleet_worker.tools.templates import Values
 

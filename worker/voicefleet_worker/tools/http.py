@@ -11,7 +11,7 @@ from http import HTTPStatus
 import aiohttp
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
-from voicefleet_worker.secret_files import SecretFiles
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.tools.auth import prove
 from voicefleet_worker.tools.templates import HttpRequest, Values, build_request, check_host, take_from_answer
 

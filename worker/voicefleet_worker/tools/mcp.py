@@ -15,9 +15,9 @@ from typing import Any
 from livekit.agents import Agent, ToolError, llm
 
 from voicefleet.api.voiceagent.tools import McpTool, Tool, ToolPolicy
-from voicefleet.dialogue import AgentPlan, DialogueProblem
+from voicefleet.conversation.dialogue import AgentPlan, DialogueProblem
+from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.preloading import MCP_MODULE
-from voicefleet_worker.secret_files import SecretFiles
 from voicefleet_worker.tools.arguments import fault_in
 from voicefleet_worker.tools.auth import prove
 from voicefleet_worker.tools.http import ToolFailedError

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
-from voicefleet.call_variables import PLACEHOLDER
+from voicefleet.conversation.call_variables import PLACEHOLDER
 
 Values = Mapping[str, object]
 _WITHOUT_BODY = ("GET", "DELETE")

@@ -10,8 +10,8 @@ from livekit.agents import RunContext, StopResponse, ToolError, function_tool, l
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet.dialogue import DialogueProblem
-from voicefleet.phrases import one_moment
+from voicefleet.conversation.dialogue import DialogueProblem
+from voicefleet.conversation.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.saying import decides_about_turns, say
 from voicefleet_worker.tools.arguments import Arguments, fault_in

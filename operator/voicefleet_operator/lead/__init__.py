@@ -1,0 +1,1 @@
+"""Who of several operators leads, and what the others do meanwhile."""

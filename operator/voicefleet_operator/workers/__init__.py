@@ -1,0 +1,1 @@
+"""The workers' control ports: hearing thousands of them at once, and telling each a word."""

@@ -1,0 +1,1 @@
+"""The worker's own word: which calls it holds, how many more it takes, and what they tell it."""
