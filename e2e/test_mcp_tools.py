@@ -39,7 +39,7 @@ async def equipped(folder: Path, mcp: dict[str, Any], *, token: str = TOKEN) -> 
     (folder / "mcp" / "token").write_text(token)
     auth = {"bearer": {"name": "mcp", "key": "token"}}
     tool = Tool.model_validate({"name": "parcels", "description": "d", "mcp": {**mcp, "auth": auth}})
-    servers = McpServers([tool], SecretFiles(folder), ToolPolicy(), language="en")
+    servers = McpServers([tool], SecretFiles(folder), ToolPolicy(), language="en", values={})
     agent = Agent(instructions="You know about parcels.")
     await servers.equip(agent)
     try:

@@ -19,6 +19,7 @@ from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.moot import crowded_out, local_turns
 from voicefleet.conversation.structured import missing_field
+from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
@@ -245,10 +246,11 @@ def _not_yet(spec: VoiceAgentSpec, met: tuple[int, ...], over: DialOut | None) -
         ("spec.dataProtection.logPersonalData", privacy.log_personal_data),
         ("spec.dataProtection.retentionDays", privacy.retention_days),
     )
-    used = {name for index in met for name in spec.agents[index].tools}
-    strange = [tool.name for tool in spec.tools if tool.name in used and not _is_known(tool, over)]
-    moot = crowded_out(spec, [tool for tool in spec.tools if tool.name in used])
-    return (*(f"spec.tools[{name}]" for name in strange), *(field for field, wish in wishes if wish), *moot)
+    names = {name for index in met for name in spec.agents[index].tools}
+    used = [tool for tool in spec.tools if tool.name in names]
+    strange = (f"spec.tools[{tool.name}]" for tool in used if not _is_known(tool, over))
+    wished = (field for field, wish in wishes if wish)
+    return (*strange, *wished, *crowded_out(spec, used), *unfilled(spec, met, used))
 
 
 def _is_known(tool: Tool, over: DialOut | None) -> bool:

@@ -142,8 +142,8 @@ class Table:
         return self.team.floor.in_charge
 
 
-def no_servers(_: object) -> McpServers:
-    return McpServers((), SecretFiles(Path()), ToolPolicy(), language="en")
+def no_servers(*_: object) -> McpServers:
+    return McpServers((), SecretFiles(Path()), ToolPolicy(), language="en", values={})
 
 
 async def table(*steps: Step | list[tuple[str, str]], **handoff: Any) -> Table:
@@ -462,7 +462,7 @@ async def test_nobody_waits_for_servers_of_tools() -> None:
 
     at = await table("Good morning.")
     team = at.team
-    team._means = replace(team._means, servers_for=lambda _: cast("McpServers", Slow()))
+    team._means = replace(team._means, servers_for=lambda *_: cast("McpServers", Slow()))
     team._enter(team._stint)
     await asyncio.sleep(0)
 

@@ -78,7 +78,7 @@ class Call:
     def __init__(self, **changes: Any) -> None:
         wish = {"name": "look_up", "description": "x", "http": {"url": "https://x.example.com"}, **changes}
         self.http = Service(self)
-        toolbox = Toolbox([Tool.model_validate(wish)], cast("HttpTools", self.http), Deeds(), language="en")
+        toolbox = Toolbox([Tool.model_validate(wish)], cast("HttpTools", self.http), Deeds(), language="en", values={})
         self._agent = Agent(instructions="x", tools=toolbox.tools())
         voice = Speaker(1, ["all"], ["all"], ["all"])
         self.session: AgentSession[None] = AgentSession(

@@ -73,7 +73,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def servers(*tools: Tool, **policy: Any) -> McpServers:
-    return McpServers(tools, SecretFiles(Path("nowhere")), ToolPolicy.model_validate(policy), language="en")
+    return McpServers(tools, SecretFiles(Path("nowhere")), ToolPolicy.model_validate(policy), language="en", values={})
 
 
 async def equipped(*tools: Tool, **policy: Any) -> Agent:

@@ -119,7 +119,7 @@ class Table:
 def table(*calls: tuple[str, str], rounds: int = 3, **changes: Any) -> Table:
     tool = Tool.model_validate({**LOOK_UP, **changes})
     model, http, deeds = Model(calls), Http(), Deeds()
-    toolbox = Toolbox([tool], cast("HttpTools", http), deeds, language="en")
+    toolbox = Toolbox([tool], cast("HttpTools", http), deeds, language="en", values={"name": "Ada"})
     session: AgentSession[None] = AgentSession(
         llm=model,
         vad=None,
@@ -243,7 +243,7 @@ async def test_a_transfer_that_failed_is_told_to_the_model(on_error: str | None,
     assert outputs(await at.ask()) == [(said, False)]
 
 
-FEEDBACK = {"question": "How was this call?", "scale": 5}
+FEEDBACK = {"question": "How was this call, {{name}}?", "scale": 5}
 
 
 @pytest.mark.parametrize("rating", ["4", "4.0"])
@@ -251,7 +251,7 @@ async def test_a_rating_is_asked_for_and_kept(rating: str) -> None:
     at = builtin_table("{}", f'{{"rating": {rating}}}', type="CollectFeedback", feedback=FEEDBACK)
     asked, noted = outputs(await at.ask())
 
-    assert "How was this call?" in asked[0]
+    assert "How was this call, Ada?" in asked[0]
     assert not noted[1]
     assert at.deeds.outcome == CallOutcome(feedback=Rating(4, 5))
 
@@ -296,12 +296,12 @@ async def test_a_callback_that_cannot_be_is_told_with_its_reason() -> None:
 
 async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200, "phrases": ["Let me see."]})
+    at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200, "phrases": ["Let me see, {{name}}."]})
     at.http.seconds = 1.0
     monkeypatch.setattr(at.session, "say", lambda words, **_: said.append(words))
     await at.ask()
 
-    assert said == ["Let me see."]
+    assert said == ["Let me see, Ada."]
 
 
 async def test_who_waits_for_a_second_and_a_half_is_told_so_unless_the_tool_says_otherwise(

@@ -36,8 +36,8 @@ logger = logging.getLogger("voicefleet.call")
 HttpFor = Callable[[MutableMapping[str, str]], HttpTools]
 """The HTTP tools for whoever sees and sets these variables."""
 
-ServersFor = Callable[[AgentPlan], McpServers]
-"""The servers whose tools an agent may use."""
+ServersFor = Callable[[AgentPlan, Mapping[str, str]], McpServers]
+"""The servers whose tools an agent may use, who sees these variables."""
 
 _FILLER_SECONDS = 1.5
 _TAKE_OVER = "You have just taken over this call from a colleague. Go on from here in one or two short sentences."
@@ -115,7 +115,7 @@ class Team:
         plan = stint.plan
         http = self._means.http_for(stint)
         self._http.append(http)
-        toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language)
+        toolbox = Toolbox(plan.tools, http, self._deeds, language=plan.language, values=stint)
         handoffs = [self._offer(stint, handoff) for handoff in plan.handoffs]
         models = self._voices.other_than_entrys(plan)
         kind = Speaker if plan.structured_output is None else ExpressiveSpeaker
@@ -252,7 +252,7 @@ class Team:
         """Have the tools of servers looked for, for which nobody waits."""
         if stint.agent is None:
             return
-        servers = self._means.servers_for(stint.plan)
+        servers = self._means.servers_for(stint.plan, stint)
         self._servers.append(servers)
         task = asyncio.create_task(servers.equip(stint.agent))
         self._tasks.add(task)

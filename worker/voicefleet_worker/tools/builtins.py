@@ -11,6 +11,7 @@ from livekit.agents import StopResponse
 
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.api.voiceagent.tools import BuiltinTool, Feedback, Tool
+from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.opening import Opening, opening_at
 from voicefleet.conversation.outcome import CallOutcome, Rating, Unclear, read_callback
 from voicefleet_worker.tools.http import ToolFailedError
@@ -71,6 +72,8 @@ class Use:
     builtin: BuiltinTool
     arguments: Values
     deeds: Deeds
+    values: Mapping[str, str]
+    """Variables of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ async def _note_rating(use: Use) -> str:
     if feedback is None:
         raise ToolFailedError("the question is not known")
     if not isinstance(rating, int | float):
-        return f"Ask the caller: {feedback.question} Then use this tool again with the answer."
+        return f"Ask the caller: {fill(feedback.question, use.values)} Then use this tool again with the answer."
     use.deeds.outcome = replace(use.deeds.outcome, feedback=Rating(int(rating), feedback.scale))
     return "The rating was noted. Thank the caller."
 

@@ -46,19 +46,30 @@ def check_mcp(tool: Tool) -> DialogueProblem | None:
     return DialogueProblem("agent", field, "this image speaks no MCP: it needs the extra voicefleet[mcp]")
 
 
-def servers_of(agent: AgentPlan, secrets: SecretFiles, policy: ToolPolicy) -> "McpServers":
-    """Return the servers whose tools an agent may use."""
-    return McpServers(agent.tools, secrets, policy, language=agent.language)
+def servers_of(
+    agent: AgentPlan, values: Mapping[str, str], *, secrets: SecretFiles, policy: ToolPolicy
+) -> "McpServers":
+    """Return the servers whose tools an agent may use who sees these variables."""
+    return McpServers(agent.tools, secrets, policy, language=agent.language, values=values)
 
 
 class McpServers:
     """The MCP servers of one call."""
 
-    def __init__(self, tools: Iterable[Tool], secrets: SecretFiles, policy: ToolPolicy, *, language: str) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        secrets: SecretFiles,
+        policy: ToolPolicy,
+        *,
+        language: str,
+        values: Mapping[str, str],
+    ) -> None:
         self._tools = tuple(tool for tool in tools if tool.mcp is not None)
         self._secrets = secrets
         self._policy = policy
         self._language = language
+        self._values = values
         self._servers: list[Any] = []
 
     async def equip(self, agent: Agent) -> None:
@@ -114,7 +125,7 @@ class McpServers:
             return None
         said = schema["description"] or tool.description
         theirs = {"name": schema["name"], "description": said, "parameters": parameters}
-        return guarded(tool, theirs, _deed(mcp, offered), language=self._language)
+        return guarded(tool, theirs, _deed(mcp, offered), language=self._language, values=self._values)
 
 
 def _load_sdk() -> Any:  # noqa: ANN401 - as above

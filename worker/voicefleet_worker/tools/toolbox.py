@@ -10,6 +10,7 @@ from livekit.agents import RunContext, StopResponse, ToolError, function_tool, l
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
+from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialogueProblem
 from voicefleet.conversation.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
@@ -47,11 +48,14 @@ def steps_of(policy: ToolPolicy) -> int:
 class Toolbox:
     """The tools of one call."""
 
-    def __init__(self, tools: Iterable[Tool], http: HttpTools, deeds: Deeds, *, language: str) -> None:
+    def __init__(
+        self, tools: Iterable[Tool], http: HttpTools, deeds: Deeds, *, language: str, values: Mapping[str, str]
+    ) -> None:
         self._tools = tuple(tools)
         self._http = http
         self._deeds = deeds
         self._language = language
+        self._values = values
 
     def tools(self) -> list[llm.Tool | llm.Toolset]:
         """Return them as the SDK takes them."""
@@ -59,7 +63,7 @@ class Toolbox:
 
     def _build(self, tool: Tool) -> llm.Tool:
         schema = {"name": tool.name, "description": tool.description, "parameters": _parameters(tool)}
-        return guarded(tool, schema, self._deed(tool), language=self._language)
+        return guarded(tool, schema, self._deed(tool), language=self._language, values=self._values)
 
     def _deed(self, tool: Tool) -> Deed:
         if tool.http is not None:
@@ -69,17 +73,19 @@ class Toolbox:
         if builtin is None:
             raise AssertionError("unreachable: what is no request and no server's is built in")
         kind = BUILTINS[builtin.type]
-        return lambda arguments: kind.use(Use(tool, builtin, arguments, self._deeds))
+        return lambda arguments: kind.use(Use(tool, builtin, arguments, self._deeds, self._values))
 
 
-def guarded(tool: Tool, schema: Mapping[str, object], deed: Deed, *, language: str) -> llm.Tool:
+def guarded(
+    tool: Tool, schema: Mapping[str, object], deed: Deed, *, language: str, values: Mapping[str, str]
+) -> llm.Tool:
     """Return a function for the model whose arguments are checked and whose failures are no silence."""
     parameters = schema["parameters"]
     arguments = Arguments(parameters if isinstance(parameters, Mapping) else NO_ARGUMENTS)
     phrases = tool.filler.phrases or (one_moment(language),)
 
     def wait_a_moment(ctx: RunContext[None]) -> SpeechHandle:
-        words = random.choice(phrases)  # noqa: S311 - for a change
+        words = fill(random.choice(phrases), values)  # noqa: S311 - for a change
         return say(ctx.session, words, interruptible=tool.interruptible)
 
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
