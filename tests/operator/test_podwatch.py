@@ -13,9 +13,9 @@ from voicefleet_operator.apiserver.kube import PODS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.pulse import LastWord
+from voicefleet_operator.sight import podwatch as module
 from voicefleet_operator.sight.podwatch import Changed, PodWatch
 from voicefleet_operator.sight.resync import Resync
-from voicefleet_operator.sight.sight import podwatch as module
 from voicefleet_operator.turns.workqueue import Key, WorkQueue
 
 Script = Sequence[Body | Exception]

@@ -8,10 +8,10 @@ import pytest
 
 from voicefleet_operator.apiserver.cache import Cache
 from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.sight import resync as module
+from voicefleet_operator.sight import rounds as rounds_module
 from voicefleet_operator.sight.resync import Resync
 from voicefleet_operator.sight.rounds import Rounds
-from voicefleet_operator.sight.sight import resync as module
-from voicefleet_operator.sight.sight import rounds as rounds_module
 from voicefleet_operator.turns.workqueue import WorkQueue
 
 

@@ -11,8 +11,8 @@ from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.pulse import LastWord
+from voicefleet_operator.sight import sight as module
 from voicefleet_operator.sight.sight import Sight
-from voicefleet_operator.sight.sight import sight as module
 from voicefleet_operator.turns.workqueue import Key
 
 
