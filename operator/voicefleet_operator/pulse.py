@@ -13,8 +13,8 @@ _TOO_LATE_SECONDS = 5.0
 _TOO_OFTEN = 3
 # As long as a worker may be silent before nobody goes by its word.
 _BROKEN_SECONDS = SILENT_AFTER_SECONDS
-# A server sends a bookmark each minute to whoever hears nothing else.
-_QUIET_SECONDS = 90.0
+# A server sends a bookmark each minute to whoever hears nothing else; one that does not has forgotten us.
+QUIET_SECONDS = 90.0
 
 
 class Pulse:
@@ -87,4 +87,4 @@ class Freshness:
         """Tell whether too much may have happened unheard."""
         now = self._clock()
         broken = self._broken_at is not None and now - self._broken_at > _BROKEN_SECONDS
-        return broken or now - self._heard_at > _QUIET_SECONDS
+        return broken or now - self._heard_at > QUIET_SECONDS

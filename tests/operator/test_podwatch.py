@@ -190,7 +190,7 @@ async def test_what_is_known_of_pods_is_old_behind_a_watch(
 
 
 def test_only_namespaces_that_are_watched_can_be_known_of_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "_QUIET_SECONDS", -1.0)
+    monkeypatch.setattr(pulse, "QUIET_SECONDS", -1.0)
     resync = Resync(Kube(), Cache(), WorkQueue(), ("a", "b"), Metrics())  # type: ignore[arg-type]
     watch = PodWatch(Kube(), Cache(), WorkQueue(), resync, LastWord())  # type: ignore[arg-type]
 

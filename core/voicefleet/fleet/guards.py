@@ -10,7 +10,7 @@ from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_busy_guard
 
 # Each is a write; a turn that had hundreds to make would decide about callers who hung up long ago.
-_MARKS_AT_ONCE = 64
+WRITES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def plan_guards(live: list[Worker], now: datetime) -> tuple[Mark, ...]:
     """Return the marks to set, guards before their removal; the next turn goes on where there are many."""
     marks = (Mark(w.pod.ref, _should_be_marked_busy(w, now)) for w in live)
     wrong = [mark for mark, worker in zip(marks, live, strict=True) if mark.busy is not worker.pod.marked_busy]
-    return tuple(sorted(wrong, key=lambda mark: not mark.busy)[:_MARKS_AT_ONCE])
+    return tuple(sorted(wrong, key=lambda mark: not mark.busy)[:WRITES_AT_ONCE])
 
 
 def build_guards(owner: ObjectMeta, fleet: Iterable[Worker], marks: Iterable[Mark] = ()) -> tuple[Manifest, ...]:

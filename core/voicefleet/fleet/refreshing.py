@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from voicefleet.fleet.guards import WRITES_AT_ONCE
 from voicefleet.fleet.observed import PodRef, Worker
 from voicefleet.names import KUBELET_PERIOD_SECONDS
 
 _PERIOD = timedelta(seconds=KUBELET_PERIOD_SECONDS)
-# Each is a write, and calls go before.
-_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tu
     # Of an older change the kubelets know by themselves.
     seen_at = latest if latest is not None and now - latest <= _PERIOD else None
     lacking = [worker.pod.ref for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
-    return tuple(Refresh(ref, word) for ref in lacking[:_AT_ONCE])
+    return tuple(Refresh(ref, word) for ref in lacking[:WRITES_AT_ONCE])
 
 
 def _lacks_word(worker: Worker, word: str) -> bool:

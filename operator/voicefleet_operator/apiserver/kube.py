@@ -19,6 +19,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 from voicefleet.api import API_VERSION
 from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.metrics import Metrics
+from voicefleet_operator.pulse import QUIET_SECONDS
 
 Body = dict[str, Any]
 
@@ -36,8 +37,6 @@ _PAGE = 500
 _READ_AT_ONCE = 2**20
 _USER_AGENT = "voicefleet-operator"
 _WATCH_SECONDS = 290
-# A server sends a bookmark each minute to whoever hears nothing else; one that does not has forgotten us.
-_SILENT_SECONDS = 90.0
 _MESSAGE_LENGTH = 500
 _UNKNOWN_FIELD = "field not declared in schema"
 
@@ -172,7 +171,7 @@ class Kube:
         query |= {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         # The server ends a watch now and then, so that watches spread over the servers again.
         query["timeoutSeconds"] = str(_WATCH_SECONDS)
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=_SILENT_SECONDS)
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=QUIET_SECONDS)
         try:
             async with await self._ask("GET", _where(path, query), patience) as answer:
                 self._metrics.requests.labels("WATCH", _plural_in(path), str(answer.status)).inc()

@@ -86,7 +86,7 @@ class HealthBoard:
         if known.learn(news, now):
             self.urgent()
         self._entries[news.provider] = _entry(known, now)
-        self._hang_up(now)
+        self._post(now)
 
     def end(self, job_ids: Iterable[str]) -> None:
         """Forget what calls had in use that are over, however they ended."""
@@ -95,7 +95,7 @@ class HealthBoard:
             for known in self.known.values():
                 known.end(job_id)
             self._whole_at = _NEVER
-        self._hang_up(now)
+        self._post(now)
 
     def take_keys(self, keys: Mapping[str, int]) -> tuple[str, ...]:
         """Go by these fingerprints of the providers' keys, and return who is forgiven that it refused another one."""
@@ -123,9 +123,9 @@ class HealthBoard:
     def write(self) -> None:
         """Write it all down where calls read it, if it has changed."""
         self._whole_at = _NEVER
-        self._hang_up(self._clock())
+        self._post(self._clock())
 
-    def _hang_up(self, now: float) -> None:
+    def _post(self, now: float) -> None:
         # News are of one provider; what is a minute old by now is of all, and need not be reckoned at each of them.
         if not 0 <= now - self._whole_at < _WHOLE_SECONDS:
             self._entries, self._whole_at = dict(self.entries()), now
