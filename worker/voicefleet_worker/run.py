@@ -19,7 +19,7 @@ from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.access.secret_watch import SecretWatch
 from voicefleet_worker.beside import beside
-from voicefleet_worker.calls.lookup import check_lookup
+from voicefleet_worker.calls.requests import check_requests
 from voicefleet_worker.calls.sounds import fetch_sounds
 from voicefleet_worker.desk.desk import Desk, Identity
 from voicefleet_worker.desk.reports import ReportBox, open_reports
@@ -46,8 +46,6 @@ from voicefleet_worker.serving.server import Exchange, Offers, build_server, ren
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.threads import have_threads
-from voicefleet_worker.tools.mcp import check_mcp
-from voicefleet_worker.tools.toolbox import check_tool
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -76,9 +74,7 @@ def _buildable(settings: Settings) -> DialoguePlan:
     )
     for provider in plan.providers:
         or_refuse(check_options(provider), where)
-    for tool in plan.tools:
-        or_refuse(check_mcp(tool) or check_tool(tool), "the VoiceAgent")
-    or_refuse(check_lookup(plan), "the VoiceAgent")
+    check_requests(plan, "the VoiceAgent")
     for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
         logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan

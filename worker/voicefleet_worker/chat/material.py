@@ -11,12 +11,10 @@ from voicefleet.names import text_file
 from voicefleet.providers.lineup import Lineup
 from voicefleet_worker.access.secret_files import SecretFiles, SecretsAtHand, check_keys_of
 from voicefleet_worker.access.spec_files import load_agent, load_pool, with_texts
-from voicefleet_worker.calls.lookup import check_lookup
+from voicefleet_worker.calls.requests import check_requests
 from voicefleet_worker.problems import BadInputError, or_refuse
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.settings import as_wished
-from voicefleet_worker.tools.mcp import check_mcp
-from voicefleet_worker.tools.toolbox import check_tool
 
 _WITHOUT_POOL = "OPENAI_API_KEY"
 _OPENAI = {"plugin": "openai", "apiKey": {"name": "openai", "key": "api-key"}}
@@ -55,9 +53,7 @@ def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
     plan = plan.with_voices(lambda voice: _who_thinks(voice, where, str(wishes.agent)))
     for provider in (each for agent in plan.agents for each in thinking_of(agent).plans):
         or_refuse(check_options(provider), where)
-    for tool in plan.tools:
-        or_refuse(check_mcp(tool) or check_tool(tool), str(wishes.agent))
-    or_refuse(check_lookup(plan), str(wishes.agent))
+    check_requests(plan, str(wishes.agent))
     secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
     for agent_plan in plan.agents:
         check_keys_of(thinking_of(agent_plan), secrets)
