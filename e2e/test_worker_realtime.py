@@ -224,7 +224,7 @@ async def test_a_pipeline_and_a_realtime_model_hand_over_to_each_other(
 ) -> None:
     """Each hears and speaks by its own means: the talker neither by the recogniser nor with the voice of the desk."""
     back = {"match": "taken over", "on": "instructions", "reply": BACK}
-    there_and_back = (hands_over("(?i)talker", "talker"), hands_over("(?i)back to the desk", "desk"))
+    there_and_back = (hands_over("(?i)talker", "talker"), hands_over("(?i)back to", "desk"))
     control.set_rules([WORD_FOR_WORD, back, *there_and_back])
     await ready(mixed)
     async with Caller(line, seat=seat_for(mixed), gap_ms=60_000) as caller:
