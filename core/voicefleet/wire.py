@@ -142,6 +142,13 @@ class WorkerState(WireModel):
     """Whether it goes by what the whole fleet knows of its providers; None where no Redis is configured."""
 
 
+def refusals_of(state: WorkerState) -> tuple[float, ...]:
+    """Return when each key that a worker has was refused, by its clock; LiveKit refuses one anew all the time."""
+    words = [word for word in state.providers or () if word.state is State.OPEN and word.cause is Cause.CREDENTIALS]
+    by_livekit = () if state.registered or state.livekit_away is not Away.REFUSES else (_LATEST_MOMENT,)
+    return (*(word.since for word in words), *by_livekit)
+
+
 class LoadOrder(WireModel):
     """The body of an order to report a load: the lower, the more calls LiveKit sends, by weights of 1 - load."""
 

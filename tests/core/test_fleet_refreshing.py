@@ -10,17 +10,34 @@ from hypothesis import strategies as st
 
 from tests.support import fleet as make
 from tests.support.fleet import NOW
+from tests.support.providers import opened
+from tests.support.providers import refused as refused_by
 from voicefleet.fleet import Heard, Worker
 from voicefleet.fleet.refreshing import Refresh, plan_refreshes
+from voicefleet.wire import Away
 
 HOUR = 3600.0
 
 
 def worker(
-    name: str, *, saw: float | None = None, refreshed: float | None = None, made: float | None = HOUR, **fields: object
+    name: str,
+    *,
+    saw: float | None = None,
+    refreshed: float | None = None,
+    made: float | None = HOUR,
+    refused: float | None = None,
+    livekit_away: Away | None = None,
+    **fields: object,
 ) -> Worker:
-    """Return one whose files changed under it so many seconds ago, and whose kubelet was made to look then."""
-    said = make.heard(name, make.state(secrets_changed_seconds_ago=None if saw is None else saw - 1), **fields)
+    """Return one whose files changed, whose kubelet was made to look, and whose key was refused so many seconds ago."""
+    words = () if refused is None else (refused_by("deepgram", since=NOW.timestamp() - refused),)
+    state = make.state(
+        secrets_changed_seconds_ago=None if saw is None else saw - 1,
+        providers=words,
+        livekit_away=livekit_away,
+        registered=livekit_away is None,
+    )
+    said = make.heard(name, state, **fields)
     return replace(said, pod=replace(said.pod, refreshed_at=ago(refreshed), created_at=ago(made)))
 
 
@@ -80,6 +97,49 @@ def test_a_persons_word_and_what_a_worker_saw_are_one_write() -> None:
 
 def test_a_persons_word_does_not_wait_for_the_period_to_end() -> None:
     assert refreshed(worker("desk-new-0", refreshed=3, secrets_changed="monday"), word="tuesday") == ["desk-new-0"]
+
+
+@pytest.mark.parametrize(
+    ("alone", "looks"),
+    [
+        pytest.param(worker("desk-new-0", refused=1), True, id="a provider has just refused its key"),
+        pytest.param(worker("desk-new-0", refused=1, made=5), True, id="soon after it was made"),
+        pytest.param(worker("desk-new-0", refused=250), True, id="it has long refused it, and nobody has looked"),
+        pytest.param(worker("desk-new-0", refused=40, refreshed=39), False, id="a look since then found the same key"),
+        pytest.param(worker("desk-new-0", refused=40, saw=39), False, id="its files have changed since then"),
+        pytest.param(worker("desk-new-0", refused=1, refreshed=31), True, id="a look before proves nothing"),
+        pytest.param(worker("desk-new-0", refused=1, refreshed=29), False, id="but they are some time apart"),
+        pytest.param(worker("desk-new-0", refused=-3600, refreshed=31), True, id="by a clock that is ahead"),
+        pytest.param(worker("desk-new-0", refused=-3600, refreshed=29), False, id="which does not make them more"),
+        pytest.param(worker("desk-new-0", livekit_away=Away.REFUSES), True, id="LiveKit refuses its key"),
+        pytest.param(worker("desk-new-0", livekit_away=Away.REFUSES, refreshed=29), False, id="not at each try"),
+        pytest.param(worker("desk-new-0", livekit_away=Away.SILENT), False, id="LiveKit is not there"),
+        pytest.param(worker("desk-new-0", refused=1, phase="Pending"), False, id="its files are yet to be mounted"),
+        pytest.param(make.heard("desk-new-0", make.state(providers=(opened(),))), False, id="a provider is broken"),
+    ],
+)
+def test_a_refused_key_may_long_have_been_replaced(alone: Worker, looks: bool) -> None:
+    assert refreshed(alone) == (["desk-new-0"] if looks else [])
+
+
+def test_of_many_that_are_refused_one_looks_and_where_it_finds_a_change_all_follow() -> None:
+    many = [worker(f"desk-new-{number}", refused=9) for number in range(20)]
+    assert refreshed(*many) == ["desk-new-0"]
+
+    looked = worker("desk-new-0", refused=9, refreshed=3)
+    assert refreshed(looked, *many[1:]) == []
+    found = worker("desk-new-0", refused=9, refreshed=3, saw=2)
+    assert refreshed(found, *many[1:]) == [f"desk-new-{number}" for number in range(1, 20)]
+
+
+def test_whoever_lies_about_refusals_costs_his_fleet_two_writes_a_minute() -> None:
+    refreshed_at: list[int] = []
+    for second in range(600):
+        last = 1e6 if not refreshed_at else second - refreshed_at[-1]
+        if refreshed(worker("desk-new-0", refused=0, refreshed=last), worker("desk-new-1")):
+            refreshed_at.append(second)
+
+    assert len(refreshed_at) <= 20
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from tests.operator.fakes import queue_that_knows
 from tests.support.fleet import NOW, state
-from tests.support.providers import opened, says, word
+from tests.support.providers import MOMENT, opened, refused, says, word
 from voicefleet.wire import ProviderWord, WorkerState
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Address
@@ -55,6 +55,10 @@ def test_a_word_about_providers_counts_until_the_next(
         pytest.param(
             state(cordoned=True, unsentForSeconds=4), state(cordoned=True, unsentForSeconds=9), False, id="time"
         ),
+        pytest.param(says(opened()), says(refused()), True, id="a key is refused: it may have been replaced"),
+        pytest.param(says(refused()), says(refused(since=MOMENT + 300)), True, id="and once more"),
+        pytest.param(says(refused()), says(refused()), False, id="not that it still is"),
+        pytest.param(says(opened()), says(word()), False, id="not whether a provider is broken"),
     ],
 )
 def test_an_agent_is_looked_at_when_something_changes_that_decisions_hang_on(

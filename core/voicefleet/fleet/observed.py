@@ -5,13 +5,13 @@ Doubt about a pod's calls counts as a call: only a worker that said so within th
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, cast
 
 from voicefleet.autoscaling.load import Standing, WorkerLoad
 from voicefleet.names import SILENT_AFTER_SECONDS, Reason
-from voicefleet.wire import Session, WorkerState
+from voicefleet.wire import Session, WorkerState, refusals_of
 
 SILENT_AFTER = timedelta(seconds=SILENT_AFTER_SECONDS)
 PATIENCE_WITH_SINKS = timedelta(hours=1)
@@ -257,6 +257,14 @@ class Worker:
         if self.heard is None or self.heard.state.secrets_changed_seconds_ago is None:
             return None
         return self.heard.at - timedelta(seconds=self.heard.state.secrets_changed_seconds_ago)
+
+    @property
+    def key_refused_at(self) -> datetime | None:
+        """When a provider last refused it a key that it still has, or LiveKit did; a clock may be ahead of ours."""
+        if self.heard is None:
+            return None
+        moments = refusals_of(self.heard.state)
+        return min(self.heard.at, datetime.fromtimestamp(max(moments), UTC)) if moments else None
 
 
 @dataclass(frozen=True, slots=True)

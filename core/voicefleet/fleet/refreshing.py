@@ -1,18 +1,21 @@
 """Having the kubelets look at the Secrets of running workers now, and not when they next would.
 
 The operator may not read Secrets, so it cannot see that one has changed. Somebody says so with an annotation, or a
-worker does, the first of its fleet under which the files change: each kubelet looks at another moment.
+worker does, the first of its fleet under which the files change: each kubelet looks at another moment. And a key that
+is refused may long have been replaced, which one kubelet is to find out at once.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from voicefleet.fleet.guards import WRITES_AT_ONCE
 from voicefleet.fleet.observed import PodRef, Worker
 from voicefleet.names import KUBELET_PERIOD_SECONDS
 
 _PERIOD = timedelta(seconds=KUBELET_PERIOD_SECONDS)
+_PATIENCE = timedelta(seconds=30)
+"""So long at least lies between two pods of a fleet that are written to because of a refused key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tu
     latest = max((at for worker in workers if (at := worker.secrets_changed_at) is not None), default=None)
     # Of an older change the kubelets know by themselves.
     seen_at = latest if latest is not None and now - latest <= _PERIOD else None
-    lacking = [worker.pod.ref for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
-    return tuple(Refresh(ref, word) for ref in lacking[:WRITES_AT_ONCE])
+    lacking = [worker for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
+    scouts = [] if lacking else _scouts(workers, now)
+    return tuple(Refresh(worker.pod.ref, word) for worker in [*lacking, *scouts][:WRITES_AT_ONCE])
 
 
 def _lacks_word(worker: Worker, word: str) -> bool:
@@ -51,3 +55,22 @@ def _may_lag(worker: Worker, seen_at: datetime | None) -> bool:
         return False
     looked = (worker.secrets_changed_at, pod.refreshed_at)
     return all(at is None or at < seen_at - _PERIOD for at in looked)
+
+
+def _scouts(workers: Iterable[Worker], now: datetime) -> list[Worker]:
+    """Return the one worker whose kubelet looks for the sake of a refused key, if none has since it was refused.
+
+    Where it finds another key, the kubelets of all others follow.
+    """
+    refused = {worker.pod.ref: at for worker in workers if (at := worker.key_refused_at) is not None}
+    running = [worker for worker in workers if worker.pod.ref in refused and worker.pod.phase == "Running"]
+    if not running:
+        return []
+    latest = min(max(refused.values()), now - _PATIENCE)
+    return [] if any(at >= latest for at in map(_looked_at, running)) else [min(running, key=_looked_at)]
+
+
+def _looked_at(worker: Worker) -> datetime:
+    """Return when its kubelet was last seen to look."""
+    known = (worker.secrets_changed_at, worker.pod.refreshed_at)
+    return max((at for at in known if at is not None), default=datetime.min.replace(tzinfo=UTC))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from voicefleet.names import KUBELET_PERIOD_SECONDS
-from voicefleet.wire import WorkerState
+from voicefleet.wire import WorkerState, refusals_of
 
 
 def essence_of(state: WorkerState) -> tuple[Any, ...]:
@@ -15,7 +15,8 @@ def essence_of(state: WorkerState) -> tuple[Any, ...]:
     # Later its neighbours' kubelets have looked by themselves.
     ago = state.secrets_changed_seconds_ago
     has_new_secrets = ago is not None and ago <= KUBELET_PERIOD_SECONDS
-    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining, is_kept, has_new_secrets)
+    keys = (has_new_secrets, refusals_of(state))
+    return (state.revision, state.slots, sessions, joined, state.cordoned, state.draining, is_kept, *keys)
 
 
 def with_providers(state: WorkerState, before: WorkerState | None) -> WorkerState:
