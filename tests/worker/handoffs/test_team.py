@@ -146,10 +146,13 @@ def no_servers(*_: object) -> McpServers:
     return McpServers((), SecretFiles(Path()), ToolPolicy(), language="en", values={})
 
 
-async def table(*steps: Step | list[tuple[str, str]], **handoff: Any) -> Table:
+async def table(*steps: Step | list[tuple[str, str]], only_talk: Sequence[str] = (), **handoff: Any) -> Table:
     plan = planned(agent(**spec(**handoff)), pool(*THREE))
     model = Model(steps)
-    voices = SimpleNamespace(of=lambda _: SimpleNamespace(llm=model), other_than_entrys=lambda _: None)
+    voices = SimpleNamespace(
+        of=lambda agent: SimpleNamespace(llm=object() if agent.name in only_talk else model),
+        other_than_entrys=lambda _: None,
+    )
     team = Team(plan, VALUES, cast("Voices", voices), Means(cast("Callable[..., HttpTools]", Http), no_servers))
     session: AgentSession[None] = AgentSession(
         llm=model, vad=None, turn_handling={"turn_detection": None}, max_tool_steps=3
@@ -182,6 +185,26 @@ async def test_the_next_agent_takes_over_and_speaks_with_a_summary() -> None:
     assert heard[0].endswith("The caller wants to pay.")
     assert "I want to pay." not in heard
     assert "hand_over_to_desk" not in offered, "who has just taken over speaks before it hands over again"
+    await at.session.aclose()
+
+
+@pytest.mark.parametrize(
+    ("only_talk", "told"),
+    [
+        pytest.param(["desk"], "The caller wants to pay.", id="the next agent's model writes it"),
+        pytest.param(["billing"], "The caller wants to pay.", id="the first agent's does"),
+        pytest.param(["desk", "billing"], "Wants to pay a bill.", id="nobody could, and the reason stands for it"),
+    ],
+)
+async def test_a_realtime_model_only_talks_so_a_summary_is_written_by_one_that_thinks(
+    only_talk: list[str], told: str
+) -> None:
+    is_written = told == "The caller wants to pay."
+    at = await table(TO_BILLING, *([told] if is_written else []), "Billing here.", only_talk=only_talk)
+    await at.ask("I want to pay.")
+
+    assert at.in_charge == "billing"
+    assert at.model.asked[-1][1][0].endswith(told)
     await at.session.aclose()
 
 

@@ -228,9 +228,10 @@ class Team:
         self, stint: Stint, handoff: Handoff, reason: str, passed: Passed, sight: Sight
     ) -> tuple[str, Marks]:
         """Return what the next agent is told, and what may be read from it: a summary, or else just the reason."""
-        thinking = self._voices.of(stint.plan).llm
-        # A realtime model only talks.
-        if passed.said and isinstance(thinking, llm.LLM):
+        # A realtime model only talks; whoever takes over may read all of it.
+        models = (self._voices.of(plan).llm for plan in (stint.plan, self._plans[handoff.agent]))
+        thinking = next((model for model in models if isinstance(model, llm.LLM)), None)
+        if passed.said and thinking is not None:
             summary = await sum_up(thinking, as_transcript(passed.said))
             if summary and is_fit(summary, passed.marks, sight, secrets_before(sight, stint.store.held)):
                 return summary, passed.marks
