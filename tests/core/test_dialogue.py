@@ -292,17 +292,30 @@ def test_what_no_make_of_the_line_up_knows_is_named(spec: dict[str, Any], fields
     assert planned(agent(**spec), pool(*THREE, knowing, ALL)).not_yet == ()
 
 
-TALK = {
+OF_TURNS = {
     "turnTaking": {"detection": "Vad", "minDelayMilliseconds": 100, "maxDelayMilliseconds": 900},
-    "interruption": {"minDurationMilliseconds": 100, "minWords": 2},
+    "interruption": {"minDurationMilliseconds": 100, "falseInterruptionTimeoutMilliseconds": 100},
 }
+OF_WORDS = {"turnTaking": {"maxTurnSeconds": 9}, "interruption": {"minWords": 2}}
+HARMLESS = {"turnTaking": {"preemptiveGeneration": False}, "interruption": {"resumeFalseInterruption": False}}
 
 
-def test_what_only_the_worker_knows_of_turns_is_named_where_the_model_decides() -> None:
-    fields = [f"spec.conversation.{group}.{name}" for group, wishes in TALK.items() for name in wishes]
+@pytest.mark.parametrize(
+    ("voice", "moot"),
+    [
+        pytest.param({"realtime": {}}, [OF_TURNS, OF_WORDS], id="a model that decides about turns"),
+        pytest.param({"realtime": {"turnDetection": "Local"}}, [OF_WORDS], id="a model that hears by itself"),
+        pytest.param({"pipeline": {}}, [], id="a pipeline"),
+    ],
+)
+def test_what_a_model_does_not_know_of_turns_is_named(voice: dict[str, Any], moot: list[dict[str, Any]]) -> None:
+    talk = {
+        group: {name: wish for kind in (OF_TURNS, OF_WORDS, HARMLESS) for name, wish in kind[group].items()}
+        for group in OF_TURNS
+    }
+    fields = [f"spec.conversation.{group}.{name}" for kind in moot for group, wishes in kind.items() for name in wishes]
 
-    assert list(planned(agent(conversation=TALK, voice={"realtime": {}}), pool(ALL)).not_yet) == fields
-    assert planned(agent(conversation=TALK, voice={"realtime": {"turnDetection": "Local"}}), pool(ALL)).not_yet == ()
+    assert list(planned(agent(conversation=talk, voice=voice), pool(*THREE, ALL)).not_yet) == fields
 
 
 def test_what_other_fields_leave_no_room_for_is_named() -> None:

@@ -17,7 +17,7 @@ from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.records import Recording
 from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet.conversation.moot import crowded_out, local_turns
+from voicefleet.conversation.moot import crowded_out, unheard_turns
 from voicefleet.conversation.structured import missing_field
 from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
@@ -209,17 +209,19 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
     """Name the wishes that mean nothing to the voices that were chosen."""
     found: list[str] = []
     for index, agent in agents:
+        hears = isinstance(agent.voice, RealtimePlan)
         decides = isinstance(agent.voice, RealtimePlan) and agent.voice.decides_about_turns
         greeting = agent.greeting
         wishes = (
             (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
             *((f"spec.tools[{tool.name}].interruptible", not tool.interruptible) for tool in agent.tools),
-            *((f"spec.conversation.{field}", wish) for field, wish in local_turns(spec.conversation)),
         )
         at = f"spec.agents[{index}].voice" if spec.agents[index].voice else "spec.voice"
         found += ignored_wishes(agent.voice, at)
         found += ignored_steering(agent.voice, agent.structured_output, f"spec.agents[{index}].structuredOutput")
         found += [field for field, wish in wishes if decides and wish]
+        unheard = unheard_turns(spec.conversation, decides=decides) if hears else ()
+        found += [f"spec.conversation.{field}" for field in unheard]
     return tuple(dict.fromkeys(found))
 
 

@@ -8,18 +8,25 @@ from voicefleet.api.voiceagent import VoiceAgentSpec
 from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.tools import Tool
 
+_OF_WORDS = {"turn_taking": ("max_turn_seconds",), "interruption": ("min_words",)}
+"""What is decided by the words of who hears: a model that hears by itself hands on none in time."""
+_OF_TURNS = {
+    "turn_taking": ("detection", "min_delay_milliseconds", "max_delay_milliseconds"),
+    "interruption": ("min_duration_milliseconds", "false_interruption_timeout_milliseconds"),
+}
+"""What means nothing to a model that also decides about turns."""
 
-def local_turns(talk: Conversation) -> tuple[tuple[str, bool], ...]:
-    """Return the wishes about turns that mean nothing to a model that decides about them, and which were chosen."""
-    turns, interruption = talk.turn_taking, talk.interruption
-    names = {
-        "turn_taking": (turns, ("detection", "min_delay_milliseconds", "max_delay_milliseconds")),
-        "interruption": (interruption, ("min_duration_milliseconds", "min_words")),
-    }
+
+def unheard_turns(talk: Conversation, *, decides: bool) -> tuple[str, ...]:
+    """Name the wishes about turns that were chosen and that a realtime model does not know."""
+    chosen = {"turn_taking": talk.turn_taking, "interruption": talk.interruption}
+    groups = (_OF_TURNS, _OF_WORDS) if decides else (_OF_WORDS,)
     return tuple(
-        (f"{to_camel(group)}.{to_camel(name)}", getattr(chosen, name) != getattr(type(chosen)(), name))
-        for group, (chosen, fields) in names.items()
-        for name in fields
+        f"{to_camel(group)}.{to_camel(name)}"
+        for fields in groups
+        for group, names in fields.items()
+        for name in names
+        if getattr(chosen[group], name) != getattr(type(chosen[group])(), name)
     )
 
 
