@@ -5,13 +5,13 @@ Doubt about a pod's calls counts as a call: only a worker that said so within th
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, cast
 
 from voicefleet.autoscaling.load import Standing, WorkerLoad
 from voicefleet.names import SILENT_AFTER_SECONDS, Reason
-from voicefleet.wire import Session, WorkerState, refusals_of
+from voicefleet.wire import Session, WorkerState
 
 SILENT_AFTER = timedelta(seconds=SILENT_AFTER_SECONDS)
 PATIENCE_WITH_SINKS = timedelta(hours=1)
@@ -250,21 +250,6 @@ class Worker:
         if state is None or self.heard is None or state.unsent_for_seconds is None:
             return None
         return timedelta(seconds=state.unsent_for_seconds) + (now - self.heard.at)
-
-    @property
-    def secrets_changed_at(self) -> datetime | None:
-        """When it last saw the files of its Secrets change; that stays true while it is silent."""
-        if self.heard is None or self.heard.state.secrets_changed_seconds_ago is None:
-            return None
-        return self.heard.at - timedelta(seconds=self.heard.state.secrets_changed_seconds_ago)
-
-    @property
-    def key_refused_at(self) -> datetime | None:
-        """When a provider last refused it a key that it still has, or LiveKit did; a clock may be ahead of ours."""
-        if self.heard is None:
-            return None
-        moments = refusals_of(self.heard.state)
-        return min(self.heard.at, datetime.fromtimestamp(max(moments), UTC)) if moments else None
 
 
 @dataclass(frozen=True, slots=True)

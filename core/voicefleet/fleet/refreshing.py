@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from voicefleet.fleet.guards import WRITES_AT_ONCE
 from voicefleet.fleet.observed import PodRef, Worker
 from voicefleet.names import KUBELET_PERIOD_SECONDS
+from voicefleet.wire import refusals_of
 
 _PERIOD = timedelta(seconds=KUBELET_PERIOD_SECONDS)
 _PATIENCE = timedelta(seconds=30)
@@ -32,7 +33,7 @@ def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tu
     Nothing here comes about by time alone, so what was refreshed stays so until something new is said.
     """
     workers = list(staying)
-    latest = max((at for worker in workers if (at := worker.secrets_changed_at) is not None), default=None)
+    latest = max((at for worker in workers if (at := _changed_at(worker)) is not None), default=None)
     # Of an older change the kubelets know by themselves.
     seen_at = latest if latest is not None and now - latest <= _PERIOD else None
     lacking = [worker for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
@@ -53,7 +54,7 @@ def _may_lag(worker: Worker, seen_at: datetime | None) -> bool:
     pod = worker.pod
     if seen_at is None or pod.phase != "Running" or (pod.created_at is not None and pod.created_at >= seen_at):
         return False
-    looked = (worker.secrets_changed_at, pod.refreshed_at)
+    looked = (_changed_at(worker), pod.refreshed_at)
     return all(at is None or at < seen_at - _PERIOD for at in looked)
 
 
@@ -62,7 +63,7 @@ def _scouts(workers: Iterable[Worker], now: datetime) -> list[Worker]:
 
     Where it finds another key, the kubelets of all others follow.
     """
-    refused = {worker.pod.ref: at for worker in workers if (at := worker.key_refused_at) is not None}
+    refused = {worker.pod.ref: at for worker in workers if (at := _refused_at(worker)) is not None}
     running = [worker for worker in workers if worker.pod.ref in refused and worker.pod.phase == "Running"]
     if not running:
         return []
@@ -72,5 +73,20 @@ def _scouts(workers: Iterable[Worker], now: datetime) -> list[Worker]:
 
 def _looked_at(worker: Worker) -> datetime:
     """Return when its kubelet was last seen to look."""
-    known = (worker.secrets_changed_at, worker.pod.refreshed_at)
+    known = (_changed_at(worker), worker.pod.refreshed_at)
     return max((at for at in known if at is not None), default=datetime.min.replace(tzinfo=UTC))
+
+
+def _changed_at(worker: Worker) -> datetime | None:
+    """Return when it last saw the files of its Secrets change; that stays true while it is silent."""
+    if worker.heard is None or worker.heard.state.secrets_changed_seconds_ago is None:
+        return None
+    return worker.heard.at - timedelta(seconds=worker.heard.state.secrets_changed_seconds_ago)
+
+
+def _refused_at(worker: Worker) -> datetime | None:
+    """Return when a key was last refused that it still has; its clock may be ahead of ours."""
+    moments = refusals_of(worker.heard.state) if worker.heard is not None else ()
+    if worker.heard is None or not moments:
+        return None
+    return min(worker.heard.at, datetime.fromtimestamp(max(moments), UTC))
