@@ -18,6 +18,7 @@ NAME = "calls"
 ACCESS_KEY = "e2e-access-key"
 SECRET_KEY = "e2e-secret-key"
 CREDENTIALS = f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+METADATA_TOKEN = "e2e-of-the-metadata-server"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 
@@ -33,6 +34,11 @@ class Bucket:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def credentials(self) -> str:
+        """What a spec's Secret holds for it."""
+        return CREDENTIALS
 
     def objects(self) -> dict[str, Path]:
         """Return what the bucket holds, by name; what is half there has no name yet."""
@@ -93,7 +99,10 @@ class GoogleBucket(Bucket):
             capture_output=True,
         )
         program = str(find_binary("fake-gcs"))
-        return [program, "-listen", f"127.0.0.1:{self.port}", "-root", str(self.folder), "-key", str(public)]
+        return [
+            program, "-listen", f"127.0.0.1:{self.port}", "-root", str(self.folder),
+            "-key", str(public), "-token", METADATA_TOKEN,
+        ]  # fmt: skip
 
     def _key_file(self) -> Path:
         path = self.folder.parent / "account.key"

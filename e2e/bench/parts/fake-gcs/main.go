@@ -1,6 +1,7 @@
 // Command fake-gcs is fsouza's emulator of Google Cloud Storage. Of the XML API's uploads it takes those that are
 // signed in their address; here it also takes those that come with a token, as Google does and as clients send them.
-// A token has to be signed by the one account that there is, and not to be over.
+// A token has to be signed by the one account that there is, and not to be over; or it is the one that the metadata
+// server hands out, which is served here as well.
 package main
 
 import (
@@ -23,10 +24,13 @@ import (
 	"github.com/fsouza/fake-gcs-server/fakestorage"
 )
 
+const tokenPath = "/computeMetadata/v1/instance/service-accounts/default/token"
+
 func main() {
 	address := flag.String("listen", "127.0.0.1:4443", "where to listen")
 	root := flag.String("root", "", "a folder for buckets and objects")
 	key := flag.String("key", "", "a PEM file with the public key of the account")
+	token := flag.String("token", "", "what the metadata server says to who runs at Google; none by default")
 	flag.Parse()
 	account, err := readKey(*key)
 	if err != nil {
@@ -41,7 +45,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(*address, withTokens(account, server.HTTPHandler())))
+	xml := &pieces{next: whole(server.HTTPHandler()), uploads: map[string]*sending{}}
+	log.Fatal(http.ListenAndServe(*address, withTokens(account, *token, xml)))
 }
 
 func readKey(path string) (*rsa.PublicKey, error) {
@@ -80,12 +85,24 @@ func isGood(account *rsa.PublicKey, token string) bool {
 	return isSigned && json.Unmarshal(claims, &claim) == nil && claim.Exp > time.Now().Unix()
 }
 
-func withTokens(account *rsa.PublicKey, emulator http.Handler) http.Handler {
+func withTokens(account *rsa.PublicKey, metadataToken string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !found || !isGood(account, token) {
+		if r.URL.Path == tokenPath && metadataToken != "" && r.Header.Get("Metadata-Flavor") == "Google" {
+			fmt.Fprintf(w, `{"access_token": %q, "expires_in": 3599, "token_type": "Bearer"}`, metadataToken)
+			return
+		}
+		token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		isKnown := metadataToken != "" && token == metadataToken
+		if !found || !isKnown && !isGood(account, token) {
 			http.Error(w, "<Error><Code>AuthenticationRequired</Code></Error>", http.StatusUnauthorized)
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func whole(emulator http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPut || r.URL.RawQuery != "" {
 			emulator.ServeHTTP(w, r)
 			return
