@@ -360,3 +360,16 @@ def test_what_every_calls_process_imports_anew_is_little() -> None:
     loaded = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
 
     assert set(loaded) == {"voicefleet_worker.main", "voicefleet_worker.flags"}
+
+
+def test_a_worker_that_has_left_ends_with_its_status_and_is_not_taken_apart() -> None:
+    """Uploads are brought by threads of Rust, and one that comes meanwhile would abort the process."""
+    lines = (
+        "import atexit, voicefleet_worker.main as worker",
+        "atexit.register(print, 'taken apart')",
+        "worker.main = lambda: print('last words') or 3",
+        "worker.program()",
+    )
+    ended = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "last words\n", "")

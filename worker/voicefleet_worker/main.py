@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from voicefleet.names import (
     AGENT_FILE,
@@ -41,6 +42,16 @@ signals:
 
 exit status: 0 after draining, 1 after a failure, 2 for input that cannot be used.
 """
+
+
+def program() -> NoReturn:
+    """Be the process: end it with the command line's exit status."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of Rust bring what uploads came to, and one that does while Python takes itself apart aborts the process.
+    # By now nobody waits for anything that is taken apart.
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,4 +122,4 @@ def _port(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
