@@ -17,6 +17,7 @@ from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
 from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+from voicefleet.names import ANNOTATION_REFRESHED_AT
 
 SAMPLES = ROOT / "manifests" / "samples"
 AGENT, POOL = "receptionist", "default"
@@ -164,6 +165,21 @@ def test_a_refused_key_is_told_with_the_name_of_its_secret_and_is_over_when_it_i
     wait_for(lambda: pool.says("CredentialsAccepted") == "True AsWanted", "that it is over")
     assert pool.says("Ready") == "True Ready"
     assert "refuses the key" in pool.provider()["lastError"]
+
+
+def test_a_refused_key_has_the_kubelet_look_once_whether_there_is_another(fleet: Fleet, pool: Pool) -> None:
+    assert pool.says("Ready") == "True Ready"
+    assert looked_at(fleet) == ""
+    say(fleet, state="Open", cause="CredentialsRefused", since=time.time())
+
+    wait_for(lambda: looked_at(fleet), "the moment on the pod, at which its kubelet looks")
+    moment = looked_at(fleet)
+    assert holds_for(lambda: looked_at(fleet) == moment, 3)
+
+
+def looked_at(fleet: Fleet) -> str:
+    (pod,) = fleet.pods().values()
+    return str(pod["metadata"].get("annotations", {}).get(ANNOTATION_REFRESHED_AT, ""))
 
 
 def test_workers_that_do_not_reach_the_pools_redis_are_told_until_they_do(fleet: Fleet, pool: Pool) -> None:
