@@ -15,12 +15,11 @@ from e2e.bench.build import find_binary
 from e2e.bench.kubeconfig import write_kubeconfig
 from e2e.bench.needs import prepare
 from e2e.bench.options import BenchError, BenchOptions, Livekit, NodeInfo
-from e2e.bench.owner import await_ready, detach_keeper, end_keeper, start_keeper
+from e2e.bench.owner import DOWN_WITHIN_SECONDS, await_ready, detach_keeper, end_keeper, start_keeper
 from e2e.bench.packages import require_program
 from e2e.bench.paths import Layout
 from e2e.bench.registry import create_bench, find_alive, is_alive, read_facts, sweep_dead
 
-_DOWN_WITHIN_SECONDS = 30.0
 _COMMAND_SECONDS = 120.0
 _TOKEN_SECONDS = 86_400
 _Part = TypeVar("_Part")
@@ -236,7 +235,7 @@ class Bench:
     def _ask_down(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.keeper_pid, signal.SIGTERM)
-        deadline = time.monotonic() + _DOWN_WITHIN_SECONDS
+        deadline = time.monotonic() + DOWN_WITHIN_SECONDS
         while is_alive(self._layout):
             if time.monotonic() > deadline:
                 os.kill(self.keeper_pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ from e2e.bench.packages import find_program
 from e2e.bench.paths import Layout
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
