@@ -221,6 +221,32 @@ def test_a_new_operator_goes_on_counting_the_worker_hours_of_the_day() -> None:
     assert hours == [20.5, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("created_hours_ago", "told", "hours"),
+    [(20.0, 20, 24.0), (3.0, 20, 20.0), (3.0, None, 6.0)],
+    ids=["they ran while nobody counted", "others ran before them", "the budget is new"],
+)
+def test_hours_that_ran_while_no_operator_counted_are_counted_as_far_as_their_workers_are_there(
+    created_hours_ago: float, told: int | None, hours: float
+) -> None:
+    """At noon (UTC) two workers have run for twelve hours of today at the most."""
+    running = replace(make.pod("desk-new-0"), created_at=NOW - timedelta(hours=created_hours_ago))
+    said = VoiceAgentStatus(worker_hours=None if told is None else WorkerHours(day="2026-03-02", hours=told))
+    memory = FleetMemory()
+
+    memory.observe(spec(), fleet(Worker(running), Worker(running)), NOW, told=said)
+
+    assert memory.worker_hours == hours
+
+
+def test_the_hours_of_a_day_begin_at_midnight_and_not_at_the_first_look_of_the_day() -> None:
+    memory, running = FleetMemory(), replace(make.pod("desk-new-0"), created_at=NOW)
+    for at in (NOW, NOW + timedelta(hours=12, seconds=1800)):
+        memory.observe(spec(), fleet(Worker(running)), at)
+
+    assert memory.worker_hours == 0.5
+
+
 def test_other_guesses_are_learned_from_anew() -> None:
     telling = Telling(startupSeconds=45)
     telling.holds(0)

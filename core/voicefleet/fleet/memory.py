@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerHours
@@ -11,7 +11,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
-from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
+from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
@@ -45,7 +45,7 @@ class FleetMemory:
         """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
         self.worker_hours = 0.0
-        """Worker hours of the running day (UTC), as far as this process saw them or was told of them."""
+        """Worker hours of the running day (UTC), as far as this process saw them, was told of them or infers them."""
         self._counted_at: datetime | None = None
         self._decides_anew = True
 
@@ -230,16 +230,23 @@ class FleetMemory:
 
     def _count_hours(self, fleet: Fleet, told: WorkerHours | None, now: datetime) -> None:
         before, self._counted_at = self._counted_at, now
-        if before is None and told is not None and told.day == now.date().isoformat():
-            self.worker_hours = float(told.hours)
+        running = [worker.pod for worker in fleet if not worker.pod.ended]
+        if before is not None and before.date() == now.date():
+            self.worker_hours += len(running) * (now - before).total_seconds() / _HOUR_SECONDS
             return
-        if before is None or before.date() != now.date():
-            self.worker_hours = 0.0
-            return
-        alive = sum(not worker.pod.ended for worker in fleet)
-        self.worker_hours += alive * (now - before).total_seconds() / _HOUR_SECONDS
+        known = float(told.hours) if before is None and told is not None and told.day == now.date().isoformat() else 0.0
+        # Whoever is there has run since then, also while no operator counted; of those that are gone only they knew.
+        self.worker_hours = max(known, sum(_hours_today(pod, now) for pod in running))
 
     def _forget(self, history: History, uid: str, now: datetime) -> None:
         for moment in self._calls.pop(uid).values():
             history.ended(moment, max(moment, now.timestamp()))
         self._heard.pop(uid, None)
+
+
+def _hours_today(pod: Pod, now: datetime) -> float:
+    """Return for how long a pod has been there since midnight (UTC)."""
+    if pod.created_at is None:
+        return 0.0
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(0.0, (now - max(pod.created_at, midnight)).total_seconds()) / _HOUR_SECONDS
