@@ -143,3 +143,7 @@ class Size:
     """Slots wanted one lead ahead, before they became whole workers."""
     surplus: bool = False
     """Whether demand allows fewer open workers than there are, whatever delay holds them."""
+
+    def settles_at(self, workers: int) -> int:
+        """Return what becomes of so many workers: fewer than wanted are made up for, more than may stay go."""
+        return min(max(workers, self.desired), max(self.keep, self.desired))

@@ -55,7 +55,8 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     if may_rest:
         reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
         need = need.raised(slots=1, reason=reason)
-    size = _with_patience(bound(_with_floors(need, scene), rules, census, outlook, load), scene)
+    size = _with_reserve(bound(_with_floors(need, scene), rules, census, outlook, load), need, census)
+    size = _with_patience(size, scene)
     return replace(size, reasons=shorten(size.reasons))
 
 
@@ -136,6 +137,15 @@ def _rest(scene: _Scene) -> Size:
     chance = scene.lessons.arrivals.chance_of_call(scene.lead)
     reason = f"no call for {silence:.0f} s; one within {scene.lead:.0f} s has a chance of {chance:.2g}: scaled to zero"
     return _with_patience(Size(0, "Demand", (reason,), surplus=scene.census.open > 0), scene)
+
+
+def _with_reserve(size: Size, need: Need, census: Census) -> Size:
+    """Say why workers stay beyond those that are wanted now; what keeps them is the load, and no floor."""
+    staying = size.settles_at(census.total)
+    if staying <= size.desired:
+        return size
+    reason = f"fewer would do now; {staying} stay, since more may soon be needed"
+    return replace(size, limit=need.limit, reasons=(*size.reasons, reason))
 
 
 def _with_patience(size: Size, scene: _Scene) -> Size:

@@ -35,7 +35,7 @@ def report_agent(
         summary=_summarise(seen, standing, now),
         waiting_calls=seen.callers.waiting_at(now),
         revision=steps.revision or before.revision,
-        scale=_scale(before, steps, now),
+        scale=_scale(fleet, before, steps, now),
         revisions=steps.rollout.revisions if steps.rollout else before.revisions,
         rollout=steps.rollout.status if steps.rollout else before.rollout,
         startup_seconds=math.ceil(seen.lessons.startup.q95),
@@ -101,10 +101,11 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
     )
 
 
-def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
+def _scale(fleet: Fleet, before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
+    """Return what becomes of the workers; the least that would do at this moment changes with every call."""
     if steps.size is None:
         return before.scale
-    desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
+    desired, limit = steps.size.settles_at(len(fleet.here)), "Blind" if steps.fleet.held else steps.size.limit
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,
