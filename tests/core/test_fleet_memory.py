@@ -130,26 +130,30 @@ def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
     assert telling.memory.lessons(telling.now).startup.q95 < 100
 
 
+OLD = {"looksForCallers": False}
+"""A worker that can look for callers finds those who were refused by all: counted here, they would count twice."""
+
+
 def test_a_refusal_while_nobody_had_room_is_a_lost_call() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
-    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, **OLD)
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, **OLD)
 
     assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
 
 
 def test_a_refusal_while_somebody_had_room_is_none() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, 500.0, refused=0)
-    telling.holds(1, 501.0, refused=2)
+    telling.holds(0, 500.0, refused=0, **OLD)
+    telling.holds(1, 501.0, refused=2, **OLD)
 
     assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
 
 
 def test_a_counter_that_begins_anew_refused_nobody() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, instance="a")
-    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, instance="b")
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, **OLD, instance="a")
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, **OLD, instance="b")
 
     assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
 
@@ -166,6 +170,21 @@ def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> N
 
     assert telling.memory.lessons(telling.now).headroom > before
     assert telling.memory.callers.waiting_at(telling.now) == 1
+
+
+def test_a_call_that_may_not_wait_is_counted_as_lost_once_and_by_no_means_as_waiting() -> None:
+    telling = Telling(holdSeconds=0)
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
+    before = telling.memory.lessons(telling.now).headroom
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+    assert telling.memory.lessons(telling.now).headroom == before
+
+    look = LookForCallers(PodRef("desk-new-0", "uid-desk-new-0", "1"), ORDER, only_counts=True)
+    telling.memory.looked(look, telling.now, CallersAnswer(waiting=3, lost=1))
+
+    assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
+    assert telling.memory.lessons(telling.now).headroom == pytest.approx(before + 0.02, rel=0.01)
+    assert telling.memory.callers.waiting_at(telling.now) == 0
 
 
 def test_a_fleet_without_room_is_remembered_as_short() -> None:

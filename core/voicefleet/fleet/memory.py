@@ -80,8 +80,8 @@ class FleetMemory:
             self._note_start(history, worker, spec.scaling.startup_seconds, now)
             self._note_failure(worker)
             if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
-                if spec.scaling.hold_seconds == 0:
-                    # Else whoever was refused is looked for, and may yet be answered.
+                if spec.scaling.hold_seconds == 0 and not worker.heard.state.looks_for_callers:
+                    # Else whoever was refused is looked for, and counted or yet answered.
                     self._note_refusals(history, fleet, worker, worker.heard, now)
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
@@ -117,6 +117,8 @@ class FleetMemory:
         if is_watch:
             # What another agent's worker says starts one worker, which then looks for itself.
             answer = answer.model_copy(update={"waiting": min(answer.waiting, 1), "lost": 0})
+        elif look.only_counts:
+            answer = answer.model_copy(update={"waiting": 0})
         before, self.callers = self.callers, self.callers.with_answer(begun_at, answer)
         if self._history is None:
             return
