@@ -275,6 +275,40 @@ def test_other_guesses_are_learned_from_anew() -> None:
     assert telling.memory.lessons(telling.now).startup.mean == 200
 
 
+@pytest.mark.parametrize(
+    ("changed", "forgotten"),
+    [
+        ({"holdSeconds": 10}, set()),
+        ({"targetBlockedFraction": 0.01}, set()),
+        ({"startupSeconds": 60}, {"starts"}),
+        ({"expectedCallSeconds": 600}, {"lengths"}),
+    ],
+    ids=lambda value: next(iter(value), "nothing"),
+)
+def test_whoever_changes_a_guess_or_the_target_loses_nothing_else_that_was_measured(
+    changed: dict[str, object], forgotten: set[str]
+) -> None:
+    """With the measured start-ups gone a fleet that takes 100 s to start is sized for 45, in the middle of the day."""
+    telling = Telling()
+    for number in range(20):
+        pod = make.pod(f"desk-new-{number}", created_at=telling.at(110 * number))
+        telling.sees(Worker(replace(pod, phase="Pending", ready=False, ready_since=None)))
+        for seconds, calls in ((100, (Session(id="call", age_seconds=1),)), (105, ())):
+            state = make.state().model_copy(update={"sessions": calls})
+            telling.sees(Worker(pod, Heard(state, telling.at(110 * number + seconds))))
+    before = telling.memory.lessons(telling.now)
+    assert before.startup.q95 == 100
+
+    telling.spec = spec(**changed)
+    telling.sees()
+
+    after = telling.memory.lessons(telling.now)
+    assert ("starts" in forgotten) is (after.startup != before.startup)
+    assert ("lengths" in forgotten) is (after.survival != before.survival)
+    assert after.arrivals.per_second == pytest.approx(before.arrivals.per_second, rel=0.02)
+    assert (after.headroom != before.headroom) is bool(changed.keys() & {"holdSeconds", "targetBlockedFraction"})
+
+
 def test_what_is_gone_is_forgotten() -> None:
     telling = Telling()
     telling.holds(0, 20.0)

@@ -146,17 +146,19 @@ class FleetMemory:
             scaling.startup_seconds,
             scaling.expected_call_seconds,
         )
-        if self._history is None or guesses != self._guesses:
-            # Other first guesses: what was learned from them is learned anew, from the calls that live.
+        if self._history is None:
             self._history = History(
                 rules_of(spec),
                 float(scaling.startup_seconds),
                 float(scaling.expected_call_seconds),
-                known_startup_seconds=startup_seconds if self._history is None else None,
+                known_startup_seconds=startup_seconds,
             )
-            self._guesses = guesses
-            began = [moment for calls in self._calls.values() for moment in calls.values()]
-            self._history.seed(began, now.timestamp())
+            self._history.seed((), now.timestamp())
+        elif guesses != self._guesses:
+            self._history.guess_anew(
+                rules_of(spec), float(scaling.startup_seconds), float(scaling.expected_call_seconds)
+            )
+        self._guesses = guesses
         return self._history
 
     def _go_on_sleeping(
