@@ -12,6 +12,9 @@ from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
 from voicefleet.wording import plural
 
+CLOCK_TICK = timedelta(seconds=30)
+"""How often a fleet is looked at to which nothing happens: schedules begin, and at midnight there is a new budget."""
+
 # Kubernetes answers whoever asks for the scale of an object without replicas with an error.
 _NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
 
@@ -35,6 +38,11 @@ def may_sleep(spec: VoiceAgentSpec) -> bool:
     """Tell whether there may be times without any worker."""
     scaling = spec.scaling
     return scaling.scale_to_zero and scaling.min == 0 and scaling.mode == "Auto" and not spec.suspend
+
+
+def decides_by_load(spec: VoiceAgentSpec) -> bool:
+    """Tell whether the number of workers follows the load, which time alone changes."""
+    return not spec.suspend and (spec.scaling.mode == "Auto" or spec.replicas is None)
 
 
 def loads_of(fleet: Fleet, *, slots: int, coming: str | None, now: datetime) -> list[WorkerLoad]:
@@ -62,7 +70,8 @@ def plan_fleet_size(
         ignored = (LOADS_IGNORED,) if lessons.loads_ignored else ()
         reasons = (*ignored, f"spec.replicas asks for {spec.replicas}")
         return Size(spec.replicas, "External", reasons, keep=spec.replicas)
-    floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
+    # Whoever begins before the next look is late by then.
+    floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95) + CLOCK_TICK)
     size = plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
     return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size
 
