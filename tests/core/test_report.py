@@ -9,9 +9,8 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW, fleet
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
-from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
-from voicefleet.autoscaling.load import LOADS_IGNORED, Size
+from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Fleet, Trouble, Worker
 from voicefleet.fleet.render import find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
@@ -386,23 +385,6 @@ def test_reasons_are_told_anew_with_other_news_and_not_for_themselves() -> None:
     old_words = many.model_copy(update={"scale": scale_of_many.model_copy(update={"reasons": ("as it was",)})})
     assert say(10, 4, old_words)[0] == old_words
     assert say(11, 4, old_words)[1].reasons[0].startswith("22 calls now")
-
-
-def test_a_need_that_comes_and_goes_between_what_would_do_and_what_may_stay_is_no_news() -> None:
-    """With every call that ends one worker fewer would do, and nobody leaves for that: no Event says so."""
-    seen = observe(agent(), fleet(*(make.busy(f"desk-{revision()}-{number}") for number in range(3))), pool())
-    steps, status, told = plan_agent(seen, now=NOW), NONE, []
-    for second, desired in enumerate((3, 2, 3, 1, 4)):
-        now, size = NOW + timedelta(seconds=second), Size(desired, "Demand", ("as it is",), keep=max(3, desired))
-        before, status = status, report_agent(seen, replace(steps, size=size), status, now=now)
-        assert status.scale is not None
-        told.append((status.scale.desired, status.scale.at, [n.message for n in notes_of(before, status)][-1:]))
-        assert status.conditions[1].message == f"the fleet is as wanted: {max(3, desired)}"
-
-    first, last = timestamp(NOW), timestamp(NOW + timedelta(seconds=4))
-    assert told[0] == (3, first, ["to 3 workers: as it is"])
-    assert told[1:4] == [(3, first, [])] * 3
-    assert told[4] == (4, last, ["from 3 to 4 workers: as it is"])
 
 
 def test_a_fleet_that_costs_millions_of_a_small_currency_says_so() -> None:

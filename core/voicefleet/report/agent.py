@@ -17,6 +17,8 @@ from voicefleet.report.standing import standing_of
 from voicefleet.wording import plural
 
 _LONGEST_SENTENCE = 1024
+# They bind only where more workers are needed, and nobody would go even if everything were known.
+_CEILINGS = ("Max", "Budget", "ProviderQuota")
 
 
 def report_agent(
@@ -105,7 +107,10 @@ def _scale(fleet: Fleet, before: VoiceAgentStatus, steps: AgentSteps, now: datet
     """Return what becomes of the workers; the least that would do at this moment changes with every call."""
     if steps.size is None:
         return before.scale
-    desired, limit = steps.size.settles_at(len(fleet.here)), "Blind" if steps.fleet.held else steps.size.limit
+    here = len(fleet.here)
+    desired, limit = steps.size.settles_at(here), steps.size.limit
+    if steps.fleet.held and (here > desired or limit not in _CEILINGS):
+        limit = "Blind"
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,
