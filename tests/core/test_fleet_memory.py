@@ -122,6 +122,28 @@ def test_a_start_that_waited_for_people_says_nothing_about_the_next_one() -> Non
     assert starts(seconds=1800, startupSeconds=600) >= 1800
 
 
+AWAY = {"registered": False, "livekitAway": "Silent"}
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [make.heard("desk-new-0", make.state(**AWAY), seconds_ago=-60), Worker(make.pod("desk-new-0"))],
+    ids=["for LiveKit", "for somebody to hear it"],
+)
+def test_a_start_that_waited_for_what_all_wait_for_says_nothing_about_the_next_one(waits: Worker) -> None:
+    """After ten minutes without LiveKit a small fleet would be sized ten minutes ahead for days."""
+    telling = Telling()
+    for second, worker in (
+        (0, make.starting("desk-new-0")),
+        (60, waits),
+        (600, make.heard("desk-new-0", make.state(), seconds_ago=-600)),
+    ):
+        telling.at(second)
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=NOW)))
+
+    assert telling.memory.lessons(telling.now).startup.q95 == pytest.approx(63)
+
+
 def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
     telling = Telling(startupSeconds=45)
     up = make.idle("desk-new-0")

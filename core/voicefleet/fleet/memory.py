@@ -221,8 +221,7 @@ class FleetMemory:
             self._failures_in_row = 0
         elif worker.activity(now) is Activity.STARTING:
             self._seen_starting.add(uid)
-        if worker.pod.trouble is not None and worker.pod.trouble.reason is not Reason.UNSCHEDULABLE:
-            # A Secret that people forgot for two hours says nothing about the next start.
+        if _is_held_up(worker, now):
             self._held_up.add(uid)
 
     def _note_failure(self, worker: Worker) -> None:
@@ -246,6 +245,14 @@ class FleetMemory:
         for moment in self._calls.pop(uid).values():
             history.ended(moment, max(moment, now.timestamp()))
         self._heard.pop(uid, None)
+
+
+def _is_held_up(worker: Worker, now: datetime) -> bool:
+    """Tell whether it waits for what says nothing about the next start: a Secret, LiveKit, a way to its port."""
+    trouble, state = worker.pod.trouble, worker.state(now)
+    if trouble is not None and trouble.reason is not Reason.UNSCHEDULABLE:
+        return True
+    return worker.activity(now) is Activity.SILENT or (state is not None and state.livekit_away is not None)
 
 
 def _hours_today(pod: Pod, now: datetime) -> float:
