@@ -12,10 +12,11 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
 from voicefleet.autoscaling.history import History
-from voicefleet.autoscaling.load import Rules
+from voicefleet.autoscaling.load import Outlook, Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.fleet.size import loads_of, plan_fleet_size
 from voicefleet.names import Reason
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
@@ -142,6 +143,23 @@ def test_a_start_that_waited_for_what_all_wait_for_says_nothing_about_the_next_o
         telling.sees(replace(worker, pod=replace(worker.pod, created_at=NOW)))
 
     assert telling.memory.lessons(telling.now).startup.q95 == pytest.approx(63)
+
+
+def test_a_worker_that_livekit_has_just_lost_is_waited_for_as_long_as_for_a_start() -> None:
+    """A LiveKit that starts anew loses all workers for a moment: a thousand small fleets would each make another."""
+    telling, wanted = Telling(), []
+    for second, said in ((0, {}), (2, AWAY), (100, AWAY), (120, AWAY)):
+        created_at, now = NOW - timedelta(hours=1), telling.at(second)
+        worker = make.heard("desk-new-0", make.state(**said), seconds_ago=-second, created_at=created_at)
+        telling.sees(worker)
+        took_at = telling.memory.took_calls_at
+        loads = loads_of(Fleet((worker,)), slots=12, coming=None, now=now, took_calls_at=took_at)
+        lessons = telling.memory.lessons(telling.now)
+        wanted.append(plan_fleet_size(telling.spec, loads, lessons, Outlook(), now=telling.now).desired)
+
+    assert wanted == [1, 1, 1, 2]
+    telling.sees()
+    assert not telling.memory.took_calls_at
 
 
 def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:

@@ -35,7 +35,8 @@ class FleetMemory:
         self._guesses: tuple[object, ...] = ()
         self._heard: dict[str, Heard] = {}
         self._calls: dict[str, dict[str, float]] = {}
-        self._came_up: set[str] = set()
+        self.took_calls_at: dict[str, datetime] = {}
+        """When each worker was last seen to take calls, by the uid of its pod."""
         self._seen_starting: set[str] = set()
         self._held_up: set[str] = set()
         self._failed: set[str] = set()
@@ -63,7 +64,7 @@ class FleetMemory:
     @property
     def pods_known(self) -> int:
         """Return how many pods it keeps in mind."""
-        return len(self._calls.keys() | self._came_up | self._seen_starting | self._held_up | self._failed)
+        return len(self._calls.keys() | self.took_calls_at.keys() | self._seen_starting | self._held_up | self._failed)
 
     def observe(
         self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, told: VoiceAgentStatus = NOTHING_TOLD
@@ -86,7 +87,9 @@ class FleetMemory:
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
-        for seen in (self._came_up, self._seen_starting, self._held_up, self._failed):
+        for uid in self.took_calls_at.keys() - uids:
+            del self.took_calls_at[uid]
+        for seen in (self._seen_starting, self._held_up, self._failed):
             # Pods that end before anybody hears them come and go without end.
             seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
@@ -210,10 +213,12 @@ class FleetMemory:
 
     def _note_start(self, history: History, worker: Worker, startup_seconds: int, now: datetime) -> None:
         uid = worker.pod.ref.uid
-        if uid in self._came_up:
+        came_up = uid in self.took_calls_at
+        if worker.takes_calls(now):
+            self.took_calls_at[uid] = now
+        if came_up:
             return
         if worker.takes_calls(now):
-            self._came_up.add(uid)
             if uid in self._seen_starting - self._held_up and worker.pod.created_at is not None:
                 seconds = max(0.0, (now - worker.pod.created_at).total_seconds())
                 if seconds <= max(_LONGEST_START_SECONDS, 3 * startup_seconds):
@@ -229,7 +234,7 @@ class FleetMemory:
         if worker.pod.ended and uid not in self._failed:
             self._failed.add(uid)
             # One that worked for long and then ended is an accident, not a row.
-            self._failures_in_row = 1 if uid in self._came_up else self._failures_in_row + 1
+            self._failures_in_row = 1 if uid in self.took_calls_at else self._failures_in_row + 1
 
     def _count_hours(self, fleet: Fleet, told: WorkerHours | None, now: datetime) -> None:
         before, self._counted_at = self._counted_at, now

@@ -1,12 +1,13 @@
 """From a spec and a fleet to the question of how many workers there should be."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size, Standing, WorkerLoad
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
@@ -45,19 +46,27 @@ def decides_by_load(spec: VoiceAgentSpec) -> bool:
     return not spec.suspend and (spec.scaling.mode == "Auto" or spec.replicas is None)
 
 
-def loads_of(fleet: Fleet, *, slots: int, coming: str | None, now: datetime) -> list[WorkerLoad]:
+def loads_of(
+    fleet: Fleet, *, slots: int, coming: str | None, now: datetime, took_calls_at: Mapping[str, datetime] | None = None
+) -> list[WorkerLoad]:
     """Return what sizing looks at.
 
     While a revision is coming, workers of others count as what replaces them: 46 slots in 4 workers of 12 are 8 of 6.
+    One that LiveKit has lost is waited for as long as for a start, from when it was last seen to take calls.
     """
     staying = fleet.here
-    loads = [worker.load(now, slots=slots) for worker in staying]
+    loads = [_waited_for(worker.load(now, slots=slots), took_calls_at or {}) for worker in staying]
     if coming is None:
         return loads
     return [
         replace(load, slots=min(slots, load.slots)) if worker.pod.revision != coming else load
         for load, worker in zip(loads, staying, strict=True)
     ]
+
+
+def _waited_for(load: WorkerLoad, took_calls_at: Mapping[str, datetime]) -> WorkerLoad:
+    took_at = took_calls_at.get(load.name) if load.standing is Standing.STARTING else None
+    return load if took_at is None else replace(load, since=max(load.since, took_at.timestamp()))
 
 
 def plan_fleet_size(

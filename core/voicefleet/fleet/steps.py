@@ -51,6 +51,8 @@ class AgentSeen:
     """How the calls that ended lately have ended; nothing is decided by it, and it is told."""
     drains: Drains | None = None
     worker_hours: float = 0.0
+    took_calls_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each worker was last seen to take calls, by the uid of its pod."""
     rest: timedelta = FAILED_REST
     taken_names: frozenset[str] = frozenset()
     callers: Callers = NOTHING_KNOWN
@@ -179,7 +181,8 @@ def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
     ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
-    loads = loads_of(seen.fleet, slots=spec.worker.sessions_per_worker, coming=_coming(seen), now=now)
+    slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
+    loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)
     return plan_fleet_size(spec, loads, seen.lessons, outlook, now=now)
 
 
