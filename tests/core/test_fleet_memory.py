@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_a_start_that_waited_for_people_says_nothing_about_the_next_one() -> Non
     assert starts(seconds=1800, startupSeconds=600) >= 1800
 
 
-AWAY = {"registered": False, "livekitAway": "Silent"}
+AWAY: dict[str, Any] = {"registered": False, "livekitAway": "Silent"}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
     assert telling.memory.lessons(telling.now).startup.q95 < 100
 
 
-OLD = {"looksForCallers": False}
+OLD: dict[str, Any] = {"looksForCallers": False}
 """A worker that can look for callers finds those who were refused by all: counted here, they would count twice."""
 
 
