@@ -179,7 +179,8 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 
 def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
-    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
+    here = len(seen.fleet.here)
+    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now, workers=here)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
     loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)
