@@ -146,6 +146,20 @@ def test_a_start_that_waited_for_what_all_wait_for_says_nothing_about_the_next_o
     assert telling.memory.lessons(telling.now).startup.q95 == pytest.approx(63)
 
 
+@pytest.mark.parametrize(("ahead", "seconds"), [(0, 100), (90, 100), (-90, 190)])
+def test_a_start_takes_no_less_than_we_saw_of_it_however_its_birth_is_dated(ahead: float, seconds: float) -> None:
+    """The apiserver's clock may be ahead of ours: with starts of ten seconds a fleet would be sized for the moment."""
+    telling, created_at = Telling(), NOW + timedelta(seconds=ahead)
+    for second, worker in (
+        (0, make.starting("desk-new-0")),
+        (100, make.heard("desk-new-0", make.state(), seconds_ago=-100)),
+    ):
+        telling.at(second)
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=created_at)))
+
+    assert telling.memory.lessons(telling.now).startup.mean == seconds
+
+
 def test_a_worker_that_livekit_has_just_lost_is_waited_for_as_long_as_for_a_start() -> None:
     """A LiveKit that starts anew loses all workers for a moment: a thousand small fleets would each make another."""
     telling, wanted = Telling(), []

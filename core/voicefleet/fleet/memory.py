@@ -37,7 +37,7 @@ class FleetMemory:
         self._calls: dict[str, dict[str, float]] = {}
         self.took_calls_at: dict[str, datetime] = {}
         """When each worker was last seen to take calls, by the uid of its pod."""
-        self._seen_starting: set[str] = set()
+        self._starting_since: dict[str, datetime] = {}
         self._held_up: set[str] = set()
         self._failed: set[str] = set()
         self._failures_in_row = 0
@@ -64,7 +64,9 @@ class FleetMemory:
     @property
     def pods_known(self) -> int:
         """Return how many pods it keeps in mind."""
-        return len(self._calls.keys() | self.took_calls_at.keys() | self._seen_starting | self._held_up | self._failed)
+        return len(
+            self._calls.keys() | self.took_calls_at.keys() | self._starting_since.keys() | self._held_up | self._failed
+        )
 
     def observe(
         self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, told: VoiceAgentStatus = NOTHING_TOLD
@@ -87,9 +89,10 @@ class FleetMemory:
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
-        for uid in self.took_calls_at.keys() - uids:
-            del self.took_calls_at[uid]
-        for seen in (self._seen_starting, self._held_up, self._failed):
+        for dated in (self.took_calls_at, self._starting_since):
+            for uid in dated.keys() - uids:
+                del dated[uid]
+        for seen in (self._held_up, self._failed):
             # Pods that end before anybody hears them come and go without end.
             seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
@@ -219,13 +222,15 @@ class FleetMemory:
         if came_up:
             return
         if worker.takes_calls(now):
-            if uid in self._seen_starting - self._held_up and worker.pod.created_at is not None:
-                seconds = max(0.0, (now - worker.pod.created_at).total_seconds())
+            seen_at, created_at = self._starting_since.get(uid), worker.pod.created_at
+            if seen_at is not None and created_at is not None and uid not in self._held_up:
+                # Its birth is dated by another clock, which may be ahead of ours.
+                seconds = (now - min(seen_at, created_at)).total_seconds()
                 if seconds <= max(_LONGEST_START_SECONDS, 3 * startup_seconds):
                     history.started(seconds)
             self._failures_in_row = 0
         elif worker.activity(now) is Activity.STARTING:
-            self._seen_starting.add(uid)
+            self._starting_since.setdefault(uid, now)
         if _is_held_up(worker, now):
             self._held_up.add(uid)
 
