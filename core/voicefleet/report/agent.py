@@ -107,8 +107,8 @@ def _scale(fleet: Fleet, before: VoiceAgentStatus, steps: AgentSteps, now: datet
     """Return what becomes of the workers; the least that would do at this moment changes with every call."""
     if steps.size is None:
         return before.scale
-    here = len(fleet.here)
-    desired, limit = steps.size.settles_at(here), steps.size.limit
+    here, starting = len(fleet.here), fleet.count(Activity.STARTING, now)
+    desired, limit = steps.size.settles_at(here, starting=starting), steps.size.limit
     if steps.fleet.held and (here > desired or limit not in _CEILINGS):
         limit = "Blind"
     unchanged = before.scale is not None and before.scale.desired == desired

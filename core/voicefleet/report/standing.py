@@ -177,7 +177,7 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
     here = len(fleet.here)
-    wanted = steps.size.settles_at(here) if steps.size is not None else steps.fleet.desired
+    wanted = steps.size.settles_at(here, starting=0) if steps.size is not None else steps.fleet.desired
     more = here - wanted
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
     words = f"the fleet is as wanted: {wanted}{stay}{_other_template(seen, steps)}"
