@@ -328,3 +328,24 @@ def test_workers_of_another_size_are_counted_by_their_own_slots() -> None:
     large = [replace(worker(f"l{n}", 10), slots=24) for n in range(4)]
 
     assert size(large, learned=lessons(0.05)).desired < size([*workers(40)], learned=lessons(0.05)).desired
+
+
+@pytest.mark.parametrize(
+    ("idle", "standing", "told"),
+    [
+        (0, Standing.OPEN, ("WarmFloor", 1, "12 slots at 12 a worker need 1")),
+        (1, Standing.OPEN, ("Demand", 2, "fewer would do now; 2 stay, since more may soon be needed")),
+        (2, Standing.OPEN, ("Demand", 2, "fewer would do now; 2 stay, since more may soon be needed")),
+        (2, Standing.STARTING, ("Demand", 3, "fewer would do now; 3 stay, since more may soon be needed")),
+    ],
+    ids=["as many as would do", "one more", "one more than may stay", "two that cannot be told to go yet"],
+)
+def test_what_becomes_of_the_workers_that_are_there_is_told_with_what_keeps_them(
+    idle: int, standing: Standing, told: tuple[str, int, str]
+) -> None:
+    """The floor asks for twelve slots, of which one worker has enough; a little later the load may need thirteen."""
+    fleet = [worker("a", 3), *(worker(f"idle-{number}", standing=standing, since=NOW) for number in range(idle))]
+    planned = size(fleet, replace(RULES, warm_slots=9), lessons(0.05))
+
+    starting = sum(each.standing is Standing.STARTING for each in fleet)
+    assert (planned.limit, planned.settles_at(len(fleet), starting=starting), planned.reasons[-1]) == told

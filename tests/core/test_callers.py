@@ -130,8 +130,16 @@ def test_without_a_worker_on_the_line_nobody_is_asked_and_no_turn_is_spent_on_it
     assert next_look(scene(seen, Callers(short_at=NOW)), NOW) is None
 
 
-def test_who_wants_no_holding_gets_none() -> None:
-    assert next_look(scene(FULL, Callers(short_at=NOW), hold=0), NOW) is None
+def test_calls_that_may_not_wait_are_counted_when_they_are_lost_and_dispatched_no_more() -> None:
+    """LiveKit offers a call to nobody who is full: no worker can tell of one that found all of them full."""
+    mixed = fleet(busy("desk-new-0", calls=12), busy("desk-new-1", calls=8))
+    short = Callers(short_at=NOW)
+    looks = [plan_look(scene(seen, short, hold=0), NOW) for seen in (FULL, mixed)]
+
+    assert [(look.only_counts, look.order.hold_seconds, look.order.room) for look in looks if look] == [
+        (True, 6, 0)
+    ] * 2
+    assert next_look(scene(FULL, short, hold=0), NOW + timedelta(seconds=13)) is None
 
 
 NOBODY = CallersAnswer()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.api.voiceagent.status import VoiceAgentStatus, WorkerHours
 from voicefleet.autoscaling.history import History
-from voicefleet.autoscaling.load import Rules
+from voicefleet.autoscaling.load import Outlook, Rules
 from voicefleet.fleet import Fleet, Heard, PodRef, Worker
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.fleet.memory import FleetMemory
+from voicefleet.fleet.size import loads_of, plan_fleet_size
 from voicefleet.names import Reason
 from voicefleet.wire import CallersAnswer, CallersOrder, Session
 
@@ -122,6 +124,59 @@ def test_a_start_that_waited_for_people_says_nothing_about_the_next_one() -> Non
     assert starts(seconds=1800, startupSeconds=600) >= 1800
 
 
+AWAY: dict[str, Any] = {"registered": False, "livekitAway": "Silent"}
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [make.heard("desk-new-0", make.state(**AWAY), seconds_ago=-60), Worker(make.pod("desk-new-0"))],
+    ids=["for LiveKit", "for somebody to hear it"],
+)
+def test_a_start_that_waited_for_what_all_wait_for_says_nothing_about_the_next_one(waits: Worker) -> None:
+    """After ten minutes without LiveKit a small fleet would be sized ten minutes ahead for days."""
+    telling = Telling()
+    for second, worker in (
+        (0, make.starting("desk-new-0")),
+        (60, waits),
+        (600, make.heard("desk-new-0", make.state(), seconds_ago=-600)),
+    ):
+        telling.at(second)
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=NOW)))
+
+    assert telling.memory.lessons(telling.now).startup.q95 == pytest.approx(63)
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(0, 100), (90, 100), (-90, 190)])
+def test_a_start_takes_no_less_than_we_saw_of_it_however_its_birth_is_dated(ahead: float, seconds: float) -> None:
+    """The apiserver's clock may be ahead of ours: with starts of ten seconds a fleet would be sized for the moment."""
+    telling, created_at = Telling(), NOW + timedelta(seconds=ahead)
+    for second, worker in (
+        (0, make.starting("desk-new-0")),
+        (100, make.heard("desk-new-0", make.state(), seconds_ago=-100)),
+    ):
+        telling.at(second)
+        telling.sees(replace(worker, pod=replace(worker.pod, created_at=created_at)))
+
+    assert telling.memory.lessons(telling.now).startup.mean == seconds
+
+
+def test_a_worker_that_livekit_has_just_lost_is_waited_for_as_long_as_for_a_start() -> None:
+    """A LiveKit that starts anew loses all workers for a moment: a thousand small fleets would each make another."""
+    telling, wanted = Telling(), []
+    for second, said in ((0, {}), (2, AWAY), (100, AWAY), (120, AWAY)):
+        created_at, now = NOW - timedelta(hours=1), telling.at(second)
+        worker = make.heard("desk-new-0", make.state(**said), seconds_ago=-second, created_at=created_at)
+        telling.sees(worker)
+        took_at = telling.memory.took_calls_at
+        loads = loads_of(Fleet((worker,)), slots=12, coming=None, now=now, took_calls_at=took_at)
+        lessons = telling.memory.lessons(telling.now)
+        wanted.append(plan_fleet_size(telling.spec, loads, lessons, Outlook(), now=telling.now).desired)
+
+    assert wanted == [1, 1, 1, 2]
+    telling.sees()
+    assert not telling.memory.took_calls_at
+
+
 def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
     telling = Telling(startupSeconds=45)
     up = make.idle("desk-new-0")
@@ -130,26 +185,30 @@ def test_a_worker_that_was_up_before_us_teaches_nothing_about_starts() -> None:
     assert telling.memory.lessons(telling.now).startup.q95 < 100
 
 
+OLD: dict[str, Any] = {"looksForCallers": False}
+"""A worker that can look for callers finds those who were refused by all: counted here, they would count twice."""
+
+
 def test_a_refusal_while_nobody_had_room_is_a_lost_call() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
-    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, **OLD)
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, **OLD)
 
     assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
 
 
 def test_a_refusal_while_somebody_had_room_is_none() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, 500.0, refused=0)
-    telling.holds(1, 501.0, refused=2)
+    telling.holds(0, 500.0, refused=0, **OLD)
+    telling.holds(1, 501.0, refused=2, **OLD)
 
     assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
 
 
 def test_a_counter_that_begins_anew_refused_nobody() -> None:
     telling = Telling(holdSeconds=0)
-    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, instance="a")
-    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, instance="b")
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0, **OLD, instance="a")
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2, **OLD, instance="b")
 
     assert telling.memory.lessons(telling.now).burst_until < telling.now.timestamp()
 
@@ -166,6 +225,21 @@ def test_a_refused_call_is_not_lost_as_long_as_it_may_be_dispatched_again() -> N
 
     assert telling.memory.lessons(telling.now).headroom > before
     assert telling.memory.callers.waiting_at(telling.now) == 1
+
+
+def test_a_call_that_may_not_wait_is_counted_as_lost_once_and_by_no_means_as_waiting() -> None:
+    telling = Telling(holdSeconds=0)
+    telling.holds(0, *(500.0 + age for age in range(12)), refused=0)
+    before = telling.memory.lessons(telling.now).headroom
+    telling.holds(1, *(501.0 + age for age in range(12)), refused=2)
+    assert telling.memory.lessons(telling.now).headroom == before
+
+    look = LookForCallers(PodRef("desk-new-0", "uid-desk-new-0", "1"), ORDER, only_counts=True)
+    telling.memory.looked(look, telling.now, CallersAnswer(waiting=3, lost=1))
+
+    assert telling.memory.lessons(telling.now).burst_until > telling.now.timestamp()
+    assert telling.memory.lessons(telling.now).headroom == pytest.approx(before + 0.02, rel=0.01)
+    assert telling.memory.callers.waiting_at(telling.now) == 0
 
 
 def test_a_fleet_without_room_is_remembered_as_short() -> None:
@@ -221,6 +295,32 @@ def test_a_new_operator_goes_on_counting_the_worker_hours_of_the_day() -> None:
     assert hours == [20.5, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("created_hours_ago", "told", "hours"),
+    [(20.0, 20, 24.0), (3.0, 20, 20.0), (3.0, None, 6.0)],
+    ids=["they ran while nobody counted", "others ran before them", "the budget is new"],
+)
+def test_hours_that_ran_while_no_operator_counted_are_counted_as_far_as_their_workers_are_there(
+    created_hours_ago: float, told: int | None, hours: float
+) -> None:
+    """At noon (UTC) two workers have run for twelve hours of today at the most."""
+    running = replace(make.pod("desk-new-0"), created_at=NOW - timedelta(hours=created_hours_ago))
+    said = VoiceAgentStatus(worker_hours=None if told is None else WorkerHours(day="2026-03-02", hours=told))
+    memory = FleetMemory()
+
+    memory.observe(spec(), fleet(Worker(running), Worker(running)), NOW, told=said)
+
+    assert memory.worker_hours == hours
+
+
+def test_the_hours_of_a_day_begin_at_midnight_and_not_at_the_first_look_of_the_day() -> None:
+    memory, running = FleetMemory(), replace(make.pod("desk-new-0"), created_at=NOW)
+    for at in (NOW, NOW + timedelta(hours=12, seconds=1800)):
+        memory.observe(spec(), fleet(Worker(running)), at)
+
+    assert memory.worker_hours == 0.5
+
+
 def test_other_guesses_are_learned_from_anew() -> None:
     telling = Telling(startupSeconds=45)
     telling.holds(0)
@@ -228,6 +328,40 @@ def test_other_guesses_are_learned_from_anew() -> None:
     telling.holds(5)
 
     assert telling.memory.lessons(telling.now).startup.mean == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "forgotten"),
+    [
+        ({"holdSeconds": 10}, set()),
+        ({"targetBlockedFraction": 0.01}, set()),
+        ({"startupSeconds": 60}, {"starts"}),
+        ({"expectedCallSeconds": 600}, {"lengths"}),
+    ],
+    ids=lambda value: next(iter(value), "nothing"),
+)
+def test_whoever_changes_a_guess_or_the_target_loses_nothing_else_that_was_measured(
+    changed: dict[str, object], forgotten: set[str]
+) -> None:
+    """With the measured start-ups gone a fleet that takes 100 s to start is sized for 45, in the middle of the day."""
+    telling = Telling()
+    for number in range(20):
+        pod = make.pod(f"desk-new-{number}", created_at=telling.at(110 * number))
+        telling.sees(Worker(replace(pod, phase="Pending", ready=False, ready_since=None)))
+        for seconds, calls in ((100, (Session(id="call", age_seconds=1),)), (105, ())):
+            state = make.state().model_copy(update={"sessions": calls})
+            telling.sees(Worker(pod, Heard(state, telling.at(110 * number + seconds))))
+    before = telling.memory.lessons(telling.now)
+    assert before.startup.q95 == 100
+
+    telling.spec = spec(**changed)
+    telling.sees()
+
+    after = telling.memory.lessons(telling.now)
+    assert ("starts" in forgotten) is (after.startup != before.startup)
+    assert ("lengths" in forgotten) is (after.survival != before.survival)
+    assert after.arrivals.per_second == pytest.approx(before.arrivals.per_second, rel=0.02)
+    assert (after.headroom != before.headroom) is bool(changed.keys() & {"holdSeconds", "targetBlockedFraction"})
 
 
 def test_what_is_gone_is_forgotten() -> None:

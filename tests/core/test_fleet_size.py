@@ -1,7 +1,7 @@
 """How many workers there should be, as a table with both sides of each boundary."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 
@@ -116,3 +116,42 @@ def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each
     ceilings = ceilings_of(of, on, used_worker_hours=0, now=NOW)
 
     assert [ceiling.workers for ceiling in ceilings if ceiling.limit == "Budget"] == [workers]
+
+
+@pytest.mark.parametrize(
+    ("clock", "used", "here", "most"),
+    [
+        ("12:00", 120.0, 10, 10),
+        ("12:00", 120.1, 10, 10),
+        ("12:00", 123.1, 10, 9),
+        ("12:00", 120.1, 0, 9),
+        ("12:00", 120.1, 12, 9),
+        ("12:00", 100.0, 10, 11),
+        ("23:30", 235.0, 10, 10),
+        ("23:59", 236.0, 10, 10),
+        ("23:59", 239.99, 10, 0),
+        ("23:59", 240.0, 10, 0),
+    ],
+)
+def test_a_budget_for_the_day_lasts_for_the_day_and_nobody_comes_and_goes_for_a_moment(
+    clock: str, used: float, here: int, most: int
+) -> None:
+    """240 hours are ten workers all day: one of them was deleted and made anew each minute, and six by midnight."""
+    of = spec(scaling={"budget": {"maxWorkerHoursPerDay": 240}})
+    now = NOW.combine(NOW, time.fromisoformat(clock), NOW.tzinfo)
+
+    (ceiling,) = ceilings_of(of, None, used_worker_hours=used, now=now, workers=here)
+
+    assert (ceiling.limit, ceiling.workers) == ("Budget", most)
+    assert ceiling.reason.endswith(f"enough for {most} worker{'' if most == 1 else 's'}")
+
+
+def test_workers_that_use_the_hours_of_a_day_as_they_come_all_stay_until_midnight() -> None:
+    """As the operator counts: every few seconds, what was there until then."""
+    of, used, seen = spec(scaling={"budget": {"maxWorkerHoursPerDay": 24}}), 0.0, set()
+    for second in range(0, 86_400, 7):
+        now = NOW.combine(NOW, time(), NOW.tzinfo) + timedelta(seconds=second)
+        seen.update(each.workers for each in ceilings_of(of, None, used_worker_hours=used, now=now, workers=1))
+        used += 7 / 3600
+
+    assert seen == {1}

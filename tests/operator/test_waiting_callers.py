@@ -31,13 +31,18 @@ async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_h
     assert world.workers.waiting == 0
 
 
-async def test_whoever_wants_no_holding_is_not_looked_for(world: World) -> None:
+async def test_callers_who_may_not_wait_are_counted_as_lost_and_dispatched_no_more(world: World) -> None:
     await world.run(scaling={"max": 1, "holdSeconds": 0})
     world.everybody_says(calls=12)
+    world.workers.waiting = 2
+    world.workers.looks.clear()
 
-    await world.turn()
+    for second in (5, 6):
+        await reconcile_voice_agent(KEY, replace(world.ports, now=lambda at=second: NOW + timedelta(seconds=at)))
+        world.everybody_says(calls=9)
 
-    assert not world.workers.looks
+    assert {(look.only_counts, look.order.room) for look in world.workers.looks} == {(True, 0)}
+    assert world.status()["waitingCalls"] == 0
 
 
 async def test_a_look_that_nobody_answers_is_taken_again(world: World) -> None:

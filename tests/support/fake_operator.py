@@ -262,6 +262,7 @@ class FakeOperator:
             before=agent.status,
             drains=self.drains,
             worker_hours=self.memory.worker_hours,
+            took_calls_at=self.memory.took_calls_at,
             rest=self.memory.rest,
             taken_names=frozenset(each.seen.ref.name for each in self.pods.values() if each.seen) - _names(fleet),
             callers=self.memory.callers,

@@ -37,13 +37,14 @@ class LiveKit:
     listed: int = 0
     broken_rooms: set[str] = field(default_factory=set)
     going_on: asyncio.Event = field(default_factory=asyncio.Event)
+    ahead_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.going_on.set()
 
     def call(self, name: str, age_seconds: float, *, agent: str = AGENT, jobs: int = 0) -> None:
         """Put a caller into a room of its own."""
-        made = NOW - age_seconds
+        made = NOW + self.ahead_seconds - age_seconds
         self.people[f"room-{name}"] = [ParticipantInfo(kind=CALLER)]
         self.rooms.append(Room(name=f"room-{name}", creation_time_ms=int(made * 1000)))
         self.dispatches[name] = AgentDispatch(
@@ -117,6 +118,21 @@ async def test_a_caller_whom_no_worker_took_is_dispatched_again_with_all_that_ca
     assert answer == CallersAnswer(waiting=0, dispatched=1, lost=0)
     assert livekit.done == ["room-waits for waits"]
     assert not livekit.dispatches
+
+
+@pytest.mark.parametrize("ahead_seconds", [-90.0, -8.0, 8.0, 90.0])
+async def test_how_long_callers_have_waited_is_told_by_the_clock_of_livekit(
+    livekit: LiveKit, callers: Callers, ahead_seconds: float
+) -> None:
+    """By a clock that is behind nobody has waited yet; by one that is ahead everybody has for too long."""
+    livekit.ahead_seconds = ahead_seconds
+    for name, age in (("has just come", 2), ("waits", 6), ("has given up", 10.5)):
+        livekit.call(name, age)
+
+    answer = await callers.look(ORDER)
+
+    assert answer == CallersAnswer(waiting=0, dispatched=1, lost=1)
+    assert livekit.done == ["room-waits for waits"]
 
 
 async def test_only_as_many_as_there_is_room_for_and_the_longest_waiting_first(

@@ -129,6 +129,25 @@ async def test_an_offer_that_comes_too_late_is_taken_only_if_the_caller_was_not_
     assert (late.taken, late.terminated, desk.slots.used) == (taken, None if taken else True, int(taken))
 
 
+@pytest.mark.parametrize("behind_seconds", [4.0, 60.0])
+async def test_by_a_clock_that_is_behind_an_offer_that_comes_too_late_is_known_all_the_same(
+    settings: Settings, behind_seconds: float
+) -> None:
+    """Two agents would greet one caller."""
+    to, _ = offers(settings, desk_of(9))
+    taken = []
+    for number, (age, dispatch) in enumerate(
+        [(6, "AD_deleted"), (0, "AD_stands"), (0.1, "AD_stands"), (2.9, "AD_deleted"), (3.0, "AD_deleted")]
+    ):
+        room = Room(name="room", creation_time_ms=int((NOW + behind_seconds - age) * 1000))
+        offer = Request(str(number), protocol.Job(dispatch_id=dispatch, room=room))
+        await answer(to, offer)
+        taken.append(offer.taken)
+
+    # The first tells of the clock if it is from a time to come, and else by its age.
+    assert taken == [behind_seconds < 6, True, True, True, False]
+
+
 async def test_a_call_that_never_came_gives_its_slot_back(settings: Settings) -> None:
     desk = desk_of(1)
     to, _ = offers(settings, desk)

@@ -38,10 +38,11 @@ from voicefleet_worker.provider_metrics import ProviderCollector
 from voicefleet_worker.providers import check_options, without_strangers
 from voicefleet_worker.records.clerk import Clerk
 from voicefleet_worker.records.office import Office, finish_records
-from voicefleet_worker.serving.callers import Callers, connect_with
+from voicefleet_worker.serving.callers import Callers
 from voicefleet_worker.serving.control import Control, start_control
 from voicefleet_worker.serving.drain import drain
 from voicefleet_worker.serving.joining import Joining, listening
+from voicefleet_worker.serving.livekit_api import connect_with
 from voicefleet_worker.serving.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing

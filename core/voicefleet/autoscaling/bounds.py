@@ -79,7 +79,7 @@ def _explain(need: Need, by_slots: int, census: Census, rules: Rules) -> Sequenc
     if census.silent:
         yield_.append(f"{census.silent} silent workers are among them, which count as full")
     if census.overdue:
-        yield_.append(f"{plural(census.overdue, 'worker')} should have started by now; standing in: {census.replaced}")
+        yield_.append(f"{plural(census.overdue, 'worker')} should take calls by now; standing in: {census.replaced}")
     return yield_
 
 

@@ -86,6 +86,19 @@ class History:
         self._watched_since = -math.inf
         self._found: Counter[float] = Counter()
 
+    def guess_anew(self, rules: Rules, startup_seconds: float, expected_call_seconds: float) -> None:
+        """Go by other guesses and another target: what was measured stays, but where somebody now guesses otherwise."""
+        floor = least_headroom(rules.target_blocked, rules.hold_seconds)
+        self._target, self._floor, self._headroom = rules.target_blocked, floor, floor + self._headroom - self._floor
+        if startup_seconds != self._startup_guess:
+            self._startup_guess, self._known_startup = startup_seconds, None
+            self._starts.clear()
+            self._startup = _measure_startup((), startup_seconds, None)
+        if expected_call_seconds != self._lifetimes.expected_seconds:
+            self._lifetimes = Lifetimes(expected_call_seconds)
+            self._survival = Survival.prior(expected_call_seconds)
+            self._learned_at, self._learned_calls = -math.inf, 0.0
+
     def seed(self, began: Iterable[float], now: float) -> None:
         """Take over calls that began while nobody watched; the young ones tell how often calls arrive.
 

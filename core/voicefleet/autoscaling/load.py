@@ -143,3 +143,10 @@ class Size:
     """Slots wanted one lead ahead, before they became whole workers."""
     surplus: bool = False
     """Whether demand allows fewer open workers than there are, whatever delay holds them."""
+
+    def settles_at(self, workers: int, *, starting: int) -> int:
+        """Return what becomes of so many workers: fewer than wanted are made up for, more than may stay go.
+
+        Those that start cannot be told to go; whether they may stay is seen when they have come up.
+        """
+        return max(self.desired, min(workers, max(self.keep, self.desired) + starting))

@@ -12,7 +12,7 @@ from voicefleet.autoscaling.bounds import Need, bound, lowest_ceiling, shorten
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
-from voicefleet.autoscaling.load import LOADS_IGNORED, KnownCalls, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.autoscaling.load import LOADS_IGNORED, KnownCalls, Lessons, Outlook, Rules, Size, Standing, WorkerLoad
 from voicefleet.wording import plural
 
 SOON_SECONDS = 10.0
@@ -55,7 +55,9 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     if may_rest:
         reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
         need = need.raised(slots=1, reason=reason)
-    size = _with_patience(bound(_with_floors(need, scene), rules, census, outlook, load), scene)
+    size = bound(_with_floors(need, scene), rules, census, outlook, load)
+    starting = sum(worker.standing is Standing.STARTING for worker in workers)
+    size = _with_patience(_with_reserve(size, need, size.settles_at(census.total, starting=starting)), scene)
     return replace(size, reasons=shorten(size.reasons))
 
 
@@ -136,6 +138,14 @@ def _rest(scene: _Scene) -> Size:
     chance = scene.lessons.arrivals.chance_of_call(scene.lead)
     reason = f"no call for {silence:.0f} s; one within {scene.lead:.0f} s has a chance of {chance:.2g}: scaled to zero"
     return _with_patience(Size(0, "Demand", (reason,), surplus=scene.census.open > 0), scene)
+
+
+def _with_reserve(size: Size, need: Need, staying: int) -> Size:
+    """Say why workers stay beyond those that are wanted now; what keeps them is the load, and no floor."""
+    if size.desired in (size.keep, staying):
+        return size
+    reason = f"fewer would do now; {staying} stay, since more may soon be needed"
+    return replace(size, limit=need.limit, reasons=(*size.reasons, reason))
 
 
 def _with_patience(size: Size, scene: _Scene) -> Size:

@@ -116,7 +116,7 @@ class Lifetimes:
     """Lengths of calls that ended, counted in steps; old ones fade. Changes as calls end."""
 
     def __init__(self, expected_seconds: float) -> None:
-        self._expected_seconds = expected_seconds
+        self.expected_seconds = expected_seconds
         self.step_seconds = _step(expected_seconds)
         self.calls = 0.0
         self._ended = [0.0] * BINS
@@ -150,7 +150,7 @@ class Lifetimes:
         live = [0.0] * (BINS + 1)
         for age in still_live:
             live[min(BINS, int(max(0.0, age) / self.step_seconds))] += 1
-        prior = Survival.prior(self._expected_seconds)
+        prior = Survival.prior(self.expected_seconds)
         weight = max(0.5, PRIOR_CALLS * (1 - self.calls / TRUSTED_CALLS))
         # A call that ended is at risk up to its step, a live one up to its age; the guess is so many calls more.
         at_risk = self.calls + sum(live)

@@ -21,6 +21,8 @@ _WATCH = timedelta(seconds=5)
 """How often a watchman looks for the callers of a fleet without workers, which takes far longer to start."""
 _SEEN_SECONDS = 15
 """How long a call is to be seen that may not wait; a watchman looks more than once in it."""
+_LOST_SECONDS = int(SETTLED_SECONDS) + 1
+"""After how long a call that may not wait is lost: LiveKit offers calls to nobody who is full, so none tells of it."""
 _FRESH = timedelta(seconds=7)
 _LONGEST_PAUSE_SECONDS = 60.0
 
@@ -70,6 +72,8 @@ class LookForCallers:
 
     pod: PodRef
     order: CallersOrder
+    only_counts: bool = False
+    """Nobody may wait: who found no slot is counted as lost, and dispatched no more."""
 
 
 def is_short(fleet: Fleet, lessons: Lessons, now: datetime) -> bool:
@@ -98,13 +102,14 @@ def plan_look(scene: Scene, now: datetime) -> LookForCallers | None:
     """Return the look for callers that is due, if somebody can be asked for it."""
     if next_look(scene, now) != timedelta():
         return None
+    only_counts = not scene.hold_seconds and scene.fleet.takes_calls(now)
     pod = _whom_to_ask(scene, now) or scene.watchman
-    return LookForCallers(pod, _order(scene, now)) if pod else None
+    return LookForCallers(pod, _order(scene, now, only_counts=only_counts), only_counts) if pod else None
 
 
-def _order(scene: Scene, now: datetime) -> CallersOrder:
+def _order(scene: Scene, now: datetime, *, only_counts: bool) -> CallersOrder:
     # A call that nobody holds wakes a fleet all the same, for the next one.
-    hold = scene.hold_seconds or _SEEN_SECONDS
+    hold = _LOST_SECONDS if only_counts else scene.hold_seconds or _SEEN_SECONDS
     held = _young_calls(scene.fleet, hold, now)
     seen_at = scene.callers.seen_at
     pause = (now - seen_at).total_seconds() if seen_at else LOOK_SECONDS
@@ -112,7 +117,7 @@ def _order(scene: Scene, now: datetime) -> CallersOrder:
         agent=scene.agent,
         hold_seconds=hold,
         pause_seconds=min(max(pause, 0.0), _LONGEST_PAUSE_SECONDS),
-        room=scene.fleet.free_slots(now) if _knows_all(scene.fleet, held, now) else 0,
+        room=scene.fleet.free_slots(now) if not only_counts and _knows_all(scene.fleet, held, now) else 0,
         held=held[:MOST_HELD],
     )
 
@@ -122,9 +127,9 @@ def next_look(scene: Scene, now: datetime) -> timedelta | None:
     callers = scene.callers
     if not scene.fleet.takes_calls(now):
         return _due(callers, _WATCH, now) if scene.watchman else None
-    if callers.short_at is None or scene.hold_seconds == 0 or _whom_to_ask(scene, now) is None:
+    if callers.short_at is None or _whom_to_ask(scene, now) is None:
         return None
-    if now - callers.short_at > timedelta(seconds=scene.hold_seconds) + _SETTLED:
+    if now - callers.short_at > timedelta(seconds=scene.hold_seconds or _LOST_SECONDS) + _SETTLED:
         return None
     seen = callers.seen_at is not None and callers.seen_at - callers.short_at >= _SETTLED
     # LiveKit may take a while to believe that there is room again, and loses calls meanwhile.

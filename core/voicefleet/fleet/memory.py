@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerHours
@@ -11,7 +11,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
-from voicefleet.fleet.observed import Activity, Fleet, Heard, PodRef, Worker
+from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
 from voicefleet.fleet.wanted import FAILED_REST
@@ -35,8 +35,9 @@ class FleetMemory:
         self._guesses: tuple[object, ...] = ()
         self._heard: dict[str, Heard] = {}
         self._calls: dict[str, dict[str, float]] = {}
-        self._came_up: set[str] = set()
-        self._seen_starting: set[str] = set()
+        self.took_calls_at: dict[str, datetime] = {}
+        """When each worker was last seen to take calls, by the uid of its pod."""
+        self._starting_since: dict[str, datetime] = {}
         self._held_up: set[str] = set()
         self._failed: set[str] = set()
         self._failures_in_row = 0
@@ -45,7 +46,7 @@ class FleetMemory:
         """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
         self.worker_hours = 0.0
-        """Worker hours of the running day (UTC), as far as this process saw them or was told of them."""
+        """Worker hours of the running day (UTC), as far as this process saw them, was told of them or infers them."""
         self._counted_at: datetime | None = None
         self._decides_anew = True
 
@@ -63,7 +64,9 @@ class FleetMemory:
     @property
     def pods_known(self) -> int:
         """Return how many pods it keeps in mind."""
-        return len(self._calls.keys() | self._came_up | self._seen_starting | self._held_up | self._failed)
+        return len(
+            self._calls.keys() | self.took_calls_at.keys() | self._starting_since.keys() | self._held_up | self._failed
+        )
 
     def observe(
         self, spec: VoiceAgentSpec, fleet: Fleet, now: datetime, *, told: VoiceAgentStatus = NOTHING_TOLD
@@ -80,13 +83,16 @@ class FleetMemory:
             self._note_start(history, worker, spec.scaling.startup_seconds, now)
             self._note_failure(worker)
             if worker.heard is not None and self._heard.get(worker.pod.ref.uid) is not worker.heard:
-                if spec.scaling.hold_seconds == 0:
-                    # Else whoever was refused is looked for, and may yet be answered.
+                if spec.scaling.hold_seconds == 0 and not worker.heard.state.looks_for_callers:
+                    # Else whoever was refused is looked for, and counted or yet answered.
                     self._note_refusals(history, fleet, worker, worker.heard, now)
                 self._note_calls(history, worker, worker.heard)
         for uid in [uid for uid in self._calls if uid not in uids]:
             self._forget(history, uid, now)
-        for seen in (self._came_up, self._seen_starting, self._held_up, self._failed):
+        for dated in (self.took_calls_at, self._starting_since):
+            for uid in dated.keys() - uids:
+                del dated[uid]
+        for seen in (self._held_up, self._failed):
             # Pods that end before anybody hears them come and go without end.
             seen.intersection_update(uids)
         if is_short(fleet, history.lessons(now.timestamp()), now):
@@ -117,6 +123,8 @@ class FleetMemory:
         if is_watch:
             # What another agent's worker says starts one worker, which then looks for itself.
             answer = answer.model_copy(update={"waiting": min(answer.waiting, 1), "lost": 0})
+        elif look.only_counts:
+            answer = answer.model_copy(update={"waiting": 0})
         before, self.callers = self.callers, self.callers.with_answer(begun_at, answer)
         if self._history is None:
             return
@@ -144,17 +152,19 @@ class FleetMemory:
             scaling.startup_seconds,
             scaling.expected_call_seconds,
         )
-        if self._history is None or guesses != self._guesses:
-            # Other first guesses: what was learned from them is learned anew, from the calls that live.
+        if self._history is None:
             self._history = History(
                 rules_of(spec),
                 float(scaling.startup_seconds),
                 float(scaling.expected_call_seconds),
-                known_startup_seconds=startup_seconds if self._history is None else None,
+                known_startup_seconds=startup_seconds,
             )
-            self._guesses = guesses
-            began = [moment for calls in self._calls.values() for moment in calls.values()]
-            self._history.seed(began, now.timestamp())
+            self._history.seed((), now.timestamp())
+        elif guesses != self._guesses:
+            self._history.guess_anew(
+                rules_of(spec), float(scaling.startup_seconds), float(scaling.expected_call_seconds)
+            )
+        self._guesses = guesses
         return self._history
 
     def _go_on_sleeping(
@@ -206,19 +216,22 @@ class FleetMemory:
 
     def _note_start(self, history: History, worker: Worker, startup_seconds: int, now: datetime) -> None:
         uid = worker.pod.ref.uid
-        if uid in self._came_up:
+        came_up = uid in self.took_calls_at
+        if worker.takes_calls(now):
+            self.took_calls_at[uid] = now
+        if came_up:
             return
         if worker.takes_calls(now):
-            self._came_up.add(uid)
-            if uid in self._seen_starting - self._held_up and worker.pod.created_at is not None:
-                seconds = max(0.0, (now - worker.pod.created_at).total_seconds())
+            seen_at, created_at = self._starting_since.get(uid), worker.pod.created_at
+            if seen_at is not None and created_at is not None and uid not in self._held_up:
+                # Its birth is dated by another clock, which may be ahead of ours.
+                seconds = (now - min(seen_at, created_at)).total_seconds()
                 if seconds <= max(_LONGEST_START_SECONDS, 3 * startup_seconds):
                     history.started(seconds)
             self._failures_in_row = 0
         elif worker.activity(now) is Activity.STARTING:
-            self._seen_starting.add(uid)
-        if worker.pod.trouble is not None and worker.pod.trouble.reason is not Reason.UNSCHEDULABLE:
-            # A Secret that people forgot for two hours says nothing about the next start.
+            self._starting_since.setdefault(uid, now)
+        if _is_held_up(worker, now):
             self._held_up.add(uid)
 
     def _note_failure(self, worker: Worker) -> None:
@@ -226,20 +239,35 @@ class FleetMemory:
         if worker.pod.ended and uid not in self._failed:
             self._failed.add(uid)
             # One that worked for long and then ended is an accident, not a row.
-            self._failures_in_row = 1 if uid in self._came_up else self._failures_in_row + 1
+            self._failures_in_row = 1 if uid in self.took_calls_at else self._failures_in_row + 1
 
     def _count_hours(self, fleet: Fleet, told: WorkerHours | None, now: datetime) -> None:
         before, self._counted_at = self._counted_at, now
-        if before is None and told is not None and told.day == now.date().isoformat():
-            self.worker_hours = float(told.hours)
+        running = [worker.pod for worker in fleet if not worker.pod.ended]
+        if before is not None and before.date() == now.date():
+            self.worker_hours += len(running) * (now - before).total_seconds() / _HOUR_SECONDS
             return
-        if before is None or before.date() != now.date():
-            self.worker_hours = 0.0
-            return
-        alive = sum(not worker.pod.ended for worker in fleet)
-        self.worker_hours += alive * (now - before).total_seconds() / _HOUR_SECONDS
+        known = float(told.hours) if before is None and told is not None and told.day == now.date().isoformat() else 0.0
+        # Whoever is there has run since then, also while no operator counted; of those that are gone only they knew.
+        self.worker_hours = max(known, sum(_hours_today(pod, now) for pod in running))
 
     def _forget(self, history: History, uid: str, now: datetime) -> None:
         for moment in self._calls.pop(uid).values():
             history.ended(moment, max(moment, now.timestamp()))
         self._heard.pop(uid, None)
+
+
+def _is_held_up(worker: Worker, now: datetime) -> bool:
+    """Tell whether it waits for what says nothing about the next start: a Secret, LiveKit, a way to its port."""
+    trouble, state = worker.pod.trouble, worker.state(now)
+    if trouble is not None and trouble.reason is not Reason.UNSCHEDULABLE:
+        return True
+    return worker.activity(now) is Activity.SILENT or (state is not None and state.livekit_away is not None)
+
+
+def _hours_today(pod: Pod, now: datetime) -> float:
+    """Return for how long a pod has been there since midnight (UTC)."""
+    if pod.created_at is None:
+        return 0.0
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(0.0, (now - max(pod.created_at, midnight)).total_seconds()) / _HOUR_SECONDS

@@ -1,16 +1,23 @@
 """From a spec and a fleet to the question of how many workers there should be."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
 from voicefleet.api import ProviderPool
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
-from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size, WorkerLoad
+from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook, Rules, Size, Standing, WorkerLoad
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
 from voicefleet.wording import plural
+
+CLOCK_TICK = timedelta(seconds=30)
+"""How often a fleet is looked at to which nothing happens: schedules begin, and at midnight there is a new budget."""
+
+_AHEAD_AT_MOST = 0.25
+"""So much of a worker more than the hours of a day last for may stay: it is over by so much of an hour at midnight."""
 
 # Kubernetes answers whoever asks for the scale of an object without replicas with an error.
 _NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
@@ -37,19 +44,32 @@ def may_sleep(spec: VoiceAgentSpec) -> bool:
     return scaling.scale_to_zero and scaling.min == 0 and scaling.mode == "Auto" and not spec.suspend
 
 
-def loads_of(fleet: Fleet, *, slots: int, coming: str | None, now: datetime) -> list[WorkerLoad]:
+def decides_by_load(spec: VoiceAgentSpec) -> bool:
+    """Tell whether the number of workers follows the load, which time alone changes."""
+    return not spec.suspend and (spec.scaling.mode == "Auto" or spec.replicas is None)
+
+
+def loads_of(
+    fleet: Fleet, *, slots: int, coming: str | None, now: datetime, took_calls_at: Mapping[str, datetime] | None = None
+) -> list[WorkerLoad]:
     """Return what sizing looks at.
 
     While a revision is coming, workers of others count as what replaces them: 46 slots in 4 workers of 12 are 8 of 6.
+    One that LiveKit has lost is waited for as long as for a start, from when it was last seen to take calls.
     """
     staying = fleet.here
-    loads = [worker.load(now, slots=slots) for worker in staying]
+    loads = [_waited_for(worker.load(now, slots=slots), took_calls_at or {}) for worker in staying]
     if coming is None:
         return loads
     return [
         replace(load, slots=min(slots, load.slots)) if worker.pod.revision != coming else load
         for load, worker in zip(loads, staying, strict=True)
     ]
+
+
+def _waited_for(load: WorkerLoad, took_calls_at: Mapping[str, datetime]) -> WorkerLoad:
+    took_at = took_calls_at.get(load.name) if load.standing is Standing.STARTING else None
+    return load if took_at is None else replace(load, since=max(load.since, took_at.timestamp()))
 
 
 def plan_fleet_size(
@@ -62,40 +82,48 @@ def plan_fleet_size(
         ignored = (LOADS_IGNORED,) if lessons.loads_ignored else ()
         reasons = (*ignored, f"spec.replicas asks for {spec.replicas}")
         return Size(spec.replicas, "External", reasons, keep=spec.replicas)
-    floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95))
+    # Whoever begins before the next look is late by then.
+    floors = active_floors(spec.scaling.schedules, now, timedelta(seconds=lessons.startup.q95) + CLOCK_TICK)
     size = plan_size(rules_of(spec), loads, lessons, replace(outlook, floors=floors), now.timestamp())
     return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size
 
 
 def ceilings_of(
-    spec: VoiceAgentSpec, pool: ProviderPool | None, *, used_worker_hours: float, now: datetime
+    spec: VoiceAgentSpec, pool: ProviderPool | None, *, used_worker_hours: float, now: datetime, workers: int = 0
 ) -> tuple[Ceiling, ...]:
-    """Return what forbids more workers: the budget, and what providers let the fleet have."""
-    return (*_budget(spec, used_worker_hours, now), *(_quota(spec, pool) if pool else ()))
+    """Return what forbids more workers: the budget, and what providers let the fleet have; so many there are now."""
+    day = _budget_of_day(spec, used_worker_hours, workers, now)
+    return (*_budget_of_hour(spec), *day, *(_quota(spec, pool) if pool else ()))
 
 
-def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tuple[Ceiling, ...]:
-    budget, found = spec.scaling.budget, []
-    if budget is None:
+def _budget_of_hour(spec: VoiceAgentSpec) -> tuple[Ceiling, ...]:
+    budget = spec.scaling.budget
+    if budget is None or budget.max_cost_per_hour is None or not budget.worker_cost_per_hour:
         return ()
-    if budget.max_cost_per_hour is not None and budget.worker_cost_per_hour:
-        # As people write them: in binary 0.6 / 0.2 falls short of 3.
-        workers = int(Decimal(str(budget.max_cost_per_hour)) / Decimal(str(budget.worker_cost_per_hour)))
-        reason = (
-            f"{budget.max_cost_per_hour} an hour pays for {plural(workers, 'worker')} at {budget.worker_cost_per_hour}"
-        )
-        found.append(Ceiling("Budget", workers, reason))
-    if budget.max_worker_hours_per_day is not None:
-        left = max(0.0, budget.max_worker_hours_per_day - used_worker_hours)
-        workers = int(left / _hours_left_of_day(now))
-        words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
-        found.append(Ceiling("Budget", workers, f"{words}, enough for {plural(workers, 'worker')}"))
-    return tuple(found)
+    # As people write them: in binary 0.6 / 0.2 falls short of 3.
+    workers = int(Decimal(str(budget.max_cost_per_hour)) / Decimal(str(budget.worker_cost_per_hour)))
+    reason = f"{budget.max_cost_per_hour} an hour pays for {plural(workers, 'worker')} at {budget.worker_cost_per_hour}"
+    return (Ceiling("Budget", workers, reason),)
 
 
-def _hours_left_of_day(now: datetime) -> float:
+def _budget_of_day(spec: VoiceAgentSpec, used_hours: float, workers: int, now: datetime) -> tuple[Ceiling, ...]:
+    budget = spec.scaling.budget
+    if budget is None or budget.max_worker_hours_per_day is None:
+        return ()
+    left = max(0.0, budget.max_worker_hours_per_day - used_hours)
+    affordable = _affordable(left, budget.max_worker_hours_per_day, now)
+    # Who uses up the hours as they come is now a moment ahead of them and now behind: nobody leaves and comes for that.
+    most = workers if 0 < workers - affordable <= _AHEAD_AT_MOST else int(affordable)
+    words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
+    return (Ceiling("Budget", most, f"{words}, enough for {plural(most, 'worker')}"),)
+
+
+def _affordable(left: float, of_day: int, now: datetime) -> float:
+    """Return for how many workers the hours last that are left of a day."""
+    midnight = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+    hours = (midnight - now) / timedelta(hours=1)
     # Towards midnight a small rest would pay for a crowd that is billed tomorrow.
-    return max(1.0, 24 - now.hour - now.minute / 60)
+    return min(left / hours, max(left, of_day / 24)) if hours < 1 else left / hours
 
 
 # A call hears from its first word to its last; it thinks and speaks now and then, so those quotas bound no calls.

@@ -15,7 +15,7 @@ from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, PodRef, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
-from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
+from voicefleet.fleet.size import CLOCK_TICK, ceilings_of, decides_by_load, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, build_pod, secrets_changed, slots_of
@@ -30,8 +30,6 @@ from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, pl
 
 # Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
 _TICK = timedelta(seconds=5)
-_CLOCK_TICK = timedelta(seconds=30)
-"""Schedules begin, and a budget for the day comes and goes, also where nothing else happens: at midnight, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,8 @@ class AgentSeen:
     """How the calls that ended lately have ended; nothing is decided by it, and it is told."""
     drains: Drains | None = None
     worker_hours: float = 0.0
+    took_calls_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each worker was last seen to take calls, by the uid of its pod."""
     rest: timedelta = FAILED_REST
     taken_names: frozenset[str] = frozenset()
     callers: Callers = NOTHING_KNOWN
@@ -179,9 +179,11 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 
 def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
-    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
+    here = len(seen.fleet.here)
+    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now, workers=here)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
-    loads = loads_of(seen.fleet, slots=spec.worker.sessions_per_worker, coming=_coming(seen), now=now)
+    slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
+    loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)
     return plan_fleet_size(spec, loads, seen.lessons, outlook, now=now)
 
 
@@ -253,12 +255,13 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
     looks.append(seen.ended_lately.look_again_after)
     if seen.agent.metadata.deletion_timestamp is None:
         looks.append(_next_look(seen, steps, now))
-    if steps.size is not None and seen.agent.spec.scaling.mode == "Auto" and not seen.agent.spec.suspend:
+    if steps.size is not None and decides_by_load(seen.agent.spec):
         least = seen.agent.spec.scaling.min
         moving = seen.fleet.calls(now) > 0 or steps.size.keep > least or len(seen.fleet.workers) > least
-        looks.append(_TICK if moving else None)
+        # Without a worker or a watchman, a call would not be seen: one worker starts as soon as that is sure.
+        looks.append(_TICK if moving or (seen.watched and seen.watchman is None) else None)
         by_clock = seen.agent.spec.scaling.schedules or seen.agent.spec.scaling.budget
-        looks.append(_CLOCK_TICK if by_clock else None)
+        looks.append(CLOCK_TICK if by_clock else None)
     times = [look for look in looks if look is not None]
     return min(times, default=None)
 

@@ -17,6 +17,8 @@ from voicefleet.report.standing import standing_of
 from voicefleet.wording import plural
 
 _LONGEST_SENTENCE = 1024
+# They bind only where more workers are needed, and nobody would go even if everything were known.
+_CEILINGS = ("Max", "Budget", "ProviderQuota")
 
 
 def report_agent(
@@ -35,7 +37,7 @@ def report_agent(
         summary=_summarise(seen, standing, now),
         waiting_calls=seen.callers.waiting_at(now),
         revision=steps.revision or before.revision,
-        scale=_scale(before, steps, now),
+        scale=_scale(fleet, before, steps, now),
         revisions=steps.rollout.revisions if steps.rollout else before.revisions,
         rollout=steps.rollout.status if steps.rollout else before.rollout,
         startup_seconds=math.ceil(seen.lessons.startup.q95),
@@ -101,10 +103,14 @@ def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
     )
 
 
-def _scale(before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
+def _scale(fleet: Fleet, before: VoiceAgentStatus, steps: AgentSteps, now: datetime) -> ScaleDecision | None:
+    """Return what becomes of the workers; the least that would do at this moment changes with every call."""
     if steps.size is None:
         return before.scale
-    desired, limit = steps.size.desired, "Blind" if steps.fleet.held else steps.size.limit
+    here, starting = len(fleet.here), fleet.count(Activity.STARTING, now)
+    desired, limit = steps.size.settles_at(here, starting=starting), steps.size.limit
+    if steps.fleet.held and (here > desired or limit not in _CEILINGS):
+        limit = "Blind"
     unchanged = before.scale is not None and before.scale.desired == desired
     return ScaleDecision(
         desired=desired,

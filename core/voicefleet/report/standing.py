@@ -176,9 +176,11 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         silent = in_workers(fleet.count(Activity.SILENT, now), "say")
         words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
         return Statement("True", Reason.BLIND, words)
-    more = len(fleet.here) - steps.fleet.desired
+    here = len(fleet.here)
+    wanted = steps.size.settles_at(here, starting=0) if steps.size is not None else steps.fleet.desired
+    more = here - wanted
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
-    words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
+    words = f"the fleet is as wanted: {wanted}{stay}{_other_template(seen, steps)}"
     return Statement("False", Reason.AS_WANTED, words)
 
 

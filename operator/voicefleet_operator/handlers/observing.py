@@ -64,6 +64,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         ended_lately=memory.ended_calls.look(ports.now()),
         drains=memory.drains,
         worker_hours=memory.fleet.worker_hours,
+        took_calls_at=memory.fleet.took_calls_at,
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
         callers=memory.fleet.callers,

@@ -4,19 +4,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import aiohttp
 from livekit import api
-from livekit.protocol.agent_dispatch import AgentDispatch, CreateAgentDispatchRequest
+from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet.autoscaling.holding import LOOK_SECONDS, SETTLED_SECONDS, Dispatch, find_waiting
 from voicefleet.wire import MOST_TOLD, CallersAnswer, CallersOrder
-from voicefleet_worker.access.livekit_access import LiveKitAccess
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -37,6 +36,10 @@ AnswerT = TypeVar("AnswerT")
 
 class Dispatches(Protocol):
     """What LiveKit knows of rooms and of the agents that they wish for."""
+
+    @property
+    def ahead_seconds(self) -> float:
+        """How far LiveKit's clock, which dates all that it knows, is ahead of ours, as far as it has told."""
 
     async def list_rooms(self) -> list[Room]:
         """Return all rooms."""
@@ -66,6 +69,7 @@ class Callers:
         self._looks: set[asyncio.Task[CallersAnswer | None]] = set()
         self._one_at_a_time = asyncio.Lock()
         self._sight = Sight(at=float("-inf"), since=0.0)
+        self._ahead_seconds = 0.0
 
     async def look(self, order: CallersOrder) -> CallersAnswer | None:
         """Have the callers who wait longest dispatched again, as far as there is room; nothing if LiveKit is away."""
@@ -118,28 +122,31 @@ class Callers:
 
     async def _see(self, livekit: Dispatches, order: CallersOrder) -> "Sight":
         """Return what was seen within the last second, or else look; many agents may ask one worker at once."""
-        since = self._clock() - order.hold_seconds - order.pause_seconds
+        oldest_seconds = order.hold_seconds + order.pause_seconds
         async with self._one_at_a_time:
             # What was dispatched again since then is found gone by whoever would do so, too.
-            if self._clock() - self._sight.at >= LOOK_SECONDS or since < self._sight.since:
-                self._sight = await self._list(livekit, since)
+            at, since = self._clock(), self._clock() + self._ahead_seconds - oldest_seconds
+            if at - self._sight.at >= LOOK_SECONDS or since < self._sight.since:
+                self._sight = await self._list(livekit, at, oldest_seconds)
             return self._sight
 
-    async def _list(self, livekit: Dispatches, since: float) -> "Sight":
-        """List the dispatches of all rooms that are younger than this moment and not on their way to a worker."""
-        now = self._clock()
+    async def _list(self, livekit: Dispatches, at: float, oldest_seconds: float) -> "Sight":
+        """List the dispatches of all rooms that are no older and not on their way to a worker."""
         async with asyncio.timeout(_REQUEST_SECONDS):
             rooms = await livekit.list_rooms()
+        self._ahead_seconds = livekit.ahead_seconds
+        now = at + self._ahead_seconds
+        since = now - oldest_seconds
         ripe = [room for room in rooms if since <= room.creation_time_ms / 1000 <= now - SETTLED_SECONDS]
         # Where two are, one is an agent; LiveKit's number may be some seconds old, so those come last.
         ripe.sort(key=lambda room: (room.num_participants > 1, room.creation_time_ms))
         names = [room.name for room in ripe]
         heard, all_heard = await _each(livekit.list_dispatches, names[:_MOST_ROOMS])
         seen = tuple(dispatch for dispatches in heard.values() for dispatch in dispatches)
-        return Sight(at=now, since=since, dispatches=seen, more=not all_heard or len(names) > _MOST_ROOMS)
+        return Sight(at=at, since=since, dispatches=seen, more=not all_heard or len(names) > _MOST_ROOMS)
 
     def _read(self, dispatch: AgentDispatch, held: Collection[str]) -> Dispatch:
-        age = self._clock() - dispatch.state.created_at / 1e9
+        age = self._clock() + self._ahead_seconds - dispatch.state.created_at / 1e9
         taken = bool(dispatch.state.jobs) or dispatch.id in held
         return Dispatch(dispatch.id, dispatch.room, max(0.0, age), taken)
 
@@ -149,8 +156,9 @@ class Sight:
     """The dispatches of young rooms, as they were at one moment."""
 
     at: float
+    """By our clock."""
     since: float
-    """Rooms that are older were left out."""
+    """Rooms that are older, by LiveKit's clock, were left out."""
     dispatches: tuple[AgentDispatch, ...] = ()
     more: bool = False
     """There were more rooms than could be asked."""
@@ -215,52 +223,3 @@ async def _dispatch_again(livekit: Dispatches, dispatch: AgentDispatch) -> bool:
 async def _is_wished_for(livekit: Dispatches, dispatch: AgentDispatch) -> bool:
     """Tell whether a room has a dispatch of the same agent."""
     return any(other.agent_name == dispatch.agent_name for other in await livekit.list_dispatches(dispatch.room))
-
-
-def connect_with(access: LiveKitAccess) -> Connect:
-    """Return how to reach LiveKit's API."""
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Dispatches]:
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        now = await asyncio.to_thread(access.renewed)
-        async with api.LiveKitAPI(now.url, now.api_key, now.api_secret, timeout=timeout, failover=False) as client:
-            yield _LiveKit(client)
-
-    return connect
-
-
-class _LiveKit:
-    def __init__(self, client: api.LiveKitAPI) -> None:
-        self._client = client
-
-    async def list_rooms(self) -> list[Room]:
-        return list((await self._client.room.list_rooms(api.ListRoomsRequest())).rooms)
-
-    async def list_dispatches(self, room: str) -> list[AgentDispatch]:
-        return await self._client.agent_dispatch.list_dispatch(room)
-
-    async def list_participants(self, room: str) -> list[ParticipantInfo]:
-        asked = api.ListParticipantsRequest(room=room)
-        return list((await self._client.room.list_participants(asked)).participants)
-
-    async def delete(self, dispatch: AgentDispatch) -> bool:
-        try:
-            await self._client.agent_dispatch.delete_dispatch(dispatch.id, dispatch.room)
-        except api.ServerError as error:
-            if error.code == api.ServerErrorCode.NOT_FOUND:
-                return False
-            raise
-        return True
-
-    async def create(self, dispatch: AgentDispatch) -> None:
-        await self._client.agent_dispatch.create_dispatch(
-            CreateAgentDispatchRequest(
-                agent_name=dispatch.agent_name,
-                room=dispatch.room,
-                metadata=dispatch.metadata,
-                restart_policy=dispatch.restart_policy,
-                deployment=dispatch.deployment,
-                attributes=dispatch.attributes,
-            )
-        )

@@ -107,6 +107,7 @@ class Offers:
         self._metrics = metrics
         self._is_wished_for = is_wished_for
         self._clock = clock
+        self._behind_seconds = 0.0
 
     async def answer(self, request: JobRequest) -> None:
         """Take the call if there is a slot, else let LiveKit ask another worker."""
@@ -129,8 +130,18 @@ class Offers:
 
     async def _is_outdated(self, job: Job) -> bool:
         """Tell whether an offer comes so late that the caller may have been dispatched anew, and was."""
-        is_late = self._clock() - job.room.creation_time_ms / 1000 >= SETTLED_SECONDS - _LATE_BEFORE_SECONDS
+        is_late = self._may_be_late(self._clock() - job.room.creation_time_ms / 1000)
         return is_late and bool(job.dispatch_id) and not await self._is_wished_for(job.dispatch_id, job.room.name)
+
+    def _may_be_late(self, age_seconds: float) -> bool:
+        """Tell whether a room may have waited for long: LiveKit dates it, and our clock may be behind.
+
+        It is by as much as the youngest room seems not to be made yet; for how long that one waits it does not tell.
+        """
+        if -age_seconds > self._behind_seconds:
+            self._behind_seconds = -age_seconds
+            return True
+        return age_seconds + self._behind_seconds >= SETTLED_SECONDS - _LATE_BEFORE_SECONDS
 
     def _decide(self, request: JobRequest) -> Answer:
         values = resolve_variables(self._plan.variables, read_call_variables(request.job.metadata))
