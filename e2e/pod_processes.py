@@ -26,6 +26,7 @@ from voicefleet.names import (
     POOL_FILE,
     SECRETS_DIRECTORY,
     SPEC_DIRECTORY,
+    WRITABLE_DIRECTORY,
 )
 
 _LOOK_SECONDS = 0.2
@@ -80,6 +81,7 @@ class PodProcesses:
             *("--spec", str(spec / AGENT_FILE), "--pool", str(spec / POOL_FILE)),
             *("--secrets", str(root / SECRETS_DIRECTORY.strip("/"))),
             *("--control-token-file", str(root / CONTROL_TOKEN_DIRECTORY.strip("/") / CONTROL_TOKEN_KEY)),
+            *("--data", str(root / WRITABLE_DIRECTORY.strip("/"))),
             *("--control-host", pod["status"]["podIP"], "--control-port", str(CONTROL_PORT)),
         ]
         told = {ENV_POD_UID: uid, ENV_REVISION: pod["metadata"]["labels"][LABEL_REVISION]}

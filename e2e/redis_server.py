@@ -34,6 +34,10 @@ class RedisServer:
         """Return a client that knows the password."""
         return redis.Redis.from_url(self.url, password=self.password, decode_responses=True)
 
+    def raw_client(self) -> "redis.Redis":
+        """Return a client that leaves bytes as they are."""
+        return redis.Redis.from_url(self.url, password=self.password)
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         file = self.folder / "redis.conf"

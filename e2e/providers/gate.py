@@ -51,7 +51,7 @@ def _turn_away(exchange: Exchange) -> Awaitable[web.StreamResponse] | None:
             headers = {"Retry-After": str(fault.retry_after_seconds)}
             return _ready(exchange.refuse(fault.status or 429, "Too many requests", "throttled", headers))
         case "unauthorized":
-            return _ready(exchange.refuse(fault.status or 401, "Invalid credentials", "unauthorized"))
+            return _ready(_refuse_key(exchange, fault.status or 401))
         case "error":
             return _ready(exchange.refuse(fault.status or 500, "Something went wrong", "error"))
         case "silent" if not exchange.is_socket:
@@ -59,8 +59,13 @@ def _turn_away(exchange: Exchange) -> Awaitable[web.StreamResponse] | None:
         case "wrong" if not exchange.is_socket and exchange.key[2] != "chat":
             return _answer_garbage(exchange)
     if not exchange.studio.keys.accepts(exchange.instance, exchange.key[1], exchange.secret):
-        return _ready(exchange.refuse(401, "Invalid credentials", "unauthorized"))
+        return _ready(_refuse_key(exchange, 401))
     return None
+
+
+def _refuse_key(exchange: Exchange, status: int) -> web.Response:
+    """Refuse it as some do: with the key in the words."""
+    return exchange.refuse(status, f"Incorrect API key provided: {exchange.secret}", "unauthorized")
 
 
 async def _ready(response: web.StreamResponse) -> web.StreamResponse:
