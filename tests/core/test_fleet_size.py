@@ -113,6 +113,32 @@ def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each
     of = spec(scaling={"budget": {"maxCostPerHour": most, "workerCostPerHour": each}})
     on = ProviderPool.model_validate(minimal("ProviderPool"))
 
-    ceilings = ceilings_of(of, on, used_worker_hours=0, now=NOW)
+    ceilings = ceilings_of(of, on, fleet(), used_worker_hours=0, now=NOW)
 
     assert [ceiling.workers for ceiling in ceilings if ceiling.limit == "Budget"] == [workers]
+
+
+@pytest.mark.parametrize("hours", [20, 24, 30, 36, 47])
+def test_a_budget_for_the_day_lets_a_fleet_change_a_few_times_and_lasts_until_midnight(hours: int) -> None:
+    """From noon on as many workers run as the budget carries, looked at every five seconds."""
+    of = spec(scaling={"budget": {"maxWorkerHoursPerDay": hours}})
+    workers, used, changes = fleet(make.idle("desk-new-0")), 0.0, 0
+    for second in range(0, 12 * 3600, 5):
+        (ceiling,) = ceilings_of(of, None, workers, used_worker_hours=used, now=NOW + timedelta(seconds=second))
+        if ceiling.workers != len(workers.workers):
+            workers = fleet(*(make.idle(f"desk-new-{number}") for number in range(ceiling.workers)))
+            changes += 1
+        used += len(workers.workers) * 5 / 3600
+
+    assert changes <= 3
+    assert hours - 1 <= used <= hours + 0.01
+
+
+@pytest.mark.parametrize(("there", "carried"), [(0, 1), (1, 1), (2, 2), (5, 2)])
+def test_a_worker_that_is_there_stays_for_the_little_that_the_budget_lacks(there: int, carried: int) -> None:
+    of = spec(scaling={"budget": {"maxWorkerHoursPerDay": 24}})
+    workers = fleet(*(make.idle(f"desk-new-{number}") for number in range(there)))
+
+    (ceiling,) = ceilings_of(of, None, workers, used_worker_hours=0.5, now=NOW)
+
+    assert ceiling.workers == carried

@@ -1,7 +1,7 @@
 """From a spec and a fleet to the question of how many workers there should be."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from voicefleet.api import ProviderPool
@@ -12,6 +12,8 @@ from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
 from voicefleet.wording import plural
 
+_STAYS_SHORT_OF = 0.1
+"""Of a worker: what a day's budget may lack for one that is there already."""
 # Kubernetes answers whoever asks for the scale of an object without replicas with an error.
 _NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
 
@@ -68,13 +70,14 @@ def plan_fleet_size(
 
 
 def ceilings_of(
-    spec: VoiceAgentSpec, pool: ProviderPool | None, *, used_worker_hours: float, now: datetime
+    spec: VoiceAgentSpec, pool: ProviderPool | None, fleet: Fleet, *, used_worker_hours: float, now: datetime
 ) -> tuple[Ceiling, ...]:
     """Return what forbids more workers: the budget, and what providers let the fleet have."""
-    return (*_budget(spec, used_worker_hours, now), *(_quota(spec, pool) if pool else ()))
+    billed = sum(not worker.pod.ended for worker in fleet)
+    return (*_budget(spec, billed, used_worker_hours, now), *(_quota(spec, pool) if pool else ()))
 
 
-def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tuple[Ceiling, ...]:
+def _budget(spec: VoiceAgentSpec, billed: int, used_worker_hours: float, now: datetime) -> tuple[Ceiling, ...]:
     budget, found = spec.scaling.budget, []
     if budget is None:
         return ()
@@ -87,15 +90,23 @@ def _budget(spec: VoiceAgentSpec, used_worker_hours: float, now: datetime) -> tu
         found.append(Ceiling("Budget", workers, reason))
     if budget.max_worker_hours_per_day is not None:
         left = max(0.0, budget.max_worker_hours_per_day - used_worker_hours)
-        workers = int(left / _hours_left_of_day(now))
+        workers = _carried_today(left, billed, now)
         words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
         found.append(Ceiling("Budget", workers, f"{words}, enough for {plural(workers, 'worker')}"))
     return tuple(found)
 
 
-def _hours_left_of_day(now: datetime) -> float:
+def _carried_today(left_hours: float, billed: int, now: datetime) -> int:
+    """Return how many workers the rest of a day's budget carries to midnight.
+
+    With 12 hours to go, 24 worker hours are two workers. A minute later these have used what leaves 1.999: one that is
+    there stays for so little, or it would be closed and opened all day.
+    """
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
+    until_midnight = (midnight - now) / timedelta(hours=1)
     # Towards midnight a small rest would pay for a crowd that is billed tomorrow.
-    return max(1.0, 24 - now.hour - now.minute / 60)
+    fresh = int(left_hours / max(1.0, until_midnight))
+    return max(fresh, min(billed, int(left_hours / until_midnight + _STAYS_SHORT_OF)))
 
 
 # A call hears from its first word to its last; it thinks and speaks now and then, so those quotas bound no calls.

@@ -179,7 +179,7 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 
 def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
-    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now)
+    ceilings = ceilings_of(spec, seen.pool, seen.fleet, used_worker_hours=seen.worker_hours, now=now)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     loads = loads_of(seen.fleet, slots=spec.worker.sessions_per_worker, coming=_coming(seen), now=now)
     return plan_fleet_size(spec, loads, seen.lessons, outlook, now=now)
