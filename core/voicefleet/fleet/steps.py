@@ -239,12 +239,13 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
 
 
 def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
-    """Let the calls of an agent that is being deleted come to their end, unless haste was asked for."""
-    if not _is_held_back(seen):
-        return AgentSteps(plan_marks(seen.fleet, now=now))
+    """Let the calls of an agent that is being deleted come to their end, unless haste was asked for.
+
+    Also where we did not hold it back in time, and somebody else does: each call less is one less that goes with it.
+    """
     plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
     here = [worker for worker in seen.fleet if not worker.pod.leaving]
-    return AgentSteps(plan, finalizer=None if here else "remove")
+    return AgentSteps(plan, finalizer="remove" if _is_held_back(seen) and not here else None)
 
 
 def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:
