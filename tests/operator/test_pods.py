@@ -253,6 +253,24 @@ def test_what_was_written_on_a_pod_is_read_from_it() -> None:
     assert (bare.ends_calls, bare.resize_refused, bare.secrets_changed, bare.refreshed_at) == (False, False, "", None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason", "is_refused"),
+    [
+        ("PodResizePending", "Deferred", False),
+        ("PodResizePending", "Infeasible", True),
+        ("PodResizeInProgress", "Error", False),
+    ],
+)
+def test_a_size_that_a_node_still_owes_a_pod_is_read_from_it(kind: str, reason: str, is_refused: bool) -> None:
+    owing = body()
+    owed = {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": "2026-03-02T12:00:00Z"}
+    owing["status"].setdefault("conditions", []).append(owed)
+    pod = read_pod(owing)
+
+    assert (pod.resizing_since, pod.resize_refused) == (NOW, is_refused)
+    assert read_pod(body()).resizing_since is None
+
+
 @pytest.mark.parametrize("nonsense", ["", "yesterday", "2026-03-02", "2026-03-02T12:00:00"])
 def test_a_moment_that_somebody_else_wrote_on_a_pod_does_not_keep_its_fleet_from_being_read(nonsense: str) -> None:
     written = body()

@@ -68,6 +68,8 @@ class Pod:
     """Cores and memory that it asks for."""
     resize_refused: bool = False
     """Its node cannot give it the size that it was asked to take."""
+    resizing_since: datetime | None = None
+    """Since when its node has put that off, or been at it."""
 
     @property
     def ended(self) -> bool:

@@ -14,7 +14,7 @@ from voicefleet.fleet.guards import Mark, plan_guards
 from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
-from voicefleet.fleet.parts import Parts, has_other_size, sort_out, split_size
+from voicefleet.fleet.parts import RESIZED_WITHIN, Parts, has_other_size, sort_out, split_size
 from voicefleet.fleet.refreshing import Refresh, plan_refreshes
 from voicefleet.fleet.room import Room
 from voicefleet.fleet.wanted import Wanted
@@ -222,6 +222,8 @@ def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
 def _next_look(wanted: Wanted, parts: Parts, resting: list[Worker], now: datetime) -> timedelta | None:
     looks = [_next_word(parts.live, now)]
     looks += [w.pod.ended_at + wanted.rest - now for w in resting if w.pod.ended_at is not None]
+    resizing = [w.pod.resizing_since for w in parts.live if w.pod.resizing_since is not None]
+    looks += [since + RESIZED_WITHIN - now for since in resizing if since + RESIZED_WITHIN >= now]
     limit = wanted.drain.limit
     since = [w.pod.cordoned_at for w in parts.retiring if w.pod.cordoned_at is not None]
     looks += [moment + limit - now for moment in since if limit and moment + limit > now]

@@ -177,6 +177,10 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
     starting = fleet.count(Activity.STARTING, now)
     if steps.fleet.create or starting:
         return Statement("True", Reason.STARTING, f"{plural(starting + len(steps.fleet.create), 'worker')} starting")
+    resizing = sum(w.pod.resizing_since is not None or w.pod.ref in steps.fleet.resize for w in fleet.here)
+    if resizing:
+        words = f"other cores and memory are given to {plural(resizing, 'running worker')}"
+        return Statement("True", Reason.RESIZING, words)
     leaving = fleet.count(Activity.LEAVING, now) + fleet.count(Activity.CORDONED, now)
     if leaving:
         words = f"{in_workers(leaving, 'leave')} after the last call" + tell_sending(fleet, now)
@@ -186,17 +190,22 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
     if failed:
         return Statement("True", Reason.POD_FAILED, f"{plural(failed, 'worker')} cannot work")
-    if steps.fleet.held and fleet.is_old:
-        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
-        return Statement("True", Reason.PODS_UNKNOWN, words)
     if steps.fleet.held:
-        silent = in_workers(fleet.count(Activity.SILENT, now), "say")
-        words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
-        return Statement("True", Reason.BLIND, words)
+        return _held(fleet, now)
     more = len(fleet.here) - steps.fleet.desired
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
     words = f"the fleet is as wanted: {steps.fleet.desired}{stay}{_other_template(seen, steps)}"
     return Statement("False", Reason.AS_WANTED, words)
+
+
+def _held(fleet: Fleet, now: datetime) -> Statement:
+    """Say what is not known, for want of which no worker is taken away."""
+    if fleet.is_old:
+        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
+        return Statement("True", Reason.PODS_UNKNOWN, words)
+    silent = in_workers(fleet.count(Activity.SILENT, now), "say")
+    words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
+    return Statement("True", Reason.BLIND, words)
 
 
 def _other_template(seen: AgentSeen, steps: AgentSteps) -> str:

@@ -76,6 +76,7 @@ def _read_pod(body: Body, start_failure: str | None) -> Pod:
         resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
         resize_refused=metadata.get("annotations", {}).get(ANNOTATION_RESIZE_REFUSED) == "true"
         or conditions.get("PodResizePending", {}).get("reason") == "Infeasible",
+        resizing_since=_resizing_since(conditions),
     )
 
 
@@ -220,6 +221,13 @@ def _ended_at(body: Body, conditions: Iterable[Body]) -> datetime | None:
     happened = [condition.get("lastTransitionTime") for condition in conditions]
     happened.append(body["metadata"].get("creationTimestamp"))
     return max((moment for moment in map(_moment, happened) if moment), default=None)
+
+
+def _resizing_since(conditions: Mapping[str, Body]) -> datetime | None:
+    """Return since when a node has owed a pod its new size: it has no room yet, or does not get it done."""
+    owed = [conditions.get(kind, {}) for kind in ("PodResizePending", "PodResizeInProgress")]
+    since = [_moment(each.get("lastTransitionTime")) for each in owed if each.get("status") == "True"]
+    return min((moment for moment in since if moment), default=None)
 
 
 def _noted_moment(body: Body, annotation: str) -> datetime | None:
