@@ -16,10 +16,13 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 
 from tests.support.fake_operator import Faults
 from tests.support.fake_world import NODES
-from tests.support.fleet_specs import EDITS, SPEC, TEMPLATES, spec_text
+from tests.support.fleet_specs import EDITS, SPEC, TEMPLATES
 from tests.support.fleet_story import HEARTBEAT_SECONDS, STEPS_TAKEN, FleetStory
 
-CONDITIONS = ("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short", "lost", "found")
+CONDITIONS = (
+    *("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short", "lost", "found"),
+    *("away", "back", "fixed sizes", "any size", "watched", "unwatched"),
+)
 
 
 class FleetMachine(FleetStory):
@@ -61,8 +64,7 @@ class FleetMachine(FleetStory):
     @precondition(lambda self: self.world.agent is None)
     @rule()
     def create_the_agent_again(self) -> None:
-        self.spec = {key: value for key, value in self.spec.items() if key != "deletionPolicy"}
-        self.world.create_agent(spec_text(self.spec))
+        self.create_agent()
 
     # Callers.
 
@@ -75,6 +77,27 @@ class FleetMachine(FleetStory):
     @rule(index=st.integers(0, 20))
     def a_caller_hangs_up(self, index: int) -> None:
         self.world.hang_up(index)
+
+    @rule(
+        edit=EDITS,
+        turns=st.integers(3, 12),
+        goes_back=st.booleans(),
+        drained=st.sampled_from([None, *NODES]),
+    )
+    def all_lines_are_busy(self, edit: dict[str, Any], turns: int, goes_back: bool, drained: str | None) -> None:
+        """Let calls take every slot as soon as it is free, while people change the spec, go back and drain a node."""
+        for number in range(turns):
+            self._pass(HEARTBEAT_SECONDS)
+            self._turn(Faults())
+            if number == turns // 3:
+                self.a_person_edits_the_spec(edit=edit)
+            if number == turns // 2 and drained is not None:
+                self.a_node_is_drained(node=drained)
+            status = self.world.agent.status if self.world.agent else None
+            if number == turns * 2 // 3 and goes_back and status is not None and status.rollout is not None:
+                self.a_person_edits_the_spec(edit={"undoToRevision": status.rollout.stable})
+            while self.world.call(f"call-{self.calls}", lasts_seconds=60.0 + self.calls * 37 % 140, draw=0.5):
+                self.calls += 1
 
     # Workers, nodes and accidents.
 
@@ -117,6 +140,12 @@ class FleetMachine(FleetStory):
         (self.world.leaving_nodes.add if leaving else self.world.leaving_nodes.discard)(node)
         self.world.scheduler_is_behind = unnoticed
 
+    @rule(node=st.sampled_from(NODES))
+    def a_node_is_drained(self, node: str) -> None:
+        self.world.leaving_nodes.add(node)
+        for pod in [pod for pod in self._alive() if pod.node == node]:
+            self.world.drain_pod(pod)
+
     # Between the operator and the world.
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 3.0, 5.0, 12.0]))
@@ -135,6 +164,12 @@ class FleetMachine(FleetStory):
                 self.world.is_full = change == "full"
             case "lost" | "found":
                 self.world.pool_is_lost = change == "lost"
+            case "away" | "back":
+                self.world.livekit_is_away = change == "away"
+            case "fixed sizes" | "any size":
+                self.world.sizes_are_refused = change == "fixed sizes"
+            case "watched" | "unwatched":
+                self.world.has_watchman = change == "watched"
             case "broken" | "mended":
                 revision = self.world.agent.status.revision if self.world.agent else None
                 self.world.broken_images = {revision} if revision and change == "broken" else set()
@@ -145,9 +180,15 @@ class FleetMachine(FleetStory):
     def events_come_lost_doubled_and_out_of_order(self, order: list[int]) -> None:
         self.operator.deliver(order=order)
 
-    @rule()
-    def another_operator_takes_the_lead(self) -> None:
+    @rule(ahead=st.sampled_from([-20.0, 0.0, 0.0, 20.0]))
+    def another_operator_takes_the_lead(self, ahead: float) -> None:
+        """It may run on a machine whose clock is wrong."""
+        self.clock_ahead_seconds = ahead
         self._change_the_lead()
+
+    @rule(seconds=st.sampled_from([0.0, 0.0, 0.5, 6.0]))
+    def writes_take_long(self, seconds: float) -> None:
+        self.stage_seconds = seconds
 
     # Time, and the operator's turns.
 
@@ -212,7 +253,8 @@ class FleetMachine(FleetStory):
     @rule()
     def nothing_happens_between_two_turns(self) -> None:
         """Let everything arrive: then turns at one moment come to an end, and the next one has nothing to do or say."""
-        if self.operator.lines_are_slow or self.watch_is_late or any(self._is_deaf(pod) for pod in self._alive()):
+        late = self.stage_seconds or self.operator.lines_are_slow or self.watch_is_late
+        if late or any(self._is_deaf(pod) for pod in self._alive()):
             # Whoever does not obey is told again.
             return
         # What was lost arrives with the next list: until then a pod that has changed is deleted in vain.

@@ -1,10 +1,12 @@
-"""What must hold of every plan for a fleet, whatever was seen; said in other words than the product's own."""
+"""What must hold of every plan and status of a fleet, whatever was seen; in other words than the product's own."""
 
 from datetime import datetime, timedelta
 
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Activity, PodRef, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.revision import slots_of
+from voicefleet.names import Reason
 
 
 def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
@@ -25,6 +27,28 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
     if closed and steps.fleet.desired:
         _check_room(seen, closed, steps.fleet.desired, now)
         _check_proof(seen, steps, closed, now)
+
+
+def check_status(seen: AgentSeen, steps: AgentSteps, status: VoiceAgentStatus, *, now: datetime) -> None:
+    """Fail if a status says of a fleet what is not so."""
+    said = {condition.type: condition for condition in status.conditions}
+    here = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
+    if said["Ready"].reason == Reason.READY:
+        assert any(worker.takes_calls(now) for worker in here), status
+    if said["Ready"].reason == Reason.NO_WORKERS and said["Ready"].status == "True":
+        assert not any(worker.takes_calls(now) for worker in here), status
+    rollout = status.rollout
+    if rollout is None or steps.rollout is None or seen.agent.metadata.deletion_timestamp is not None:
+        return
+    others = [worker for worker in here if worker.pod.revision != rollout.revision]
+    assert rollout.phase != "Complete" or not others, (status, others)
+    assert rollout.phase != "RolledBack" or steps.rollout.target == rollout.stable != rollout.revision, status
+    assert rollout.calls_finished + rollout.calls_cut <= rollout.calls_drained, rollout
+    assert [revision.role for revision in status.revisions].count("Stable") == 1, status
+    assert {worker.pod.revision for worker in here} <= {revision.name for revision in status.revisions}, status
+    if said["Stalled"].status == "False" and said["Reconciling"].status == "False":
+        assert others == [], (status, others)
+        assert not any((steps.create, steps.fleet.end, steps.fleet.resize)), (status, steps.fleet)
 
 
 def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
@@ -51,7 +75,8 @@ def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
 
 def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
-    plan = steps.fleet
+    plan, scaling = steps.fleet, seen.agent.spec.scaling
+    assert scaling.mode == "External" or steps.size is None or plan.desired <= scaling.max, "beyond the maximum"
     assert not set(plan.delete) & {*plan.stamp, *plan.unstamp, *(mark.pod for mark in plan.mark)}
     assert not set(plan.cordon) & set(plan.uncordon)
     for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):

@@ -30,6 +30,8 @@ class FleetStory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.spec = SPEC
+        self.clock_ahead_seconds = 0.0
+        self.stage_seconds = 0.0
         self.world = FakeWorld(spec_text(SPEC))
         self.operator = self._begin_to_lead()
         self.watch_is_late = False
@@ -79,7 +81,7 @@ class FleetStory(RuleBasedStateMachine):
         """Look at a plan before it is carried out."""
         self.most_wanted = max(self.most_wanted, steps.fleet.desired)
         self.most_surge = max(self.most_surge, seen.agent.spec.rollout.max_surge_percent)
-        check_plan(seen, steps, now=self.world.now)
+        check_plan(seen, steps, now=self.operator.now)
 
     # The end of a story.
 
@@ -98,6 +100,8 @@ class FleetStory(RuleBasedStateMachine):
         self.world.scheduler_is_behind = False
         self.world.broken_images.clear()
         self.world.is_full, self.world.pool_is_lost, self.world.start_seconds = False, False, 5.0
+        self.world.livekit_is_away = self.world.sizes_are_refused = False
+        self.world.has_watchman, self.stage_seconds = True, 0.0
         self.watch_is_late = self.operator.lines_are_slow = False
         for pod in self.world.pods.values():
             pod.reachable, pod.lie = True, ""
@@ -138,7 +142,7 @@ class FleetStory(RuleBasedStateMachine):
         """Calls end: then one revision is left, then another one takes over from it."""
         self.world.calls_last_for_ever = False
         if self.world.agent is None:
-            self.create_the_agent_again()
+            self.create_agent()
         if self.world.agent is not None and not self.world.agent.deleting:
             self._edit(suspend=False, rollout={})
             self._assert_is_as_wanted()
@@ -151,7 +155,7 @@ class FleetStory(RuleBasedStateMachine):
         assert steps is not None
         assert steps.size is not None
         assert steps.rollout is not None
-        fleet, now = self.operator.fleet(), self.world.now
+        fleet, now = self.operator.fleet(), self.operator.now
         staying = [worker for worker in fleet if not worker.pod.leaving]
         assert {worker.pod.revision for worker in staying} <= {steps.rollout.status.revision}, self._tell(steps)
         taking = sum(worker.takes_calls(now) for worker in staying)
@@ -168,8 +172,13 @@ class FleetStory(RuleBasedStateMachine):
 
     # Helpers.
 
+    def create_agent(self) -> None:
+        """Create the agent anew, after one that is gone."""
+        self.spec = {key: value for key, value in self.spec.items() if key != "deletionPolicy"}
+        self.world.create_agent(spec_text(self.spec))
+
     def _tell(self, steps: AgentSteps | None) -> str:
-        now = self.world.now
+        now = self.operator.now
         lines = [
             f"{w.pod.ref.name} {w.activity(now)} {w.calls(now)} calls, {w.pod.phase} {w.pod.trouble}"
             for w in self.operator.fleet()
@@ -179,8 +188,9 @@ class FleetStory(RuleBasedStateMachine):
         return "\n".join(["", *lines])
 
     def _begin_to_lead(self) -> FakeOperator:
-        operator = FakeOperator(self.world)
+        operator = FakeOperator(self.world, clock_ahead_seconds=self.clock_ahead_seconds)
         operator.plans_checked = self.check_the_plan
+        operator.after_each_stage = self._writes_take_time
         return operator
 
     def _change_the_lead(self) -> None:
@@ -218,6 +228,15 @@ class FleetStory(RuleBasedStateMachine):
         while seconds > 0:
             self.world.pass_time(min(seconds, HEARTBEAT_SECONDS))
             seconds -= HEARTBEAT_SECONDS
+            self._arrive()
+
+    def _writes_take_time(self) -> None:
+        """Let time pass between the writes of one turn, and a caller come in it now and then."""
+        if self.stage_seconds:
+            self.world.pass_time(self.stage_seconds)
+            self.calls += 1
+            if self.calls % 3 == 0:
+                self.world.call(f"call-{self.calls}", lasts_seconds=60.0, draw=self.calls * 0.37 % 1)
             self._arrive()
 
     def _turn(self, faults: Faults) -> AgentSteps | None:
