@@ -30,7 +30,8 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
 
 
 def check_status(seen: AgentSeen, steps: AgentSteps, status: VoiceAgentStatus, *, now: datetime) -> None:
-    """Fail if a status says of a fleet what is not so."""
+    """Fail if a status says of a fleet what is not so, or what the next operator could not read."""
+    assert VoiceAgentStatus.model_validate(status.model_dump(mode="json", by_alias=True, exclude_none=True)) == status
     said = {condition.type: condition for condition in status.conditions}
     here = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
     if said["Ready"].reason == Reason.READY:

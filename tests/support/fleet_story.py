@@ -209,8 +209,8 @@ class FleetStory(RuleBasedStateMachine):
     def _came_up_unseen(self) -> bool:
         """Tell whether workers may take calls of which the operator cannot have seen that they came up."""
         is_held_back = self.world.agent is not None and bool(self.world.agent.finalizers)
-        sleeps = self.watch_is_late or not self.pace_seconds
-        return sleeps and not is_held_back and any(pod.process is not None for pod in self._alive())
+        is_late = self.watch_is_late or not self.pace_seconds or self.stage_seconds > 0
+        return is_late and not is_held_back and any(pod.process is not None for pod in self._alive())
 
     def _is_deaf(self, pod: FakePod) -> bool:
         hangs = pod.process is not None and pod.process.hung_since is not None
