@@ -68,3 +68,13 @@ def test_that_workers_will_be_resized_is_said_at_once() -> None:
 
     assert said(status)["Reconciling"] == "True Resizing"
     assert status.conditions[1].message == "other cores and memory are given to 1 running worker"
+
+
+def test_a_worker_that_goes_is_not_resized_before() -> None:
+    """Its deletion would find another version of it than the one that it was decided on."""
+    waits = replace(make.pending("desk-new-1"), pod=replace(make.pending("desk-new-1").pod, resources=(("cpu", "1"),)))
+
+    decided = plan_fleet(replace(WANTED, size=want(1).size), fleet(make.idle("desk-new-0"), waits), now=NOW)
+
+    assert names(decided.delete) == ["desk-new-1"]
+    assert decided.resize == ()

@@ -78,7 +78,8 @@ def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
     plan, scaling = steps.fleet, seen.agent.spec.scaling
     assert scaling.mode == "External" or steps.size is None or plan.desired <= scaling.max, "beyond the maximum"
-    assert not set(plan.delete) & {*plan.stamp, *plan.unstamp, *(mark.pod for mark in plan.mark)}
+    changed = {*plan.stamp, *plan.unstamp, *plan.resize, *(change.pod for change in (*plan.mark, *plan.refresh))}
+    assert not set(plan.delete) & changed, "what was changed a moment before is deleted in vain"
     assert not set(plan.cordon) & set(plan.uncordon)
     for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):
         assert len(set(refs)) == len(refs)

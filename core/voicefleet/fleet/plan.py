@@ -83,7 +83,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         stamp=to_note(wanted, parts, now),
         unstamp=to_forget(parts, staying, now),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
-        resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
+        resize=_to_resize(wanted, parts, deleted),
         refresh=plan_refreshes(wanted.secrets_changed, staying, now=now),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
         held=blind and wanted.size.desired <= len(parts.live),
@@ -208,6 +208,12 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
     taken = {int(ending) for ending in endings if ending.isdecimal()}
     free = (number for number in range(len(taken) + count) if number not in taken)
     return tuple(number for number, _ in zip(free, range(count), strict=False))
+
+
+def _to_resize(wanted: Wanted, parts: Parts, deleted: list[Worker]) -> tuple[PodRef, ...]:
+    serving = (worker for workers in parts.serving.values() for worker in workers)
+    going = {worker.pod.ref for worker in deleted}
+    return _refs(w for w in serving if w.pod.ref not in going and _may_be_resized(wanted, w))
 
 
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
