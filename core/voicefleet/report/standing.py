@@ -177,7 +177,8 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
     starting = fleet.count(Activity.STARTING, now)
     if steps.fleet.create or starting:
         return Statement("True", Reason.STARTING, f"{plural(starting + len(steps.fleet.create), 'worker')} starting")
-    resizing = sum(w.pod.resizing_since is not None or w.pod.ref in steps.fleet.resize for w in fleet.here)
+    told = set(steps.fleet.resize)
+    resizing = sum(worker.pod.resizing_since is not None or worker.pod.ref in told for worker in fleet.here)
     if resizing:
         words = f"other cores and memory are given to {plural(resizing, 'running worker')}"
         return Statement("True", Reason.RESIZING, words)
