@@ -47,6 +47,16 @@ def test_workers_whose_nodes_never_have_room_for_their_new_size_are_replaced_one
     assert one_came.delete == one_came.end == ()
 
 
+def test_a_size_that_is_taken_back_is_given_at_once_to_whom_the_other_was_owed() -> None:
+    owed = resizing(make.busy("desk-new-0", calls=2), 600)
+    taken_back = replace(WANTED, size=want(1).size, resources={"new": (("cpu", "2"), ("memory", "8Gi"))})
+
+    decided = plan_fleet(taken_back, fleet(owed), now=NOW)
+
+    assert names(decided.resize) == ["desk-new-0"]
+    assert decided.create == ()
+
+
 def look(*workers: Worker) -> VoiceAgentStatus:
     seen: AgentSeen = observe(agent_of(scaling={"min": 1}), Fleet(workers), pool())
     return report_agent(seen, plan_agent(seen, now=NOW), seen.before, now=NOW)

@@ -56,10 +56,10 @@ def _cannot_stay(wanted: Wanted, worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     if state is not None and state.draining:
         return True
+    if has_other_size(wanted, worker):
+        return worker.pod.resize_refused or not wanted.resize_in_place
     since = worker.pod.resizing_since
-    if since is not None and now - since > RESIZED_WITHIN:
-        return True
-    return has_other_size(wanted, worker) and (worker.pod.resize_refused or not wanted.resize_in_place)
+    return since is not None and now - since > RESIZED_WITHIN
 
 
 def has_other_size(wanted: Wanted, worker: Worker) -> bool:
