@@ -21,7 +21,7 @@ from tests.support.fleet_story import HEARTBEAT_SECONDS, STEPS_TAKEN, FleetStory
 
 CONDITIONS = (
     *("late", "prompt", "slow", "quick", "full", "room", "broken", "mended", "long", "short", "lost", "found"),
-    *("away", "back", "fixed sizes", "any size", "watched", "unwatched"),
+    *("away", "back", "fixed sizes", "any size", "no room to grow", "room to grow", "watched", "unwatched"),
 )
 
 
@@ -168,6 +168,8 @@ class FleetMachine(FleetStory):
                 self.world.livekit_is_away = change == "away"
             case "fixed sizes" | "any size":
                 self.world.sizes_are_refused = change == "fixed sizes"
+            case "no room to grow" | "room to grow":
+                self.world.put_sizes_off(change == "no room to grow")
             case "watched" | "unwatched":
                 self.world.has_watchman = change == "watched"
             case "broken" | "mended":

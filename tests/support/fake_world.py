@@ -127,7 +127,9 @@ class FakeWorld:
         """Whether a worker of another agent would see a call come while there is none of ours."""
         self.livekit_is_away = False
         self.sizes_are_refused = False
-        """Whether no node gives a running pod another size."""
+        """Whether no running pod may ask for another size."""
+        self.sizes_are_put_off = False
+        """Whether no node has room for the other sizes that running pods ask for."""
         self.start_seconds = 5.0
         self.calls_last_for_ever = False
         self.secrets = 0
@@ -166,7 +168,16 @@ class FakeWorld:
         self.look_at_secrets(pod)
         if "resources" in fields and self.sizes_are_refused:
             fields = {"resize_refused": True}
+        elif "resources" in fields:
+            fields["resizing_since"] = self.now if self.sizes_are_put_off else None
         return self._show(pod, **fields)
+
+    def put_sizes_off(self, put_off: bool) -> None:
+        """Let nodes have no room for other sizes, or give those that they owe."""
+        self.sizes_are_put_off = put_off
+        for pod in [] if put_off else list(self.pods.values()):
+            if pod.seen.resizing_since is not None:
+                self._show(pod, resizing_since=None)
 
     def delete_pod(self, ref: PodRef) -> PodEvent | None:
         """Delete exactly what was read, or nothing; None if it is gone."""

@@ -23,7 +23,7 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
         return
     closed = [by_ref[ref] for ref in steps.fleet.cordon if not by_ref[ref].pod.node_is_leaving]
     if any(worker.activity(now) is Activity.SILENT for worker in seen.fleet):
-        _check_blindness(steps, by_ref, closed, now)
+        _check_blindness(seen, steps, closed, now)
     if closed and steps.fleet.desired:
         _check_room(seen, closed, steps.fleet.desired, now)
         _check_proof(seen, steps, closed, now)
@@ -107,14 +107,16 @@ def _check_starts(seen: AgentSeen, steps: AgentSteps, now: datetime) -> None:
     assert starting + len(steps.create) <= 2 * (steps.fleet.desired + 1) + has_canary, f"{starting} start already"
 
 
-def _check_blindness(steps: AgentSteps, by_ref: dict[PodRef, Worker], closed: list[Worker], now: datetime) -> None:
+def _check_blindness(seen: AgentSeen, steps: AgentSteps, closed: list[Worker], now: datetime) -> None:
     """A blind operator closes nobody, and deletes nobody who could be opened again."""
     assert not closed, "a blind operator takes capacity away"
     active = {steps.revision, steps.rollout.stable if steps.rollout else None}
-    for worker in (by_ref[ref] for ref in steps.fleet.delete):
-        state = worker.state(now)
-        is_over = worker.pod.ended or worker.is_stuck(now) or (state is not None and state.draining)
-        assert is_over or worker.pod.revision not in active or worker.pod.node_is_leaving, worker
+    size, fixed = tuple(sorted(steps.resources.items())), seen.agent.spec.rollout.resize == "Replace"
+    for worker in (each for each in seen.fleet if each.pod.ref in steps.fleet.delete):
+        pod, state = worker.pod, worker.state(now)
+        is_over = pod.ended or worker.is_stuck(now) or (state is not None and state.draining)
+        keeps_its_size = (pod.resources != size and (fixed or pod.resize_refused)) or pod.resizing_since is not None
+        assert is_over or pod.revision not in active or pod.node_is_leaving or keeps_its_size, worker
 
 
 def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: datetime) -> None:

@@ -101,6 +101,7 @@ class FleetStory(RuleBasedStateMachine):
         self.world.broken_images.clear()
         self.world.is_full, self.world.pool_is_lost, self.world.start_seconds = False, False, 5.0
         self.world.livekit_is_away = self.world.sizes_are_refused = False
+        self.world.put_sizes_off(False)
         self.world.has_watchman, self.stage_seconds = True, 0.0
         self.watch_is_late = self.operator.lines_are_slow = False
         for pod in self.world.pods.values():
