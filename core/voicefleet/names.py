@@ -89,6 +89,7 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     BLIND = "LoadUnknown"
     PODS_UNKNOWN = "PodsUnknown"
+    RESIZING = "Resizing"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_PAUSED = "RolloutPaused"
     ROLLOUT_STALLED = "RolloutStalled"

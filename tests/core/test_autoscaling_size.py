@@ -81,15 +81,21 @@ def test_the_headroom_never_leaves_fewer_slots_than_will_be_held_on_average(
 
 
 @given(st.integers(0, 200), st.integers(1, 40), st.integers(0, 30), st.integers(0, 5))
-def test_no_ceiling_goes_below_the_workers_that_hold_calls(calls: int, ceiling: int, spare: int, silent: int) -> None:
+def test_a_ceiling_holds_however_many_workers_hold_calls(calls: int, ceiling: int, spare: int, silent: int) -> None:
     fleet = [*workers(calls), *(worker(f"spare{n}") for n in range(spare))]
     fleet += [worker(f"silent{n}", known=False) for n in range(silent)]
-    busy = sum(1 for each in fleet if each.calls or not each.known)
     free = size(fleet)
     bound = size(fleet, replace(RULES, max_workers=ceiling))
 
-    assert bound.desired >= min(busy, free.desired)
-    assert bound.desired <= max(ceiling, busy)
+    assert bound.desired == min(ceiling, free.desired)
+    assert bound.keep <= max(ceiling, bound.desired)
+
+
+def test_what_becomes_of_workers_beyond_a_ceiling_is_said() -> None:
+    planned = size(workers(240, each=12), replace(RULES, max_workers=18), lessons(0.72))
+
+    assert planned.desired == 18
+    assert planned.reasons[-2] == "2 of 20 workers with calls take no new ones, and go after the last"
 
 
 @given(st.integers(0, 300), st.floats(0.01, 3), st.floats(0.5, 3), st.floats(0.1, 1))

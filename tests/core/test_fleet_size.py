@@ -125,7 +125,7 @@ def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each
         ("12:00", 120.1, 10, 10),
         ("12:00", 123.1, 10, 9),
         ("12:00", 120.1, 0, 9),
-        ("12:00", 120.1, 12, 9),
+        ("12:00", 120.1, 12, 10),
         ("12:00", 100.0, 10, 11),
         ("23:30", 235.0, 10, 10),
         ("23:59", 236.0, 10, 10),
@@ -155,3 +155,27 @@ def test_workers_that_use_the_hours_of_a_day_as_they_come_all_stay_until_midnigh
         used += 7 / 3600
 
     assert seen == {1}
+
+
+@pytest.mark.parametrize("hours", [20, 24, 30, 36, 47])
+def test_a_budget_for_the_day_lets_a_fleet_change_a_few_times_and_lasts_until_midnight(hours: int) -> None:
+    """From noon on as many workers run as the budget carries, looked at every five seconds."""
+    of = spec(scaling={"budget": {"maxWorkerHoursPerDay": hours}})
+    workers, used, changes = 1, 0.0, 0
+    for second in range(0, 12 * 3600, 5):
+        (ceiling,) = ceilings_of(of, None, used_worker_hours=used, now=NOW + timedelta(seconds=second), workers=workers)
+        changes += ceiling.workers != workers
+        workers = ceiling.workers
+        used += workers * 5 / 3600
+
+    assert changes <= 3
+    assert hours - 1 <= used <= hours + 0.01
+
+
+@pytest.mark.parametrize(("there", "carried"), [(0, 1), (1, 1), (2, 2), (5, 2)])
+def test_a_worker_that_is_there_stays_for_the_little_that_the_budget_lacks(there: int, carried: int) -> None:
+    of = spec(scaling={"budget": {"maxWorkerHoursPerDay": 24}})
+
+    (ceiling,) = ceilings_of(of, None, used_worker_hours=0.5, now=NOW, workers=there)
+
+    assert ceiling.workers == carried

@@ -73,7 +73,8 @@ def test_a_fleet_that_sleeps_still_says_that_its_last_calls_failed() -> None:
     status = report(fleet(), Failing.ONE_IN_TEN, of=asleep)
 
     assert said(status)["Ready"] == "True CallsFail"
-    assert status.conditions[0].message == "no call is expected; the next one starts a worker" + WORDS
+    asked = "no worker takes calls: spec.replicas asks for none, and whoever sets it starts the next one"
+    assert status.conditions[0].message == asked + WORDS
     assert status.summary == "0 workers, 0 calls, calls fail"
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.core.test_fleet_machine import SPEC, spec_text
 from tests.support.fake_operator import FakeOperator, render
 from tests.support.fake_world import FakeWorld
+from tests.support.fleet_specs import SPEC, spec_text
 
 BEAT_SECONDS = 5.0
 EXTERNAL = {**SPEC["scaling"], "mode": "External"}

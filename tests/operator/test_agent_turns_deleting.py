@@ -35,6 +35,18 @@ async def test_an_agent_that_is_being_deleted_waits_for_its_calls(world: World) 
     assert await world.turn() == ["finalizers desk []"]
 
 
+async def test_an_agent_that_others_alone_hold_back_takes_no_more_calls(world: World) -> None:
+    await world.run(scaling={"max": 1})
+    agent = world.ports.cache.agents.get("voice", "desk")
+    assert agent is not None
+    others = {**agent["metadata"], "finalizers": ["example.com/audit"]}
+    world.cluster.put(VOICE_AGENTS, {**agent, "metadata": others})
+    world.delete()
+
+    assert "finalizers desk []" not in await world.turn()
+    assert [worker.cordoned for worker in world.workers.states.values()] == [True]
+
+
 async def test_whoever_deletes_in_haste_does_not_wait(world: World) -> None:
     await world.run(deletionPolicy="Now", scaling={"max": 1})
     world.everybody_says(calls=1)

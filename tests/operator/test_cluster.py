@@ -303,6 +303,18 @@ async def test_the_files_of_a_revision_are_forgotten_with_it(world: World) -> No
     assert await world.cluster.read_config_map("voice", "desk-spec") is None
 
 
+async def test_the_files_of_a_revision_are_read_anew_when_its_size_was_changed(world: World) -> None:
+    owned = {**CONFIG, "metadata": {**CONFIG["metadata"], "ownerReferences": [{"uid": "u"}]}}
+    world.kube.found[CONFIG_PATH] = owned
+    assert await world.cluster.read_config_map("voice", "desk-spec") == owned
+
+    larger = {**owned, "data": {"a": "2"}}
+    await world.cluster.apply(larger)
+    world.kube.found[CONFIG_PATH] = larger
+
+    assert await world.cluster.read_config_map("voice", "desk-spec") == larger
+
+
 @pytest.mark.parametrize("act", ["apply", "create", "secret", "delete", "mark", "status"])
 async def test_who_does_not_lead_changes_nothing(world: World, act: str) -> None:
     world.leads = False

@@ -253,6 +253,32 @@ def test_what_was_written_on_a_pod_is_read_from_it() -> None:
     assert (bare.ends_calls, bare.resize_refused, bare.secrets_changed, bare.refreshed_at) == (False, False, "", None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("PodResizePending", "Deferred"), ("PodResizePending", "Infeasible"), ("PodResizeInProgress", "Error")],
+)
+def test_a_size_that_a_node_still_owes_a_pod_is_read_from_it(kind: str, reason: str) -> None:
+    owing = body()
+    owed = {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": "2026-03-02T12:00:00Z"}
+    owing["status"].setdefault("conditions", []).append(owed)
+    pod = read_pod(owing)
+
+    # Another size that is asked for may be given.
+    assert (pod.resizing_since, pod.resize_refused) == (NOW, False)
+    assert read_pod(body()).resizing_since is None
+
+
+@pytest.mark.parametrize(("observed", "is_owed"), [(2, False), (3, True)])
+def test_what_a_node_said_of_an_earlier_size_counts_no_more(observed: int, is_owed: bool) -> None:
+    asked_again = body()
+    asked_again["metadata"]["generation"] = 3
+    since = "2026-03-02T12:00:00Z"
+    owed = {"type": "PodResizePending", "status": "True", "reason": "Deferred", "lastTransitionTime": since}
+    asked_again["status"].setdefault("conditions", []).append({**owed, "observedGeneration": observed})
+
+    assert (read_pod(asked_again).resizing_since is not None) is is_owed
+
+
 @pytest.mark.parametrize("nonsense", ["", "yesterday", "2026-03-02", "2026-03-02T12:00:00"])
 def test_a_moment_that_somebody_else_wrote_on_a_pod_does_not_keep_its_fleet_from_being_read(nonsense: str) -> None:
     written = body()

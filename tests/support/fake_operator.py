@@ -9,9 +9,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 
 from tests.support.fake_world import FakeAgent, FakeWorld, PodEvent, RefusalError
+from tests.support.fleet_laws import check_status
 from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.metadata import ObjectMeta
@@ -19,6 +21,7 @@ from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
+from voicefleet.fleet.size import may_sleep
 from voicefleet.fleet.steps import AgentSeen, AgentSteps, plan_agent
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, read_revision
@@ -110,8 +113,9 @@ def _names(fleet: Fleet) -> frozenset[str]:
 class FakeOperator:
     """One process of the operator."""
 
-    def __init__(self, world: FakeWorld) -> None:
+    def __init__(self, world: FakeWorld, *, clock_ahead_seconds: float = 0.0) -> None:
         self.world = world
+        self.clock_ahead = timedelta(seconds=clock_ahead_seconds)
         self.memory = FleetMemory()
         self.memory_of = ""
         self.drains: Drains | None = None
@@ -125,12 +129,18 @@ class FakeOperator:
         self.listed_at = -math.inf
         self.status_at = -math.inf
         self.plans_checked: Callable[[AgentSeen, AgentSteps], None] = lambda _seen, _steps: None
+        self.after_each_stage: Callable[[], None] = lambda: None
         self.orders_given: list[tuple[float, str, str]] = []
         self._writes = 0
         self._faults = Faults()
         world.watchers.append(self.events.append)
         self.list_all()
         self.hear()
+
+    @property
+    def now(self) -> datetime:
+        """The moment by its own clock."""
+        return self.world.now + self.clock_ahead
 
     def stop(self) -> None:
         """Let it be forgotten."""
@@ -204,7 +214,7 @@ class FakeOperator:
             if is_answer or not state.cordoned:
                 line.called_back_at = -math.inf
             is_known = self.world.seconds - line.called_back_at >= SILENT_SECONDS
-            line.heard = Heard(state, self.world.now, live=line.connected and is_known)
+            line.heard = Heard(state, self.now, live=line.connected and is_known)
 
     # A turn.
 
@@ -220,19 +230,19 @@ class FakeOperator:
         if self.memory_of != agent.uid:
             self.memory, self.memory_of, self.drains = FleetMemory(), agent.uid, None
         seen = self._observe(agent)
-        now = self.world.now
+        now = self.now
         steps = plan_agent(seen, now=now)
         self.memory.decided(steps.size, now)
         self.drains = steps.rollout.drains if steps.rollout is not None else self.drains
         self.plans_checked(seen, steps)
-        refused = self._act(agent, seen, steps)
         if steps.look is not None:
             self.memory.looking(steps.look, now)
             self.memory.looked(steps.look, now, self.world.look_for_callers(steps.look))
+        refused = self._act(agent, seen, steps)
         if steps.finalizer == "remove" and not refused:
             return steps
         with suppress(RefusalError):
-            self._report(agent, seen, steps)
+            self._report(agent, seen, steps, now)
         return steps
 
     def fleet(self) -> Fleet:
@@ -247,10 +257,11 @@ class FakeOperator:
         return Worker(pod, line.heard if line else None)
 
     def _observe(self, agent: FakeAgent) -> AgentSeen:
-        now, model, fleet = self.world.now, parse_agent(agent), self.fleet()
-        self.memory.observe(model.spec, fleet, now)
+        now, model, fleet = self.now, parse_agent(agent), self.fleet()
+        self.memory.observe(model.spec, fleet, now, told=agent.status)
         lost = self.world.pool_is_lost
         rendered = None if lost else render(agent.spec, agent.uid)
+        watchman = PodRef("other-0", "uid-of-other", "1") if self.world.has_watchman and may_sleep(model.spec) else None
         return AgentSeen(
             agent=model,
             fleet=fleet,
@@ -266,6 +277,8 @@ class FakeOperator:
             rest=self.memory.rest,
             taken_names=frozenset(each.seen.ref.name for each in self.pods.values() if each.seen) - _names(fleet),
             callers=self.memory.callers,
+            watchman=watchman,
+            watched=self.memory.is_watched(fleet, watchman, now),
         )
 
     def _read_kept(self, agent: FakeAgent, model: VoiceAgent, rendered: Rendered | None) -> dict[str, Revision]:
@@ -294,6 +307,7 @@ class FakeOperator:
                     act()
             except RefusalError:
                 refused = True
+            self.after_each_stage()
         return refused
 
     def _stages(self, agent: FakeAgent, seen: AgentSeen, steps: AgentSteps) -> Iterator[Iterable[Callable[[], None]]]:
@@ -324,7 +338,7 @@ class FakeOperator:
         return self._write(change)
 
     def _told(self, word: str) -> dict[str, object]:
-        return {"refreshed_at": self.world.now, **({"secrets_changed": word} if word else {})}
+        return {"refreshed_at": self.now, **({"secrets_changed": word} if word else {})}
 
     def _end(self, ref: PodRef) -> None:
         self._take_in(self.world.end_pod(ref))
@@ -387,7 +401,7 @@ class FakeOperator:
         def delete() -> None:
             # Ask again at the last moment, as the real one does.
             line = self.lines.get(pod.ref.uid)
-            if Worker(pod, line.heard if line else None).may_be_deleted(self.world.now):
+            if Worker(pod, line.heard if line else None).may_be_deleted(self.now):
                 self._write(partial(self._delete_now, pod.ref))()
 
         return delete
@@ -414,8 +428,9 @@ class FakeOperator:
 
         return order
 
-    def _report(self, agent: FakeAgent, seen: AgentSeen, steps: AgentSteps) -> None:
-        status = report_agent(seen, steps, agent.status, now=self.world.now)
+    def _report(self, agent: FakeAgent, seen: AgentSeen, steps: AgentSteps, now: datetime) -> None:
+        status = report_agent(seen, steps, agent.status, now=now)
+        check_status(seen, steps, status, now=now)
         if status != agent.status:
             if self.world.seconds - self.status_at < _STATUS_SECONDS:
                 return

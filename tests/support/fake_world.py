@@ -13,7 +13,7 @@ from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.fleet import Pod, PodRef, Trouble
 from voicefleet.fleet.callers import LookForCallers
 from voicefleet.names import Reason
-from voicefleet.wire import CallersAnswer, Session, WorkerState
+from voicefleet.wire import MOST_TOLD, CallersAnswer, Session, WorkerState
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 NODES = ("node-0", "node-1")
@@ -123,6 +123,13 @@ class FakeWorld:
         """Whether the agent's pool cannot be had."""
         self.is_full = False
         """Whether no node has room for another pod."""
+        self.has_watchman = False
+        """Whether a worker of another agent would see a call come while there is none of ours."""
+        self.livekit_is_away = False
+        self.sizes_are_refused = False
+        """Whether no running pod may ask for another size."""
+        self.sizes_are_put_off = False
+        """Whether no node has room for the other sizes that running pods ask for."""
         self.start_seconds = 5.0
         self.calls_last_for_ever = False
         self.secrets = 0
@@ -159,7 +166,18 @@ class FakeWorld:
         if pod is None:
             raise RefusalError("not found")
         self.look_at_secrets(pod)
+        if "resources" in fields and self.sizes_are_refused:
+            fields = {"resize_refused": True}
+        elif "resources" in fields:
+            fields["resizing_since"] = self.now if self.sizes_are_put_off else None
         return self._show(pod, **fields)
+
+    def put_sizes_off(self, put_off: bool) -> None:
+        """Let nodes have no room for other sizes, or give those that they owe."""
+        self.sizes_are_put_off = put_off
+        for pod in [] if put_off else list(self.pods.values()):
+            if pod.seen.resizing_since is not None:
+                self._show(pod, resizing_since=None)
 
     def delete_pod(self, ref: PodRef) -> PodEvent | None:
         """Delete exactly what was read, or nothing; None if it is gone."""
@@ -182,6 +200,11 @@ class FakeWorld:
             self.cut_by_us += pod.calls
             return self._begin_to_leave(pod)
         return event
+
+    def drain_pod(self, pod: FakePod) -> None:
+        """Delete a pod as people and drains do: one that is marked busy is guarded."""
+        if not pod.seen.marked_busy:
+            self._begin_to_leave(pod)
 
     def set_finalizers(self, agent: FakeAgent, finalizers: tuple[str, ...]) -> FakeAgent | None:
         """Say who must agree before the agent goes; the last one gone, its workers go with it."""
@@ -242,7 +265,8 @@ class FakeWorld:
             # One that lies says fewer slots than it has calls.
             slots=max(0, len(sessions) - 1) if pod.lie == "slots" else pod.slots,
             sessions=sessions,
-            registered=process.registers_at <= self.seconds,
+            registered=process.registers_at <= self.seconds and not self.livekit_is_away,
+            looks_for_callers=True,
             cordoned=process.cordoned,
             draining=process.draining,
             asked_load=process.asked_load,
@@ -292,7 +316,7 @@ class FakeWorld:
     def look_for_callers(self, look: LookForCallers) -> CallersAnswer:
         """Offer as many calls again as the order has room for; whoever waits for too long has hung up."""
         ages = {name: self.seconds - since for name, (since, _) in self.waiting.items()}
-        lost = [name for name, age in ages.items() if age > look.order.hold_seconds]
+        lost = [name for name, age in ages.items() if age > look.order.hold_seconds][:MOST_TOLD]
         ripe = [name for name, age in ages.items() if SETTLED_SECONDS <= age <= look.order.hold_seconds]
         for name in lost:
             del self.waiting[name]
@@ -302,7 +326,7 @@ class FakeWorld:
         return CallersAnswer(waiting=len(ripe) - len(again), dispatched=len(again), lost=len(lost))
 
     def _is_offered_calls(self, process: Process) -> bool:
-        return process.registers_at <= self.seconds and process.hung_since is None
+        return process.registers_at <= self.seconds and process.hung_since is None and not self.livekit_is_away
 
     def _load(self, pod: FakePod) -> float:
         asked = pod.process.asked_load if pod.process else None

@@ -1,10 +1,12 @@
-"""What must hold of every plan for a fleet, whatever was seen; said in other words than the product's own."""
+"""What must hold of every plan and status of a fleet, whatever was seen; in other words than the product's own."""
 
 from datetime import datetime, timedelta
 
+from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Activity, PodRef, Worker
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests.revision import slots_of
+from voicefleet.names import Reason
 
 
 def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
@@ -21,10 +23,33 @@ def check_plan(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> None:
         return
     closed = [by_ref[ref] for ref in steps.fleet.cordon if not by_ref[ref].pod.node_is_leaving]
     if any(worker.activity(now) is Activity.SILENT for worker in seen.fleet):
-        _check_blindness(steps, by_ref, closed, now)
+        _check_blindness(seen, steps, closed, now)
     if closed and steps.fleet.desired:
         _check_room(seen, closed, steps.fleet.desired, now)
         _check_proof(seen, steps, closed, now)
+
+
+def check_status(seen: AgentSeen, steps: AgentSteps, status: VoiceAgentStatus, *, now: datetime) -> None:
+    """Fail if a status says of a fleet what is not so, or what the next operator could not read."""
+    assert VoiceAgentStatus.model_validate(status.model_dump(mode="json", by_alias=True, exclude_none=True)) == status
+    said = {condition.type: condition for condition in status.conditions}
+    here = [worker for worker in seen.fleet if not worker.pod.leaving and not worker.pod.ended]
+    if said["Ready"].reason == Reason.READY:
+        assert any(worker.takes_calls(now) for worker in here), status
+    if said["Ready"].reason == Reason.NO_WORKERS and said["Ready"].status == "True":
+        assert not any(worker.takes_calls(now) for worker in here), status
+    rollout = status.rollout
+    if rollout is None or steps.rollout is None or seen.agent.metadata.deletion_timestamp is not None:
+        return
+    others = [worker for worker in here if worker.pod.revision != rollout.revision]
+    assert rollout.phase != "Complete" or not others, (status, others)
+    assert rollout.phase != "RolledBack" or steps.rollout.target == rollout.stable != rollout.revision, status
+    assert rollout.calls_finished + rollout.calls_cut <= rollout.calls_drained, rollout
+    assert [revision.role for revision in status.revisions].count("Stable") == 1, status
+    assert {worker.pod.revision for worker in here} <= {revision.name for revision in status.revisions}, status
+    if said["Stalled"].status == "False" and said["Reconciling"].status == "False":
+        assert others == [], (status, others)
+        assert not any((steps.create, steps.fleet.end, steps.fleet.resize)), (status, steps.fleet)
 
 
 def _is_known_to_be_empty(worker: Worker, now: datetime) -> bool:
@@ -51,8 +76,10 @@ def _may_end(seen: AgentSeen, worker: Worker, now: datetime) -> bool:
 
 def _check_writes(seen: AgentSeen, steps: AgentSteps) -> None:
     """Each worker is told one thing at most, none is made twice, and no more are made than could be wanted."""
-    plan = steps.fleet
-    assert not set(plan.delete) & {*plan.stamp, *plan.unstamp, *(mark.pod for mark in plan.mark)}
+    plan, scaling = steps.fleet, seen.agent.spec.scaling
+    assert scaling.mode == "External" or steps.size is None or plan.desired <= scaling.max, "beyond the maximum"
+    changed = {*plan.stamp, *plan.unstamp, *plan.resize, *(change.pod for change in (*plan.mark, *plan.refresh))}
+    assert not set(plan.delete) & changed, "what was changed a moment before is deleted in vain"
     assert not set(plan.cordon) & set(plan.uncordon)
     for refs in (plan.cordon, plan.uncordon, plan.delete, plan.end, plan.stamp, plan.unstamp, plan.resize):
         assert len(set(refs)) == len(refs)
@@ -80,14 +107,16 @@ def _check_starts(seen: AgentSeen, steps: AgentSteps, now: datetime) -> None:
     assert starting + len(steps.create) <= 2 * (steps.fleet.desired + 1) + has_canary, f"{starting} start already"
 
 
-def _check_blindness(steps: AgentSteps, by_ref: dict[PodRef, Worker], closed: list[Worker], now: datetime) -> None:
+def _check_blindness(seen: AgentSeen, steps: AgentSteps, closed: list[Worker], now: datetime) -> None:
     """A blind operator closes nobody, and deletes nobody who could be opened again."""
     assert not closed, "a blind operator takes capacity away"
     active = {steps.revision, steps.rollout.stable if steps.rollout else None}
-    for worker in (by_ref[ref] for ref in steps.fleet.delete):
-        state = worker.state(now)
-        is_over = worker.pod.ended or worker.is_stuck(now) or (state is not None and state.draining)
-        assert is_over or worker.pod.revision not in active or worker.pod.node_is_leaving, worker
+    size, fixed = tuple(sorted(steps.resources.items())), seen.agent.spec.rollout.resize == "Replace"
+    for worker in (each for each in seen.fleet if each.pod.ref in steps.fleet.delete):
+        pod, state = worker.pod, worker.state(now)
+        is_over = pod.ended or worker.is_stuck(now) or (state is not None and state.draining)
+        keeps_its_size = (pod.resources != size and (fixed or pod.resize_refused)) or pod.resizing_since is not None
+        assert is_over or pod.revision not in active or pod.node_is_leaving or keeps_its_size, worker
 
 
 def _check_room(seen: AgentSeen, closed: list[Worker], desired: int, now: datetime) -> None:

@@ -15,7 +15,16 @@ SPEC: dict[str, Any] = {
     "scaling": {"min": 1, "max": 4, "startupSeconds": 10, "expectedCallSeconds": 60, "warmFloorSlots": 1},
     "rollout": {},
 }
-SCALINGS = ({"min": 1, "max": 4}, {"min": 2, "max": 2}, {"min": 3, "max": 5}, {"min": 0, "max": 3, "scaleToZero": True})
+SCALINGS: tuple[dict[str, Any], ...] = (
+    {"min": 1, "max": 4},
+    {"min": 2, "max": 2},
+    {"min": 3, "max": 5},
+    {"min": 0, "max": 3, "scaleToZero": True},
+    {"min": 0, "max": 3, "scaleToZero": True, "scaleDownDelaySeconds": 60},
+    {"holdSeconds": 0, "warmFloorSlots": 4},
+    {"holdSeconds": 60, "budget": {"maxCostPerHour": 2, "workerCostPerHour": 1}},
+    {"budget": {"maxWorkerHoursPerDay": 24}},
+)
 ROLLOUTS: tuple[dict[str, Any], ...] = (
     {},
     {"maxSurgePercent": 100},
@@ -24,6 +33,7 @@ ROLLOUTS: tuple[dict[str, Any], ...] = (
     {"revisionHistoryLimit": 0},
     {"canary": {"steps": [{"sharePercent": 10, "pauseSeconds": 20}, {"sharePercent": 50, "pauseSeconds": 20}]}},
     {"canary": {"steps": [{"sharePercent": 30, "pauseSeconds": 0}]}},
+    {"maxSurgePercent": 1, "resize": "Replace", "progressDeadlineSeconds": 30},
 )
 EDITS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.sampled_from(sorted(TEMPLATES)).map(lambda template: {"template": template}),

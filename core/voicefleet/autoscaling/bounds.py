@@ -91,14 +91,16 @@ def lowest_ceiling(rules: Rules, outlook: Outlook) -> Ceiling:
 
 def _below_ceilings(size: Size, rules: Rules, census: Census, outlook: Outlook, load: float) -> Size:
     lowest = lowest_ceiling(rules, outlook)
-    # Workers that hold calls stay, whatever the ceiling.
-    allowed = max(lowest.workers, min(size.desired, census.busy))
+    # Also below the workers that hold calls: they end their calls closed. Were those to count, each new worker of a
+    # rollout would raise the ceiling as soon as it has a call, and a fleet that is never idle would never come down.
+    allowed = lowest.workers
     if allowed >= size.desired:
         return replace(size, keep=max(size.desired, min(size.keep, lowest.workers)))
     refused = blocking(load, allowed * rules.slots_per_worker)
     reasons = [*size.reasons, lowest.reason]
-    if allowed > lowest.workers:
-        reasons.append(f"{plural(census.busy, 'worker')} with calls stay{'s' if census.busy == 1 else ''}")
+    if beyond := max(0, census.busy - allowed):
+        takes = "takes no new ones, and goes" if beyond == 1 else "take no new ones, and go"
+        reasons.append(f"{beyond} of {plural(census.busy, 'worker')} with calls {takes} after the last")
     if refused > rules.target_blocked:
         reasons.append(f"at this rate about {refused:.2%} of calls will find no slot")
     return replace(size, desired=allowed, keep=allowed, limit=lowest.limit, reasons=tuple(reasons))

@@ -49,7 +49,8 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
     census = take_census(workers, lessons.startup, now)
     scene = _Scene(rules, census, lessons, outlook, now)
     may_rest = _may_rest(scene)
-    if may_rest and outlook.watched:
+    # Where nobody may have a worker it is no rest: no call would end it.
+    if may_rest and outlook.watched and lowest_ceiling(rules, outlook).workers > 0:
         return _rest(scene)
     need, load = _by_demand(scene, workers)
     if may_rest:

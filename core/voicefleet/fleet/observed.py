@@ -67,7 +67,9 @@ class Pod:
     resources: tuple[tuple[str, str], ...] = ()
     """Cores and memory that it asks for."""
     resize_refused: bool = False
-    """Its node cannot give it the size that it was asked to take."""
+    """The cluster does not let a running pod ask for another size: `resources` are still what they were."""
+    resizing_since: datetime | None = None
+    """Since when its node has not had room for `resources`, or not got them done."""
 
     @property
     def ended(self) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from voicefleet.autoscaling.load import Size
 from voicefleet.fleet.observed import Activity, Fleet, Worker
@@ -10,6 +10,8 @@ from voicefleet.fleet.wanted import Wanted
 
 # So many calls more than would spare a worker must be expected to last before one is taken away for it.
 _WAVERING = 1.0
+RESIZED_WITHIN = timedelta(minutes=2)
+"""A node that has no room for a worker's new size may never have: as all others on it may wait for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ def _cannot_stay(wanted: Wanted, worker: Worker, now: datetime) -> bool:
     state = worker.state(now)
     if state is not None and state.draining:
         return True
-    return has_other_size(wanted, worker) and (worker.pod.resize_refused or not wanted.resize_in_place)
+    if has_other_size(wanted, worker):
+        return worker.pod.resize_refused or not wanted.resize_in_place
+    since = worker.pod.resizing_since
+    return since is not None and now - since > RESIZED_WITHIN
 
 
 def has_other_size(wanted: Wanted, worker: Worker) -> bool:

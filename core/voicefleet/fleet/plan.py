@@ -14,7 +14,7 @@ from voicefleet.fleet.guards import Mark, plan_guards
 from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
-from voicefleet.fleet.parts import Parts, has_other_size, sort_out, split_size
+from voicefleet.fleet.parts import RESIZED_WITHIN, Parts, has_other_size, sort_out, split_size
 from voicefleet.fleet.refreshing import Refresh, plan_refreshes
 from voicefleet.fleet.room import Room
 from voicefleet.fleet.wanted import Wanted
@@ -83,7 +83,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         stamp=to_note(wanted, parts, now),
         unstamp=to_forget(parts, staying, now),
         end=_refs(w for w in parts.retiring if wanted.drain.ends_calls and is_overdue(wanted, w, now)),
-        resize=_refs(w for workers in parts.serving.values() for w in workers if _may_be_resized(wanted, w)),
+        resize=_to_resize(wanted, parts, deleted),
         refresh=plan_refreshes(wanted.secrets_changed, staying, now=now),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
         held=blind and wanted.size.desired <= len(parts.live),
@@ -210,6 +210,12 @@ def _free_numbers(wanted: Wanted, fleet: Fleet, revision: str, count: int) -> tu
     return tuple(number for number, _ in zip(free, range(count), strict=False))
 
 
+def _to_resize(wanted: Wanted, parts: Parts, deleted: list[Worker]) -> tuple[PodRef, ...]:
+    serving = (worker for workers in parts.serving.values() for worker in workers)
+    going = {worker.pod.ref for worker in deleted}
+    return _refs(w for w in serving if w.pod.ref not in going and _may_be_resized(wanted, w))
+
+
 def _may_be_resized(wanted: Wanted, worker: Worker) -> bool:
     return has_other_size(wanted, worker) and wanted.resize_in_place and not worker.pod.resize_refused
 
@@ -222,6 +228,8 @@ def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
 def _next_look(wanted: Wanted, parts: Parts, resting: list[Worker], now: datetime) -> timedelta | None:
     looks = [_next_word(parts.live, now)]
     looks += [w.pod.ended_at + wanted.rest - now for w in resting if w.pod.ended_at is not None]
+    resizing = [w.pod.resizing_since for w in parts.live if w.pod.resizing_since is not None]
+    looks += [since + RESIZED_WITHIN - now for since in resizing if since + RESIZED_WITHIN >= now]
     limit = wanted.drain.limit
     since = [w.pod.cordoned_at for w in parts.retiring if w.pod.cordoned_at is not None]
     looks += [moment + limit - now for moment in since if limit and moment + limit > now]

@@ -16,8 +16,8 @@ from voicefleet.wording import plural
 CLOCK_TICK = timedelta(seconds=30)
 """How often a fleet is looked at to which nothing happens: schedules begin, and at midnight there is a new budget."""
 
-_AHEAD_AT_MOST = 0.25
-"""So much of a worker more than the hours of a day last for may stay: it is over by so much of an hour at midnight."""
+_STAYS_SHORT_OF = 0.1
+"""Of a worker: what a day's budget may lack for one that is there already."""
 
 # Kubernetes answers whoever asks for the scale of an object without replicas with an error.
 _NO_REPLICAS = "spec.replicas is not set, which an HPA or KEDA can only change: the load decides until it is"
@@ -111,19 +111,22 @@ def _budget_of_day(spec: VoiceAgentSpec, used_hours: float, workers: int, now: d
     if budget is None or budget.max_worker_hours_per_day is None:
         return ()
     left = max(0.0, budget.max_worker_hours_per_day - used_hours)
-    affordable = _affordable(left, budget.max_worker_hours_per_day, now)
-    # Who uses up the hours as they come is now a moment ahead of them and now behind: nobody leaves and comes for that.
-    most = workers if 0 < workers - affordable <= _AHEAD_AT_MOST else int(affordable)
+    most = _carried_today(left, budget.max_worker_hours_per_day, workers, now)
     words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
     return (Ceiling("Budget", most, f"{words}, enough for {plural(most, 'worker')}"),)
 
 
-def _affordable(left: float, of_day: int, now: datetime) -> float:
-    """Return for how many workers the hours last that are left of a day."""
+def _carried_today(left: float, of_day: int, workers: int, now: datetime) -> int:
+    """Return how many workers the hours that are left of a day carry to midnight.
+
+    With 12 hours to go, 24 worker hours are two workers. A minute later these have used what leaves 1.999: those that
+    are there stay for so little, or one would be closed and opened all day.
+    """
     midnight = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
     hours = (midnight - now) / timedelta(hours=1)
     # Towards midnight a small rest would pay for a crowd that is billed tomorrow.
-    return min(left / hours, max(left, of_day / 24)) if hours < 1 else left / hours
+    fresh = min(left / hours, max(left, of_day / 24)) if hours < 1 else left / hours
+    return max(int(fresh), min(workers, int(left / hours + _STAYS_SHORT_OF)))
 
 
 # A call hears from its first word to its last; it thinks and speaks now and then, so those quotas bound no calls.

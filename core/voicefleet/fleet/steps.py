@@ -179,8 +179,8 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 
 def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
-    here = len(seen.fleet.here)
-    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now, workers=here)
+    billed = sum(not worker.pod.ended for worker in seen.fleet)
+    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now, workers=billed)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
     loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)
@@ -241,12 +241,13 @@ def _wanted(seen: AgentSeen, size: Size, rollout: RolloutDecision, revisions: Ma
 
 
 def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
-    """Let the calls of an agent that is being deleted come to their end, unless haste was asked for."""
-    if not _is_held_back(seen):
-        return AgentSteps(plan_marks(seen.fleet, now=now))
+    """Let the calls of an agent that is being deleted come to their end, unless haste was asked for.
+
+    Also where we did not hold it back in time, and somebody else does: each call less is one less that goes with it.
+    """
     plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
     here = [worker for worker in seen.fleet if not worker.pod.leaving]
-    return AgentSteps(plan, finalizer=None if here else "remove")
+    return AgentSteps(plan, finalizer="remove" if _is_held_back(seen) and not here else None)
 
 
 def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.types import timestamp
+from voicefleet.autoscaling.load import Size
 from voicefleet.fleet import Activity, Fleet, Trouble
 from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.job_memory import find_want_of_memory
 from voicefleet.names import Reason, config_map_name
-from voicefleet.report.conditions import Standing, Statement, stalled, with_gaps
+from voicefleet.report.conditions import Standing, Statement, Verdict, stalled, with_gaps
 from voicefleet.report.livekit import find_livekit_trouble, is_away
 from voicefleet.report.remarks import tell_doubts, tell_failing, tell_sending, tell_unsent
 from voicefleet.wording import and_more, in_workers, plural
@@ -28,6 +29,12 @@ _NEEDS_A_PERSON = (
     Reason.ROLLOUT_STALLED,
     Reason.ROLLED_BACK,
 )
+_NO_WORKER = {
+    "External": "spec.replicas asks for none, and whoever sets it starts the next one",
+    "Max": "scaling.max allows none. Raise it.",
+    "Budget": "scaling.budget allows none, see status.scale.reasons. Raise it, or wait until it allows one again.",
+    "ProviderQuota": "the quotas of the pool's providers allow none, see status.scale.reasons. Raise them.",
+}
 _ROLLOUT_TROUBLES = {"Stalled": Reason.ROLLOUT_STALLED, "RolledBack": Reason.ROLLED_BACK}
 
 
@@ -45,7 +52,7 @@ def standing_of(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now
     livekit = find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now)
     found = (refused, livekit, *of_workers, _lost_trouble(agent, steps), _rollout_trouble(steps))
     troubles = [trouble for trouble in found if trouble is not None]
-    ready = with_gaps(_ready(agent, fleet, troubles, now, creating=bool(steps.fleet.create)), steps.not_yet)
+    ready = with_gaps(_ready(seen, steps, troubles, now), steps.not_yet)
     standing = Standing(_with_worries(ready, seen), reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     if stuck is None:
@@ -70,7 +77,8 @@ def _farewell(agent: VoiceAgent, fleet: Fleet, now: datetime) -> str:
     return words + hurry
 
 
-def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: datetime, *, creating: bool) -> Statement:
+def _ready(seen: AgentSeen, steps: AgentSteps, troubles: list[Trouble], now: datetime) -> Statement:
+    agent, fleet = seen.agent, seen.fleet
     doubts = tell_doubts(fleet, now) + tell_unsent(fleet, now)
     taking = sum(worker.takes_calls(now) for worker in fleet)
     silent = fleet.count(Activity.SILENT, now)
@@ -84,9 +92,18 @@ def _ready(agent: VoiceAgent, fleet: Fleet, troubles: list[Trouble], now: dateti
         return Statement("False", troubles[0].reason, troubles[0].message)
     if silent:
         return Statement("Unknown", Reason.BLIND, _silent_message(silent) + (doubts or _UNREACHABLE))
-    if creating or fleet.count(Activity.STARTING, now):
+    if steps.fleet.create or fleet.count(Activity.STARTING, now):
         return Statement("False", Reason.STARTING, "no worker takes calls yet; the first ones are starting")
-    if agent.spec.scaling.scale_to_zero:
+    return _without_workers(agent, steps.size)
+
+
+def _without_workers(agent: VoiceAgent, size: Size | None) -> Statement:
+    """Say who starts the next worker, or what forbids it: then no call does."""
+    sleeps = agent.spec.scaling.scale_to_zero
+    if size is not None and size.desired == 0 and size.limit in _NO_WORKER:
+        ready: Verdict = "True" if sleeps and size.limit == "External" else "False"
+        return Statement(ready, Reason.NO_WORKERS, f"no worker takes calls: {_NO_WORKER[size.limit]}")
+    if sleeps:
         return Statement("True", Reason.NO_WORKERS, "no call is expected; the next one starts a worker")
     return Statement("False", Reason.NO_WORKERS, "there is no worker that takes calls")
 
@@ -160,6 +177,11 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
     starting = fleet.count(Activity.STARTING, now)
     if steps.fleet.create or starting:
         return Statement("True", Reason.STARTING, f"{plural(starting + len(steps.fleet.create), 'worker')} starting")
+    told = set(steps.fleet.resize)
+    resizing = sum(worker.pod.resizing_since is not None or worker.pod.ref in told for worker in fleet.here)
+    if resizing:
+        words = f"other cores and memory are given to {plural(resizing, 'running worker')}"
+        return Statement("True", Reason.RESIZING, words)
     leaving = fleet.count(Activity.LEAVING, now) + fleet.count(Activity.CORDONED, now)
     if leaving:
         words = f"{in_workers(leaving, 'leave')} after the last call" + tell_sending(fleet, now)
@@ -169,19 +191,24 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
         return Statement("True", Reason.POD_FAILED, "failed workers are being replaced")
     if failed:
         return Statement("True", Reason.POD_FAILED, f"{plural(failed, 'worker')} cannot work")
-    if steps.fleet.held and fleet.is_old:
-        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
-        return Statement("True", Reason.PODS_UNKNOWN, words)
     if steps.fleet.held:
-        silent = in_workers(fleet.count(Activity.SILENT, now), "say")
-        words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
-        return Statement("True", Reason.BLIND, words)
+        return _held(fleet, now)
     here = len(fleet.here)
     wanted = steps.size.settles_at(here, starting=0) if steps.size is not None else steps.fleet.desired
     more = here - wanted
     stay = f"; {more} more stay{'s' if more == 1 else ''} for now" if more > 0 else ""
     words = f"the fleet is as wanted: {wanted}{stay}{_other_template(seen, steps)}"
     return Statement("False", Reason.AS_WANTED, words)
+
+
+def _held(fleet: Fleet, now: datetime) -> Statement:
+    """Say what is not known, for want of which no worker is taken away."""
+    if fleet.is_old:
+        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
+        return Statement("True", Reason.PODS_UNKNOWN, words)
+    silent = in_workers(fleet.count(Activity.SILENT, now), "say")
+    words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
+    return Statement("True", Reason.BLIND, words)
 
 
 def _other_template(seen: AgentSeen, steps: AgentSteps) -> str:

@@ -73,6 +73,8 @@ class KubeCluster:
             if not is_made:
                 async with self._change() as kube:
                     await kube.apply(path, manifest, field_manager=FIELD_MANAGER)
+            # The cores and memory of a revision are changed without another name.
+            self._config_maps[_owner(manifest)].pop(path, None)
         known[path] = (digest, self._clock())
 
     async def _is_there(self, path: str, manifest: Manifest) -> bool:
@@ -184,7 +186,7 @@ class KubeCluster:
             self._take_in(resource, answer)
 
     async def read_config_map(self, namespace: str, name: str) -> Body | None:
-        """Return a ConfigMap, as it was when first asked for: its name says what is in it."""
+        """Return a ConfigMap, as it was when first asked for or applied since: its name says what is in it."""
         path = _CONFIG_MAPS.path(namespace, name)
         known = [body for bodies in self._config_maps.values() if (body := bodies.get(path))]
         if known:

@@ -74,8 +74,8 @@ def _read_pod(body: Body, start_failure: str | None) -> Pod:
         refreshed_at=_noted_moment(body, ANNOTATION_REFRESHED_AT),
         ends_calls=metadata.get("annotations", {}).get(ANNOTATION_END_CALLS) == "true",
         resources=tuple(sorted((k, v) for k, v in resources_of(body["spec"]).items() if k in ("cpu", "memory"))),
-        resize_refused=metadata.get("annotations", {}).get(ANNOTATION_RESIZE_REFUSED) == "true"
-        or conditions.get("PodResizePending", {}).get("reason") == "Infeasible",
+        resize_refused=metadata.get("annotations", {}).get(ANNOTATION_RESIZE_REFUSED) == "true",
+        resizing_since=_resizing_since(conditions, metadata.get("generation", 0)),
     )
 
 
@@ -220,6 +220,19 @@ def _ended_at(body: Body, conditions: Iterable[Body]) -> datetime | None:
     happened = [condition.get("lastTransitionTime") for condition in conditions]
     happened.append(body["metadata"].get("creationTimestamp"))
     return max((moment for moment in map(_moment, happened) if moment), default=None)
+
+
+def _resizing_since(conditions: Mapping[str, Body], generation: int) -> datetime | None:
+    """Return since when a node has owed a pod its new size: it has no room yet, or does not get it done.
+
+    What it said of an earlier size says nothing of the one that was asked for since.
+    """
+    said = [conditions.get(kind, {}) for kind in ("PodResizePending", "PodResizeInProgress")]
+    owed = [
+        each for each in said if each.get("status") == "True" and each.get("observedGeneration") in (None, generation)
+    ]
+    since = [_moment(each.get("lastTransitionTime")) for each in owed]
+    return min((moment for moment in since if moment), default=None)
 
 
 def _noted_moment(body: Body, annotation: str) -> datetime | None:
