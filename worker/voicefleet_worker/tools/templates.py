@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
-from voicefleet.conversation.call_variables import PLACEHOLDER
+from voicefleet.conversation.call_variables import PLACEHOLDER, whole
 
 Values = Mapping[str, object]
 _WITHOUT_BODY = ("GET", "DELETE")
@@ -77,7 +77,10 @@ def check_host(url: str, template: str, allowed: tuple[str, ...]) -> None:
 
 
 def take_from_answer(answer: object, path: str) -> str | None:
-    """Return the value at a path such as `$.order.items[0].status` as text, if there is one."""
+    """Return the value at a path such as `$.order.items[0].status` as text, if there is one.
+
+    A number that is none, such as NaN, is no value.
+    """
     at: object = answer
     for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
         if not step:
@@ -88,7 +91,10 @@ def take_from_answer(answer: object, path: str) -> str | None:
             at = at[int(step)]
         else:
             return None
-    return None if at is None else _as_text(at)
+    try:
+        return None if at is None else whole(_as_text(at))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _fill(template: str, values: Values, escaped: Callable[[object], str]) -> str:
