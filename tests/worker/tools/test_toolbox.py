@@ -243,6 +243,31 @@ async def test_a_transfer_that_failed_is_told_to_the_model(on_error: str | None,
     assert outputs(await at.ask()) == [(said, False)]
 
 
+async def test_a_caller_who_still_speaks_while_put_on_hold_hears_that_nobody_was_reached() -> None:
+    at = builtin_table("{}", type="Transfer", transfer={"number": "+4930100"})
+    rings, is_over = asyncio.Event(), asyncio.Event()
+
+    async def put_through(_: Transfer) -> str:
+        rings.set()
+        await is_over.wait()
+        return "Nobody picked up. Go on."
+
+    at.deeds.put_through = put_through  # type: ignore[method-assign]
+    await at.session.start(at.agent)
+    answer = at.session.generate_reply(user_input="connect me")
+    await rings.wait()
+    while at.session.current_speech is not None:  # noqa: ASYNC110 - nobody says when what comes before it is said
+        await asyncio.sleep(0)
+    # As the SDK does when the last words are written down.
+    at.session.interrupt()
+    is_over.set()
+    await answer
+    await at.session.aclose()
+
+    assert not answer.interrupted
+    assert "Done." in [message.text_content for message in at.session.history.messages()]
+
+
 FEEDBACK = {"question": "How was this call, {{name}}?", "scale": 5}
 
 

@@ -104,7 +104,9 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
     It may be done sooner than they are spoken: then it waits for their end, as the answer to it would.
     """
     speech = ctx.speech_handle
-    if tool.interruptible or speech.interrupted or not speech.allow_interruptions or decides_about_turns(ctx.session):
+    # What a caller still said while they were put on hold would keep them from hearing that nobody was reached.
+    interruptible = tool.interruptible and not (tool.builtin is not None and tool.builtin.type == "Transfer")
+    if interruptible or speech.interrupted or not speech.allow_interruptions or decides_about_turns(ctx.session):
         yield
         return
     ctx.disallow_interruptions()
