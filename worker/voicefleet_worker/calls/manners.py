@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateChangedEvent
+from livekit.agents import AgentSession, CloseEvent, UserInputTranscribedEvent, UserStateChangedEvent
 
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
@@ -16,6 +17,9 @@ from voicefleet_worker.saying import reply, say
 HangUp = Callable[[End], Awaitable[None]]
 
 _GOODBYE_SECONDS = 40.0
+# While one agent gives way to the next, nobody can speak.
+_GIVING_WAY_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
 _TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
 _TIME_RUNS_OUT = "The time for this call will soon be over. Say so in one short sentence, and go on."
 _AGENT_IS_DONE = "The call has reached its end. Say goodbye in one short sentence."
@@ -43,7 +47,7 @@ class Manners:
         self._in_charge = in_charge
         self._hang_up = hang_up
         self._called_back = 0
-        self._is_ending = False
+        self._is_ending = self._is_over = False
         self._is_free = asyncio.Event()
         self._is_free.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,6 +56,7 @@ class Manners:
         """Keep them from now on."""
         self._session.on("user_state_changed", self._on_state)
         self._session.on("user_input_transcribed", self._on_words)
+        self._session.on("close", self._on_close)
         # Who let it ring for long counts as away by now, and would never be again.
         self._session.reset_away_timer()
         duration = self._plan.conversation.duration
@@ -106,6 +111,9 @@ class Manners:
         if event.is_final and says_one_of(event.transcript, self._plan.conversation.end_phrases):
             self._later(self._end(instructions=_CALLER_IS_DONE, reason=End.CALLER_SAID_SO))
 
+    def _on_close(self, _: CloseEvent) -> None:
+        self._is_over = True
+
     async def _call_back(self) -> None:
         if self._is_ending or not self._is_free.is_set():
             return
@@ -117,8 +125,8 @@ class Manners:
         self._called_back += 1
         with contextlib.suppress(RuntimeError):
             await say(self._session, words)
-            # Else whoever has been called back once would be away for ever.
-            self._session.reset_away_timer()
+        # Else whoever has been called back once, or could not be, would be away for ever.
+        self._session.reset_away_timer()
 
     async def _end_after_this(self, instructions: str) -> None:
         """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more."""
@@ -150,12 +158,25 @@ class Manners:
         self._is_ending = True
         try:
             # A provider that is slow, or a caller who hangs up just now, does not keep the line.
-            with contextlib.suppress(TimeoutError, RuntimeError):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await self._session.interrupt(force=True)
-                    await self._say_goodbye(words, instructions)
+                    await self._break_in(words, instructions)
         finally:
             await self._hang_up(reason)
+
+    async def _break_in(self, words: str | None, instructions: str) -> None:
+        """Say goodbye over whatever is being said; to a caller who is being handed over, a moment later."""
+        until_seconds = time.monotonic() + _GIVING_WAY_SECONDS
+        while True:
+            try:
+                await self._session.interrupt(force=True)
+                await self._say_goodbye(words, instructions)
+            except RuntimeError:
+                if self._is_over or time.monotonic() > until_seconds:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                return
 
     async def _say_goodbye(self, words: str | None, instructions: str) -> None:
         if words:
