@@ -199,6 +199,19 @@ async def test_a_caller_who_has_to_hold_a_key_is_not_heard_without_it_after_a_tr
     assert scene.steps[-2:] == ["deaf", "goes on"]
 
 
+async def test_a_caller_who_lets_go_of_the_key_on_hold_is_not_heard_without_it_afterwards(
+    scene: Scene, transfers: Transfers
+) -> None:
+    async def busy() -> None:
+        transfers.let_go()
+        raise refused(486)
+
+    scene.answer = busy
+    await transfers.put_through(to())
+
+    assert scene.steps[-2:] == ["deaf", "goes on"]
+
+
 async def test_an_announcement_is_filled_as_the_agent_in_charge_sees_it(scene: Scene, transfers: Transfers) -> None:
     scene.values["name"] = "Ada"
     await transfers.put_through(to(announcement="One moment, {{name}}."))

@@ -83,6 +83,10 @@ class Transfers:
         """Whether caller and person can hear each other."""
         return self.is_dialing and self._has_picked_up
 
+    def let_go(self) -> None:
+        """Do not hear the caller afterwards, if the transfer fails: they have let go of the key that they held."""
+        self._was_heard = False
+
     async def settled(self) -> None:
         """Return when nobody is being put through."""
         await self._over.wait()
