@@ -27,10 +27,10 @@ class Apologies:
         in_charge: InCharge,
         give_up: GiveUp,
         *,
-        is_ending: Callable[[], bool] = lambda: False,
+        is_moot: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
-        self._is_ending = is_ending
+        self._is_moot = is_moot
         self._in_charge = in_charge
         self._give_up = give_up
         self._failed_in_a_row = 0
@@ -67,8 +67,8 @@ class Apologies:
             self._failed_in_a_row = 0
 
     def _fail(self, job: Job) -> None:
-        """Count a failed turn and apologise for it; that an apology fails is no turn."""
-        if self._is_apologising or self._is_ending():
+        """Count a failed turn and apologise for it, if anybody waits for an answer; an apology that fails is none."""
+        if self._is_apologising or self._is_moot():
             return
         self._is_apologising = True
         self._failed_in_a_row += 1

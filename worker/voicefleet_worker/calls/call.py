@@ -122,7 +122,7 @@ class Call:
             # A phone's network lets no echo through.
             self.session.hear_at_once()
         self.manners.begin()
-        Apologies(self.session, self.team, self._give_up, is_ending=lambda: self.manners.is_ending).begin()
+        Apologies(self.session, self.team, self._give_up, is_moot=lambda: not self.deeds.is_free).begin()
         Keypad(self.session, self.plan, self.deeds, self.team.hand_over_to).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
@@ -204,14 +204,19 @@ class Call:
             return
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
-            self.reporter.note_failure()
-            self._later(self._hang_up(End.SESSION_FAILED))
+            self._later(self._fail(End.SESSION_FAILED))
             return
         self._end(End.SESSION_CLOSED)
 
     async def _give_up(self) -> None:
-        self.reporter.note_failure()
-        await self._hang_up(End.PROVIDERS_FAILED)
+        await self._fail(End.PROVIDERS_FAILED)
+
+    async def _fail(self, reason: End) -> None:
+        """Hang up; a caller who is being put through may yet reach a person, which takes no agent."""
+        await self.transfers.settled()
+        if not self._is_over:
+            self.reporter.note_failure()
+            await self._hang_up(reason)
 
     async def _hang_up(self, reason: End) -> None:
         if self._note_end(reason):
