@@ -39,6 +39,16 @@ THREE = (
 ALL = provider("all", "Realtime", "openai", voice="marin", model="gpt-realtime")
 
 
+OPENING = "spec.tools[hours].builtin.businessHours"
+
+
+def open_in(zone: str, **more: Any) -> dict[str, Any]:
+    """An agent that can tell when it is open, if there is such a zone."""
+    hours = {"timeZone": zone, "hours": [{"start": "09:00", "end": "17:00"}], **more}
+    builtin = {"type": "BusinessHours", "businessHours": hours}
+    return {"tools": [{"name": "hours", "description": "Tells when it is open.", "builtin": builtin}]}
+
+
 def planned(spec: VoiceAgent, from_pool: ProviderPool) -> DialoguePlan:
     plan = plan_dialogue(spec, from_pool)
     assert isinstance(plan, DialoguePlan), plan
@@ -105,6 +115,14 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             id="only providers of other roles",
         ),
         pytest.param({"billing": {"redis": {}}}, THREE, "spec.billing.redis", id="a stream in no Redis"),
+        pytest.param(open_in("Europe/Berln"), THREE, f"{OPENING}.timeZone", id="a time zone that there is not"),
+        pytest.param(open_in("Europe"), THREE, f"{OPENING}.timeZone", id="a continent is no time zone"),
+        pytest.param(
+            open_in("Europe/Berlin", holidays=["2026-12-25", "2026-02-30"]),
+            THREE,
+            f"{OPENING}.holidays",
+            id="a holiday that never comes",
+        ),
         pytest.param(
             {},
             (*THREE[:2], {**THREE[2], "enabled": False}),
