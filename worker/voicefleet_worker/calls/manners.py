@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from livekit.agents import AgentSession, CloseEvent, UserInputTranscribedEvent, UserStateChangedEvent
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
@@ -79,9 +80,9 @@ class Manners:
         """Whether goodbye is being said."""
         return self._is_ending
 
-    def end_call(self, instructions: str = _AGENT_IS_DONE) -> None:
-        """Say goodbye and hang up, because the agent wants to."""
-        self._later(self._end_after_this(instructions))
+    def end_call(self, instructions: str = _AGENT_IS_DONE, *, after: SpeechHandle | None = None) -> None:
+        """Say goodbye and hang up, because the agent wants to; first it says what it is about to say."""
+        self._later(self._end_after(after or self._session.current_speech, instructions))
 
     def hold(self) -> None:
         """Call nobody back and end nothing for now: the caller is being put through to somebody else."""
@@ -128,11 +129,13 @@ class Manners:
         # Else whoever has been called back once, or could not be, would be away for ever.
         self._session.reset_away_timer()
 
-    async def _end_after_this(self, instructions: str) -> None:
-        """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more."""
+    async def _end_after(self, speech: SpeechHandle | None, instructions: str) -> None:
+        """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more.
+
+        By then it has also told what came of other tools that it used at once.
+        """
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                speech = self._session.current_speech
                 if speech is not None:
                     await speech
         await self._end(instructions=instructions, reason=End.AGENT_ENDED)

@@ -4,7 +4,6 @@ A server that cannot be reached costs its own tools and nothing else: the model 
 """
 
 import asyncio
-import functools
 import importlib.util
 import itertools
 import logging
@@ -101,4 +100,6 @@ class McpServers:
             logger.warning("a tool of a server is not what models can call", extra={"tool": tool.name})
             return None
         theirs = {"name": name, "description": schema["description"] or tool.description, "parameters": parameters}
-        return guarded(tool, theirs, functools.partial(line.use, name), language=self._language, values=self._values)
+        return guarded(
+            tool, theirs, lambda arguments, _: line.use(name, arguments), language=self._language, values=self._values
+        )

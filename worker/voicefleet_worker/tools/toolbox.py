@@ -25,7 +25,8 @@ logger = logging.getLogger("voicefleet.call")
 _REFERENCE = '"$ref"'
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
 
-Deed = Callable[[Values], Awaitable[str]]
+Deed = Callable[[Values, SpeechHandle], Awaitable[str]]
+"""What is done with a tool's arguments, as a part of an answer."""
 
 
 def check_tool(tool: Tool) -> DialogueProblem | None:
@@ -68,12 +69,12 @@ class Toolbox:
     def _deed(self, tool: Tool) -> Deed:
         if tool.http is not None:
             http = tool.http
-            return lambda arguments: self._http.call(tool, http, arguments)
+            return lambda arguments, _: self._http.call(tool, http, arguments)
         builtin = tool.builtin
         if builtin is None:
             raise AssertionError("unreachable: what is no request and no server's is built in")
         kind = BUILTINS[builtin.type]
-        return lambda arguments: kind.use(Use(tool, builtin, arguments, self._deeds, self._values))
+        return lambda arguments, speech: kind.use(Use(tool, builtin, arguments, self._deeds, self._values, speech))
 
 
 def guarded(
@@ -92,7 +93,7 @@ def guarded(
         async with _undisturbed(tool, ctx):
             await arguments.check(raw_arguments)
             async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
-                return await _use(tool, deed, raw_arguments)
+                return await _use(tool, lambda: deed(raw_arguments, ctx.speech_handle))
 
     return function_tool(run, raw_schema=dict(schema))
 
@@ -122,9 +123,9 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
         speech.allow_interruptions = True
 
 
-async def _use(tool: Tool, deed: Deed, arguments: Values) -> str:
+async def _use(tool: Tool, deed: Callable[[], Awaitable[str]]) -> str:
     try:
-        return await deed(arguments)
+        return await deed()
     except StopResponse:
         raise
     except Exception as error:
