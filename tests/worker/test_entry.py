@@ -399,6 +399,17 @@ async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way
     assert job.told == told
 
 
+@pytest.mark.parametrize("why", [End.WORKER_LEAVES, End.TOO_LONG, End.AGENT_ENDED])
+async def test_a_caller_who_goes_during_the_goodbye_is_not_why_the_call_ended(settings: Settings, why: End) -> None:
+    job = Job(settings)
+    call = call_of(job, settings)
+    call.manners._ending = why
+    call.watch_caller(job.room.join())
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+
+    assert job.told == [why]
+
+
 async def test_a_session_that_fails_while_caller_and_person_talk_cuts_nobody(settings: Settings) -> None:
     job = Job(settings)
     call = call_of(job, settings)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from livekit import rtc
 from livekit.agents import CloseEvent, CloseReason
 
 from tests.worker.test_entry import Job, call_of
@@ -46,7 +47,7 @@ async def begun(settings: Settings) -> tuple[Call, Line, Job]:
     phone = Phone(line, is_answered=True, kind=BROWSER)
     phone.is_over = False  # type: ignore[attr-defined]
     call.presence = call.deeds.presence = call.transfers._presence = cast("Presence", phone)
-    call.team = cast("Team", line)
+    call.team = call.apologies._in_charge = cast("Team", line)
     await call.begin()
     return call, line, job
 
@@ -62,6 +63,26 @@ async def test_nobody_apologises_to_a_caller_on_hold_nor_hangs_up_on_one(setting
     await line.fail()
 
     assert len(line.said) == 1, "who is back with the agent is told"
+
+
+async def test_a_caller_who_goes_during_the_last_apology_leaves_a_call_that_failed(settings: Settings) -> None:
+    call, line, job = await begun(settings)
+    call.presence = Presence(call.ctx)
+    call.watch_caller(job.room.join())
+    waits = asyncio.Event()
+
+    async def say(words: str, **_: Any) -> None:
+        line.said.append(words)
+        if len(line.said) == 3:
+            await waits.wait()
+
+    line.say = say  # type: ignore[method-assign]
+    for _ in range(3):
+        await line.fail()
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+
+    assert job.told == ["providers failed"]
+    assert call.reporter._report.failed
 
 
 @pytest.mark.parametrize("fails", ["session", "providers"])

@@ -35,6 +35,8 @@ class Apologies:
         self._give_up = give_up
         self._failed_in_a_row = 0
         self._is_apologising = False
+        self.gives_up = False
+        """Whether the last apology is being made, after which the call ends."""
         self._has_voice = True
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -72,7 +74,9 @@ class Apologies:
             return
         self._is_apologising = True
         self._failed_in_a_row += 1
-        self._later(self._apologise(apologise(job, self._failed_in_a_row, language=self._in_charge.language)))
+        apology = apologise(job, self._failed_in_a_row, language=self._in_charge.language)
+        self.gives_up = apology.is_last
+        self._later(self._apologise(apology))
 
     async def _apologise(self, apology: Apology) -> None:
         self._has_voice = apology.has_voice

@@ -48,7 +48,8 @@ class Manners:
         self._in_charge = in_charge
         self._hang_up = hang_up
         self._called_back = 0
-        self._is_ending = self._is_over = False
+        self._ending: End | None = None
+        self._is_over = False
         self._is_free = asyncio.Event()
         self._is_free.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,9 +77,14 @@ class Manners:
         return self._in_charge.values
 
     @property
+    def ending(self) -> End | None:
+        """Why goodbye is being said, if it is."""
+        return self._ending
+
+    @property
     def is_ending(self) -> bool:
         """Whether goodbye is being said."""
-        return self._is_ending
+        return self._ending is not None
 
     def end_call(self, instructions: str = _AGENT_IS_DONE, *, after: SpeechHandle | None = None) -> None:
         """Say goodbye and hang up, because the agent wants to; first it says what it is about to say."""
@@ -116,7 +122,7 @@ class Manners:
         self._is_over = True
 
     async def _call_back(self) -> None:
-        if self._is_ending or not self._is_free.is_set():
+        if self.is_ending or not self._is_free.is_set():
             return
         away, language = self._plan.conversation.away, self._in_charge.language
         if self._called_back >= away.max_prompts:
@@ -143,7 +149,7 @@ class Manners:
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
         await self._is_free.wait()
-        if self._is_ending:
+        if self.is_ending:
             return
         with contextlib.suppress(RuntimeError):
             await reply(self._session, _TIME_RUNS_OUT, uses_tools=False)
@@ -156,9 +162,9 @@ class Manners:
     async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
         """Say goodbye, once and to its end, and hang up; nobody is cut off while they are put through."""
         await self._is_free.wait()
-        if self._is_ending:
+        if self.is_ending:
             return
-        self._is_ending = True
+        self._ending = reason
         try:
             # A provider that is slow, or a caller who hangs up just now, does not keep the line.
             with contextlib.suppress(TimeoutError):
