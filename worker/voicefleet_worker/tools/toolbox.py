@@ -19,6 +19,7 @@ from voicefleet_worker.tools.arguments import Arguments, fault_in
 from voicefleet_worker.tools.builtins import BUILTINS, NO_ARGUMENTS, Deeds, Use
 from voicefleet_worker.tools.http import HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError, Values
+from voicefleet_worker.tools.together import Together
 
 logger = logging.getLogger("voicefleet.call")
 
@@ -83,17 +84,22 @@ def guarded(
     """Return a function for the model whose arguments are checked and whose failures are no silence."""
     parameters = schema["parameters"]
     arguments = Arguments(parameters if isinstance(parameters, Mapping) else NO_ARGUMENTS)
+    together = Together()
     phrases = tool.filler.phrases or (one_moment(language),)
 
     def wait_a_moment(ctx: RunContext[None]) -> SpeechHandle:
         words = fill(random.choice(phrases), values)  # noqa: S311 - for a change
         return say(ctx.session, words, interruptible=tool.interruptible)
 
+    def do(given: Values, speech: SpeechHandle) -> Awaitable[str]:
+        # What the worker itself does is about the answer that it is a part of.
+        return together.use(given, lambda: deed(given, speech)) if tool.builtin is None else deed(given, speech)
+
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
         async with _undisturbed(tool, ctx):
             await arguments.check(raw_arguments)
             async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
-                return await _use(tool, lambda: deed(raw_arguments, ctx.speech_handle))
+                return await _use(tool, lambda: do(raw_arguments, ctx.speech_handle))
 
     return function_tool(run, raw_schema=dict(schema))
 
