@@ -16,7 +16,7 @@ from voicefleet.conversation.dialogue import KNOWN_BUILTINS
 from voicefleet.conversation.outcome import CallbackWish, CallOutcome, Rating
 from voicefleet.conversation.phrases import one_moment
 from voicefleet_worker.tools.builtins import BUILTINS
-from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.toolbox import Toolbox, check_tool, steps_of
 
 PARAMETERS = {
@@ -170,6 +170,15 @@ async def test_a_tool_that_fails_is_told_to_the_model(changes: dict[str, Any], s
     at.http.error = ToolFailedError("out of reach")
 
     assert outputs(await at.ask()) == [(said, True)]
+
+
+async def test_the_specs_own_words_hide_from_nobody_that_something_may_have_been_done() -> None:
+    at = table(("look_up", '{"id": "7"}'), onError="Say that the shop is closed.")
+    at.http.error = ToolFailedError(f"the service did not answer in time; {DOUBT}")
+    ((said, _),) = outputs(await at.ask())
+
+    assert said.startswith("Say that the shop is closed. (")
+    assert DOUBT in said
 
 
 async def test_a_bug_of_ours_is_no_traceback_for_anybody() -> None:

@@ -30,6 +30,9 @@ _TOO_LONG = "the service answered with more than may be read"
 _ELSEWHERE = "the service sends us elsewhere, where the tool may not go"
 
 
+DOUBT = "it is not known whether it took effect, so do not do it again"
+
+
 class ToolFailedError(Exception):
     """A request that brought nothing; says why in words for the model."""
 
@@ -158,7 +161,7 @@ async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str | None:
 def _doubt(http: HttpTool) -> str:
     """Say what is not known after a request whose answer never came, or does not tell."""
     harmless = http.idempotent or http.method == "GET"
-    return "" if harmless else "; it is not known whether it took effect, so do not do it again"
+    return "" if harmless else f"; {DOUBT}"
 
 
 def _in_words(error: Exception) -> str:

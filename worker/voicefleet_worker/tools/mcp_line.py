@@ -16,17 +16,16 @@ from voicefleet.api.voiceagent.tools import McpTool
 from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.preloading import MCP_MODULE
 from voicefleet_worker.tools.auth import prove
-from voicefleet_worker.tools.http import ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, ToolFailedError
 from voicefleet_worker.tools.templates import Values
 
 _CLOSE_SECONDS = 3.0
 _MOST_CHARACTERS = 65_536
 _SHOWN_CHARACTERS = 500
 _TRANSPORTS = {"StreamableHttp": "streamable_http", "Sse": "sse"}
-_DOUBT = "; it is not known whether it took effect, so do not do it again"
-_LATE = f"the service did not answer in time{_DOUBT}"
-_BROKEN = f"the line to the service broke{_DOUBT}"
-_TOO_LONG = f"the service answered with more than may be read{_DOUBT}"
+_LATE = f"the service did not answer in time; {DOUBT}"
+_BROKEN = f"the line to the service broke; {DOUBT}"
+_TOO_LONG = f"the service answered with more than may be read; {DOUBT}"
 _OUT_OF_REACH = "the service is out of reach"
 _GONE = "the service does not offer this any more"
 # JSON-RPC's codes for what a server does not know; of a line that it does not know, servers and the library say this.

@@ -17,7 +17,7 @@ from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.saying import decides_about_turns, say
 from voicefleet_worker.tools.arguments import Arguments, fault_in
 from voicefleet_worker.tools.builtins import BUILTINS, NO_ARGUMENTS, Deeds, Use
-from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError, Values
 from voicefleet_worker.tools.together import Together
 
@@ -136,13 +136,20 @@ async def _use(tool: Tool, deed: Callable[[], Awaitable[str]]) -> str:
         raise
     except Exception as error:
         logger.warning("tool failed", extra={"tool": tool.name, "problem": type(error).__name__})
-        raise ToolError(tool.on_error or _FAILED + _reason(error)) from error
+        raise ToolError(_told(tool, _reason(error))) from error
 
 
 def _parameters(tool: Tool) -> Mapping[str, object]:
     if tool.builtin is not None:
         return BUILTINS[tool.builtin.type].parameters(tool.builtin)
     return tool.parameters or NO_ARGUMENTS
+
+
+def _told(tool: Tool, reason: str) -> str:
+    """Return what the model reads; whatever the spec's own words are, it learns that something may have been done."""
+    if not tool.on_error:
+        return _FAILED + reason
+    return tool.on_error + reason if DOUBT in reason else tool.on_error
 
 
 def _reason(error: Exception) -> str:
