@@ -23,10 +23,12 @@ class Service:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[tuple[str, dict[str, str], str]] = []
+        self.paths: list[str] = []
         self.answers: list[Answer] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, dict(request.headers), await request.text()))
+        self.paths.append(request.raw_path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         response: web.StreamResponse = await answer(request)
         return response
@@ -204,6 +206,29 @@ async def test_what_was_done_is_no_failure_because_its_answer_cannot_be_read(
 
     assert await use(tools, tool(service, response=[{"variable": "status", "path": "$.status"}])) == body
     assert tools._variables == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a/b?c#d", "a%2Fb%3Fc%23d"),
+        ("..;", "..%3B"),
+        ("a;b=c&d", "a%3Bb%3Dc%26d"),
+        ("%2e", "%252e"),
+        ("é +", "%C3%A9%20%2B"),
+    ],
+    ids=["marks of an address", "up, as some servers read it", "parameters", "escaped", "letters"],
+)
+async def test_what_goes_out_is_what_was_escaped(service: Service, tools: HttpTools, value: str, written: str) -> None:
+    """The client writes anew what it is given, and would take back some of it."""
+    service.answers = [ok]
+    tools._variables["v"] = value
+    await use(
+        tools, tool(service, method="GET", url=f"{service.url}/x/{{{{v}}}}/y?a={{{{v}}}}#z", query={"b": "{{v}}"})
+    )
+    await use(tools, tool(service, method="GET", url=f"{service.url}/x|y", query={"b": "{{v}}"}))
+
+    assert service.paths == [f"/x/{written}/y?a={written}&b={written}", f"/x%7Cy?b={written}"]
 
 
 async def test_no_request_is_made_twice_behind_our_back(service: Service, tools: HttpTools) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+from yarl import URL
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet_worker.access.secret_files import SecretFiles
@@ -96,8 +97,8 @@ class HttpTools:
         session = self._session = self._session or _new_session()
         async with session.request(
             request.method,
-            request.url,
-            params=dict(request.query),
+            # By itself the client would write some of what a value holds as it stands.
+            URL(request.address, encoded=True),
             headers=headers,
             data=request.body,
             timeout=aiohttp.ClientTimeout(total=http.timeout_milliseconds / 1000),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
@@ -20,6 +20,8 @@ _WITHOUT_BODY = ("GET", "DELETE")
 _CONTENT_TYPE = "content-type"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
+# What an author may write in an address; of anything else only the code stands there.
+_OF_ADDRESSES = "%:/?#[]!$&'()*+,;="
 # What leads to another place than the one that stands there.
 _NOWHERE = ("", ".", "..")
 
@@ -37,6 +39,14 @@ class HttpRequest:
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
     body: str | None
+
+    @property
+    def address(self) -> str:
+        """The URL with the query, escaped so that no value is more than a value, whichever marks a service knows."""
+        url = self.url.partition("#")[0]
+        mark = "&" if "?" in url else "?"
+        query = urlencode(self.query, quote_via=quote, safe="", errors="replace")
+        return f"{url}{mark}{query}" if query else url
 
 
 def build_request(tool: Tool, http: HttpTool, arguments: Values, variables: Mapping[str, str]) -> HttpRequest:
@@ -104,7 +114,8 @@ def _fill(template: str, values: Values, escaped: Callable[[object], str]) -> st
 
 def _fill_url(template: str, values: Values) -> str:
     """Fill an address; a path stays the one that its author wrote, with other names in it."""
-    url = _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    filled_in = _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    url = quote(filled_in, safe=_OF_ADDRESSES)
     written, filled = (urlsplit(each).path.split("/") for each in (template, url))
     if any(now in _NOWHERE and before not in _NOWHERE for before, now in zip(written, filled, strict=False)):
         raise RefusedError("an argument that names something is missing, or is no name")
