@@ -5,6 +5,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from weakref import WeakKeyDictionary
 
 from livekit.agents import RunContext, StopResponse, ToolError, function_tool, llm
 from livekit.agents.voice import SpeechHandle
@@ -25,6 +26,9 @@ logger = logging.getLogger("voicefleet.call")
 
 _REFERENCE = '"$ref"'
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
+
+_undisturbed_by: WeakKeyDictionary[SpeechHandle, int] = WeakKeyDictionary()
+"""How many tools that are not to be interrupted are at work for an answer: a model may use several at once."""
 
 Deed = Callable[[Values, SpeechHandle], Awaitable[str]]
 """What is done with a tool's arguments, as a part of an answer."""
@@ -113,10 +117,12 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
     speech = ctx.speech_handle
     # What a caller still said while they were put on hold would keep them from hearing that nobody was reached.
     interruptible = tool.interruptible and not (tool.builtin is not None and tool.builtin.type == "Transfer")
-    if interruptible or speech.interrupted or not speech.allow_interruptions or decides_about_turns(ctx.session):
+    refuses = not speech.allow_interruptions and speech not in _undisturbed_by
+    if interruptible or speech.interrupted or refuses or decides_about_turns(ctx.session):
         yield
         return
     ctx.disallow_interruptions()
+    _undisturbed_by[speech] = _undisturbed_by.get(speech, 0) + 1
     try:
         yield
     except Exception:
@@ -125,8 +131,11 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
     else:
         await ctx.wait_for_playout()
     finally:
-        # The answer is said under the same handle.
-        speech.allow_interruptions = True
+        _undisturbed_by[speech] -= 1
+        if not _undisturbed_by[speech]:
+            # The answer is said under the same handle.
+            speech.allow_interruptions = True
+            del _undisturbed_by[speech]
 
 
 async def _use(tool: Tool, deed: Callable[[], Awaitable[str]]) -> str:
