@@ -177,6 +177,7 @@ class Call:
             await self._hang_up(End.WORKER_LEAVES)
         else:
             self.manners.leave()
+            self.transfers.hurry()
 
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""
