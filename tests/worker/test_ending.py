@@ -1,7 +1,6 @@
 """A call that the agent ends while another tool is at work: what came of that is told first."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -15,7 +14,7 @@ from tests.worker.tools.test_toolbox import LOOK_UP, Deeds, Http
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.settings import load_settings
-from voicefleet_worker.tools.arguments import Arguments
+from voicefleet_worker.tools.builtins import BUILTINS, Builtin, Use
 from voicefleet_worker.tools.http import HttpTools
 from voicefleet_worker.tools.toolbox import Toolbox, steps_of
 
@@ -68,11 +67,12 @@ class Ending(Deeds):
 async def test_what_another_tool_brought_is_told_before_the_goodbye(
     mounted: Mounted, monkeypatch: pytest.MonkeyPatch, pause_seconds: float
 ) -> None:
-    check, is_over = Arguments.check, asyncio.Event()
+    is_over = asyncio.Event()
+    end = BUILTINS["EndCall"].use
 
-    async def check_in_time(self: Arguments, given: Mapping[str, object]) -> None:
+    async def end_in_time(use: Use) -> str:
         await asyncio.sleep(pause_seconds)
-        await check(self, given)
+        return await end(use)
 
     async def hang_up(_: str) -> None:
         is_over.set()
@@ -81,7 +81,7 @@ async def test_what_another_tool_brought_is_told_before_the_goodbye(
         if isinstance(event.item, ChatMessage) and event.item.role == "assistant":
             said.append(event.item.text_content)
 
-    monkeypatch.setattr(Arguments, "check", check_in_time)
+    monkeypatch.setitem(cast("dict[str, Builtin]", BUILTINS), "EndCall", Builtin(end_in_time))
     plan = (await asyncio.to_thread(load_settings, mounted.flags, {})).plan
     http, deeds = Http(), Ending()
     http.seconds = 0.2

@@ -101,7 +101,7 @@ def guarded(
 
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
         async with _undisturbed(tool, ctx):
-            await arguments.check(raw_arguments)
+            arguments.check(raw_arguments)
             async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
                 return await _use(tool, lambda: do(raw_arguments, ctx.speech_handle))
 
