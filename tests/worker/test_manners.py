@@ -219,6 +219,21 @@ async def test_a_caller_who_falls_silent_between_two_agents_is_called_back_later
     assert call.session.resets == 2, "from the beginning, and because nobody could call them back"
 
 
+async def test_a_goodbye_does_not_wait_for_a_tool_that_is_at_work(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK waits for it for five seconds, in silence, and a short grace has no more."""
+    monkeypatch.setattr(under_test, "_STOP_SECONDS", 0.01)
+    call = await begun(mounted)
+    call.session.interrupt = lambda **_: asyncio.Future()  # type: ignore[method-assign]
+    call.manners.leave()
+    async with asyncio.timeout(1.0):
+        while not call.ends:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    assert len(call.session.said) == 1
+
+
 async def test_a_session_that_refuses_for_good_keeps_nobody_for_long(
     mounted: Mounted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from voicefleet_worker.saying import reply, say
 HangUp = Callable[[End], Awaitable[None]]
 
 _GOODBYE_SECONDS = 40.0
+_STOP_SECONDS = 1.0
 # While one agent gives way to the next, nobody can speak.
 _GIVING_WAY_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
@@ -178,7 +179,8 @@ class Manners:
         until_seconds = time.monotonic() + _GIVING_WAY_SECONDS
         while True:
             try:
-                await self._session.interrupt(force=True)
+                # A tool that is at work goes on, and the caller does not wait for it in silence.
+                await asyncio.wait({asyncio.ensure_future(self._session.interrupt(force=True))}, timeout=_STOP_SECONDS)
                 await self._say_goodbye(words, instructions)
             except RuntimeError:
                 if self._is_over or time.monotonic() > until_seconds:
