@@ -15,6 +15,7 @@ from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet.conversation.dialogue import KNOWN_BUILTINS
 from voicefleet.conversation.outcome import CallbackWish, CallOutcome, Rating
 from voicefleet.conversation.phrases import one_moment
+from voicefleet_worker.tools import toolbox as under_test
 from voicefleet_worker.tools.builtins import BUILTINS
 from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.toolbox import Toolbox, check_tool, steps_of
@@ -336,6 +337,17 @@ async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> Non
     await at.ask()
 
     assert said == ["Let me see, Ada."]
+
+
+async def test_who_waits_for_long_is_told_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(under_test, "_AGAIN_SECONDS", 0.1)
+    at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200})
+    at.http.seconds = 1.0
+    monkeypatch.setattr(at.session, "say", lambda words, **_: said.append(words))
+    await at.ask()
+
+    assert len(said) in (2, 3)
 
 
 async def test_who_waits_for_a_second_and_a_half_is_told_so_unless_the_tool_says_otherwise(

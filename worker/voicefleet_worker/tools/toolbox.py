@@ -25,6 +25,7 @@ from voicefleet_worker.tools.together import Together
 logger = logging.getLogger("voicefleet.call")
 
 _REFERENCE = '"$ref"'
+_AGAIN_SECONDS = 10.0
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
 
 _undisturbed_by: WeakKeyDictionary[SpeechHandle, int] = WeakKeyDictionary()
@@ -91,6 +92,10 @@ def guarded(
     together = Together()
     phrases = tool.filler.phrases or (one_moment(language),)
 
+    delay_seconds = tool.filler.after_milliseconds / 1000
+    # A caller who is put through hears that it rings.
+    again_seconds = _AGAIN_SECONDS if tool.builtin is None else None
+
     def wait_a_moment(ctx: RunContext[None]) -> SpeechHandle:
         words = fill(random.choice(phrases), values)  # noqa: S311 - for a change
         return say(ctx.session, words, interruptible=tool.interruptible)
@@ -102,7 +107,7 @@ def guarded(
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
         async with _undisturbed(tool, ctx):
             arguments.check(raw_arguments)
-            async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
+            async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=delay_seconds, interval=again_seconds):
                 return await _use(tool, lambda: do(raw_arguments, ctx.speech_handle))
 
     return function_tool(run, raw_schema=dict(schema))
