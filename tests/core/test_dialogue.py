@@ -49,6 +49,24 @@ def open_in(zone: str, **more: Any) -> dict[str, Any]:
     return {"tools": [{"name": "hours", "description": "Tells when it is open.", "builtin": builtin}]}
 
 
+def reaching(url: str, *allowed: str, kind: str = "http") -> dict[str, Any]:
+    """An agent with a tool at this address, and these hosts that it may reach."""
+    tool = {"name": "book", "description": "Books.", kind: {"url": url}}
+    return {"tools": [tool], "toolPolicy": {"allowedHosts": [*allowed]}}
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://api.example.com/{{id}}", ["API.example.com"]),
+        ("https://API.example.com:8443/", ["*.example.com", "other.example.com"]),
+        ("http://anywhere/", []),
+    ],
+)
+def test_a_host_that_is_allowed_is_no_problem(url: str, allowed: list[str]) -> None:
+    assert planned(agent(**reaching(url, *allowed)), pool(*THREE))
+
+
 def planned(spec: VoiceAgent, from_pool: ProviderPool) -> DialoguePlan:
     plan = plan_dialogue(spec, from_pool)
     assert isinstance(plan, DialoguePlan), plan
@@ -115,6 +133,24 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             id="only providers of other roles",
         ),
         pytest.param({"billing": {"redis": {}}}, THREE, "spec.billing.redis", id="a stream in no Redis"),
+        pytest.param(
+            reaching("https://other.example.com/x", "api.example.com"),
+            THREE,
+            "spec.tools[book].http.url",
+            id="a host that tools may not reach",
+        ),
+        pytest.param(
+            reaching("https://example.com/x", "*.example.com"),
+            THREE,
+            "spec.tools[book].http.url",
+            id="a host above those that tools may reach",
+        ),
+        pytest.param(
+            reaching("https://api.example.com./mcp", "api.example.com", kind="mcp"),
+            THREE,
+            "spec.tools[book].mcp.url",
+            id="a server whose host is spelt in another way",
+        ),
         pytest.param(open_in("Europe/Berln"), THREE, f"{OPENING}.timeZone", id="a time zone that there is not"),
         pytest.param(open_in("Europe"), THREE, f"{OPENING}.timeZone", id="a continent is no time zone"),
         pytest.param(

@@ -4,6 +4,7 @@ Pure: it knows neither livekit-agents nor where files lie, only which provider d
 settings. What it cannot honour it refuses by field, or names in `not_yet`; it never drops a wish in silence.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.moot import crowded_out, unheard_turns
 from voicefleet.conversation.opening import fault_in
+from voicefleet.conversation.reaching import host_of, is_allowed
 from voicefleet.conversation.structured import missing_field
 from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
@@ -155,7 +157,17 @@ def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
     taken = next((tool.name for tool in spec.tools if tool.name in RECORDING_TOOLS), None)
     if taken is not None and spec.recording.enabled:
         return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
-    return next(_strange_hours(spec.tools), None)
+    return next(itertools.chain(_out_of_bounds(spec), _strange_hours(spec.tools)), None)
+
+
+def _out_of_bounds(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
+    """Say which tools may never reach the host that they name."""
+    allowed = spec.tool_policy.allowed_hosts
+    for tool in spec.tools if allowed else ():
+        for kind, url in (("http", tool.http and tool.http.url), ("mcp", tool.mcp and tool.mcp.url)):
+            if url and not is_allowed(host_of(url), allowed):
+                message = f"{host_of(url)} is not among toolPolicy.allowedHosts: add it there"
+                yield DialogueProblem("agent", f"spec.tools[{tool.name}].{kind}.url", message)
 
 
 def _strange_hours(tools: Iterable[Tool]) -> Iterator[DialogueProblem]:
