@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
 from voicefleet.conversation.call_variables import PLACEHOLDER, whole
-from voicefleet.conversation.reaching import host_of, is_allowed
+from voicefleet.conversation.reaching import is_allowed
 
 Values = Mapping[str, object]
 _WITHOUT_BODY = ("GET", "DELETE")
@@ -78,11 +78,11 @@ def declared_arguments(tool: Tool) -> frozenset[str]:
 
 def check_host(url: str, template: str, allowed: tuple[str, ...]) -> None:
     """Refuse a host that nobody has allowed: by the policy's list, or else by naming it in the tool."""
-    host = host_of(url)
+    host = (urlsplit(url).hostname or "").lower()
     if allowed:
         if not is_allowed(host, allowed):
             raise RefusedError("the tool may not reach that host")
-    elif host != host_of(template):
+    elif host != (urlsplit(template).hostname or "").lower():
         raise RefusedError("the tool may not reach another host than its own")
 
 
