@@ -24,6 +24,11 @@ def test_values_are_read_as_text_and_objects_are_left_out() -> None:
     assert read_call_variables(body) == {"a": "x", "b": "3", "c": "true", "g": "1.5"}
 
 
+def test_half_of_a_character_is_none_and_no_request_breaks_on_it() -> None:
+    """Whoever cuts a name to a length may cut an emoji in two, and JSON can say so."""
+    assert read_call_variables('{"variables": {"name": "Ada \\ud83d"}}') == {"name": "Ada ?"}
+
+
 def test_defaults_stand_in_and_undeclared_values_stay_out() -> None:
     assert resolve_variables(DECLARED, {"name": "Ada", "secret": "x"}) == {"name": "Ada", "company": "Riverside"}
 

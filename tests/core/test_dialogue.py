@@ -39,6 +39,34 @@ THREE = (
 ALL = provider("all", "Realtime", "openai", voice="marin", model="gpt-realtime")
 
 
+OPENING = "spec.tools[hours].builtin.businessHours"
+
+
+def open_in(zone: str, **more: Any) -> dict[str, Any]:
+    """An agent that can tell when it is open, if there is such a zone."""
+    hours = {"timeZone": zone, "hours": [{"start": "09:00", "end": "17:00"}], **more}
+    builtin = {"type": "BusinessHours", "businessHours": hours}
+    return {"tools": [{"name": "hours", "description": "Tells when it is open.", "builtin": builtin}]}
+
+
+def reaching(url: str, *allowed: str, kind: str = "http") -> dict[str, Any]:
+    """An agent with a tool at this address, and these hosts that it may reach."""
+    tool = {"name": "book", "description": "Books.", kind: {"url": url}}
+    return {"tools": [tool], "toolPolicy": {"allowedHosts": [*allowed]}}
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://api.example.com/{{id}}", ["API.example.com"]),
+        ("https://API.example.com:8443/", ["*.example.com", "other.example.com"]),
+        ("http://anywhere/", []),
+    ],
+)
+def test_a_host_that_is_allowed_is_no_problem(url: str, allowed: list[str]) -> None:
+    assert planned(agent(**reaching(url, *allowed)), pool(*THREE))
+
+
 def planned(spec: VoiceAgent, from_pool: ProviderPool) -> DialoguePlan:
     plan = plan_dialogue(spec, from_pool)
     assert isinstance(plan, DialoguePlan), plan
@@ -105,6 +133,32 @@ def test_the_entry_agent_and_its_own_voice_are_used() -> None:
             id="only providers of other roles",
         ),
         pytest.param({"billing": {"redis": {}}}, THREE, "spec.billing.redis", id="a stream in no Redis"),
+        pytest.param(
+            reaching("https://other.example.com/x", "api.example.com"),
+            THREE,
+            "spec.tools[book].http.url",
+            id="a host that tools may not reach",
+        ),
+        pytest.param(
+            reaching("https://example.com/x", "*.example.com"),
+            THREE,
+            "spec.tools[book].http.url",
+            id="a host above those that tools may reach",
+        ),
+        pytest.param(
+            reaching("https://api.example.com./mcp", "api.example.com", kind="mcp"),
+            THREE,
+            "spec.tools[book].mcp.url",
+            id="a server whose host is spelt in another way",
+        ),
+        pytest.param(open_in("Europe/Berln"), THREE, f"{OPENING}.timeZone", id="a time zone that there is not"),
+        pytest.param(open_in("Europe"), THREE, f"{OPENING}.timeZone", id="a continent is no time zone"),
+        pytest.param(
+            open_in("Europe/Berlin", holidays=["2026-12-25", "2026-02-30"]),
+            THREE,
+            f"{OPENING}.holidays",
+            id="a holiday that never comes",
+        ),
         pytest.param(
             {},
             (*THREE[:2], {**THREE[2], "enabled": False}),

@@ -145,7 +145,7 @@ async def test_an_answer_in_between_begins_the_count_anew() -> None:
 
 async def test_a_goodbye_that_fails_is_no_turn() -> None:
     talk = Talk([[DOWN]], [])
-    talk.apologies = Apologies(talk.session, ENGLISH, talk._give_up, is_ending=lambda: True)
+    talk.apologies = Apologies(talk.session, ENGLISH, talk._give_up, is_moot=lambda: True)
     await talk.take_turns(1)
 
     assert talk.loudspeaker.heard == []

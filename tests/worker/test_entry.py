@@ -19,6 +19,7 @@ from voicefleet.records.ends import End
 from voicefleet_worker.calls import call as life
 from voicefleet_worker.calls import entry, lookup, presence
 from voicefleet_worker.calls.call import Call
+from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.transfers import Transfers
 from voicefleet_worker.desk.reports import CallReport, ReportBox, Reporter
 from voicefleet_worker.failover.board import BoardReader
@@ -397,6 +398,28 @@ async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way
     await asyncio.sleep(0.05)
 
     assert job.told == told
+
+
+@pytest.mark.parametrize("why", [End.WORKER_LEAVES, End.TOO_LONG, End.AGENT_ENDED])
+async def test_a_caller_who_goes_during_the_goodbye_is_not_why_the_call_ended(settings: Settings, why: End) -> None:
+    job = Job(settings)
+    call = call_of(job, settings)
+    call.manners._ending = why
+    call.watch_caller(job.room.join())
+    job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
+
+    assert job.told == [why]
+
+
+async def test_when_the_worker_leaves_goodbye_is_said_and_no_phone_rings_on(settings: Settings) -> None:
+    call, told = call_of(Job(settings), settings), list[str]()
+    call.board = cast("BoardReader", SimpleNamespace(leaving=True))
+    call.presence.answered_seconds = 1.0
+    call.manners = cast("Manners", SimpleNamespace(leave=lambda: told.append("goodbye")))
+    call.transfers = cast("Transfers", SimpleNamespace(hurry=lambda: told.append("no phone rings")))
+    await call._leave_with_the_worker()
+
+    assert told == ["goodbye", "no phone rings"]
 
 
 async def test_a_session_that_fails_while_caller_and_person_talk_cuts_nobody(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,13 +33,15 @@ class Phone:
         self.is_handed_over = True
         self.handlers: dict[str, Any] = {}
         self.transfers: Any = SimpleNamespace(is_under_way=False, put_through=self._put_through)
-        end_call = partial(self.done.append, "end")
-        self.manners: Any = SimpleNamespace(hear=lambda: None, is_ending=False, end_call=end_call)
+        self.manners: Any = SimpleNamespace(hear=lambda: None, is_ending=False, end_call=self._end_call)
         presence, nobody = cast("Any", SimpleNamespace(identity=ADA)), cast("Any", None)
         deeds = CallDeeds(nobody, self.manners, presence, self.transfers, nobody)
         plan = load_settings(mounted.flags, {}).plan
         keypad = Keypad(cast("AgentSession[None]", self), plan, deeds, self._hand_over)
         keypad.begin(cast("rtc.Room", SimpleNamespace(on=self.handlers.__setitem__)))
+
+    def _end_call(self, **_: None) -> None:
+        self.done.append("end")
 
     def press(self, keys: str, by: str = ADA) -> None:
         for key in keys:

@@ -23,6 +23,7 @@ class Session:
     handlers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
     resets: int = 0
     is_over: bool = False
+    refuses: int = 0
     llm: None = None
     tts: None = None
     error: Exception | None = None
@@ -35,8 +36,9 @@ class Session:
         self.handlers[event] = handler
 
     async def _note(self, words: str) -> Any:
-        if self.is_over:
-            raise RuntimeError("the session is over")
+        if self.is_over or self.refuses:
+            self.refuses -= 1
+            raise RuntimeError("the session is over, or between two agents")
         self.said.append(words)
         return SimpleNamespace(exception=lambda: self.error)
 
@@ -187,10 +189,61 @@ async def test_time_runs_out_with_a_warning_and_a_goodbye(mounted: Mounted, monk
 async def test_a_session_that_is_over_keeps_nobody_from_hanging_up(mounted: Mounted) -> None:
     call = await begun(mounted, away={"maxPrompts": 0})
     call.session.is_over = True
+    call.session.handlers["close"](None)
     call.session.state("away")
     await settle()
 
     assert call.ends == ["caller is silent"]
+
+
+async def test_a_caller_between_two_agents_is_said_goodbye_to_a_moment_later(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "_LOOK_SECONDS", 0.0)
+    call = await begun(mounted)
+    call.session.refuses = 2
+    call.manners.leave()
+    await settle()
+
+    assert len(call.session.said) == 1
+    assert call.ends == ["the worker leaves"]
+
+
+async def test_a_caller_who_falls_silent_between_two_agents_is_called_back_later(mounted: Mounted) -> None:
+    call = await begun(mounted)
+    call.session.refuses = 1
+    call.session.state("away")
+    await settle()
+
+    assert call.session.said == []
+    assert call.session.resets == 2, "from the beginning, and because nobody could call them back"
+
+
+async def test_a_goodbye_does_not_wait_for_a_tool_that_is_at_work(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK waits for it for five seconds, in silence, and a short grace has no more."""
+    monkeypatch.setattr(under_test, "_STOP_SECONDS", 0.01)
+    call = await begun(mounted)
+    call.session.interrupt = lambda **_: asyncio.Future()  # type: ignore[method-assign]
+    call.manners.leave()
+    async with asyncio.timeout(1.0):
+        while not call.ends:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    assert len(call.session.said) == 1
+
+
+async def test_a_session_that_refuses_for_good_keeps_nobody_for_long(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "_GIVING_WAY_SECONDS", -1.0)
+    call = await begun(mounted)
+    call.session.is_over = True
+    call.manners.leave()
+    await settle()
+
+    assert call.ends == ["the worker leaves"]
 
 
 async def test_who_is_on_hold_is_neither_called_back_nor_cut_off(mounted: Mounted) -> None:

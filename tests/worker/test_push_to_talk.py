@@ -49,6 +49,9 @@ class Line:
     def on(self, event: str, handler: Callable[[Any], None]) -> None:
         self.handlers[event] = handler
 
+    def let_go(self) -> None:
+        self.done.append("stays shut")
+
     def interrupt(self) -> None:
         if self.speaks_on:
             raise RuntimeError("does not allow interruptions")
@@ -124,16 +127,38 @@ async def test_the_key_means_nothing_to_a_caller_who_is(meanwhile: str) -> None:
     assert (app.done, phone.done) == (["shut"], ["open"])
 
 
-async def test_a_key_that_is_held_when_the_caller_is_put_through_is_let_go() -> None:
+@pytest.mark.parametrize("method", ["end_turn", "cancel_turn"])
+async def test_a_key_that_is_let_go_while_the_caller_is_put_through_leaves_the_line_shut(method: str) -> None:
     line = begun()
     await line.ask("start_turn")
     line.words(is_final=True)
     line.is_under_way = True
-    await line.ask("end_turn")
+    await line.ask(method)
     line.is_under_way = False
+    await line.ask(method)
+
+    assert line.done == ["shut", "interrupt", "clear", "open", "stays shut"], "once: who puts through shuts the line"
+
+
+async def test_a_caller_who_is_put_through_with_the_last_word_is_not_answered_too() -> None:
+    line = begun()
+    await line.ask("start_turn")
+    line.words(is_final=True)
+    ends = asyncio.create_task(line.ask("end_turn"))
+    await asyncio.sleep(0)
+    line.is_under_way = True
+    await ends
+
+    assert line.done[-1] == "stays shut"
+
+
+async def test_a_phones_line_that_was_open_before_a_caller_is_put_through_is_so_afterwards() -> None:
+    line = begun(commitDigit="#")
+    await line.ask("start_turn")
+    line.is_under_way = True
     await line.ask("end_turn")
 
-    assert line.done == ["shut", "interrupt", "clear", "open"], "whoever puts the caller through shuts the line"
+    assert "stays shut" not in line.done
 
 
 async def test_whoever_holds_the_key_is_there() -> None:
@@ -195,6 +220,20 @@ async def test_a_key_that_is_held_for_too_long_is_let_go(monkeypatch: pytest.Mon
 
     assert limits == [7]
     assert line.done[-2:] == ["shut", "commit"], "once"
+
+
+async def test_a_key_that_is_held_for_too_long_while_the_caller_is_put_through_leaves_the_line_shut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    at_once = SimpleNamespace(call_later=lambda _, callback: loop.call_soon(callback))
+    monkeypatch.setattr(under_test.asyncio, "get_running_loop", lambda: at_once)
+    line = begun()
+    await line.ask("start_turn")
+    line.is_under_way = True
+    await asyncio.sleep(0)
+
+    assert line.done[-1] == "stays shut"
 
 
 async def test_a_phones_key_ends_a_turn_and_the_line_stays_open() -> None:

@@ -199,6 +199,19 @@ async def test_a_caller_who_has_to_hold_a_key_is_not_heard_without_it_after_a_tr
     assert scene.steps[-2:] == ["deaf", "goes on"]
 
 
+async def test_a_caller_who_lets_go_of_the_key_on_hold_is_not_heard_without_it_afterwards(
+    scene: Scene, transfers: Transfers
+) -> None:
+    async def busy() -> None:
+        transfers.let_go()
+        raise refused(486)
+
+    scene.answer = busy
+    await transfers.put_through(to())
+
+    assert scene.steps[-2:] == ["deaf", "goes on"]
+
+
 async def test_an_announcement_is_filled_as_the_agent_in_charge_sees_it(scene: Scene, transfers: Transfers) -> None:
     scene.values["name"] = "Ada"
     await transfers.put_through(to(announcement="One moment, {{name}}."))
@@ -250,6 +263,51 @@ async def test_an_answer_that_never_comes_is_not_asked_for_again(
 
 
 # Warm
+
+
+async def test_a_worker_that_leaves_lets_no_phone_ring_any_more(scene: Scene, transfers: Transfers) -> None:
+    rings = asyncio.Event()
+    scene.answer = rings.wait
+    under_way = asyncio.create_task(transfers.put_through(to("Warm")))
+    while "asked" not in scene.steps:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    transfers.hurry()
+    told = await under_way
+
+    assert told is not None
+    assert "this line has to close" in told
+    assert scene.steps[-3:] == [f"{PERSON} removed", "hears", "goes on"], "so that goodbye can be said"
+    rings.set()
+    await transfers.put_through(to())
+    await transfers.put_through(to("Warm"))
+    assert len(scene.requests) == 1, "nor is anybody asked for who was not yet"
+
+
+async def test_a_worker_that_leaves_takes_back_nothing_that_a_carrier_was_asked_for(
+    scene: Scene, transfers: Transfers
+) -> None:
+    async def answer() -> object:
+        transfers.hurry()
+        await asyncio.sleep(0)
+        return DONE
+
+    scene.answer = answer
+
+    assert await transfers.put_through(to()) is None
+    assert scene.steps[-1] == "left"
+
+
+async def test_a_person_who_picked_up_before_the_worker_leaves_is_introduced(
+    scene: Scene, transfers: Transfers
+) -> None:
+    async def pick_up() -> None:
+        scene.join(PERSON)
+        transfers.hurry()
+
+    scene.answer = pick_up
+
+    assert await transfers.put_through(to("Warm")) is None
+    assert scene.steps[-2:] == ["introduced", "left"]
 
 
 async def test_a_person_is_dialed_into_the_call_and_introduced(scene: Scene, transfers: Transfers) -> None:

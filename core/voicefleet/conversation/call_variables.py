@@ -59,7 +59,12 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)
 
 
+def whole(text: str) -> str:
+    """Return a text that can be sent: JSON may hold half of a character, and no request could be made with that."""
+    return text.encode(errors="replace").decode()
+
+
 def _as_text(value: str | float) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return whole(str(value))

@@ -4,7 +4,8 @@ Pure: it knows neither livekit-agents nor where files lie, only which provider d
 settings. What it cannot honour it refuses by field, or names in `not_yet`; it never drops a wish in silence.
 """
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from voicefleet.api.voiceagent.records import Recording
 from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.moot import crowded_out, unheard_turns
+from voicefleet.conversation.opening import fault_in
+from voicefleet.conversation.reaching import host_of, is_allowed
 from voicefleet.conversation.structured import missing_field
 from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
@@ -148,13 +151,32 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
 
 
 def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
-    """Say which two wishes cannot both be fulfilled."""
+    """Say which two wishes cannot both be fulfilled, or which one never."""
     if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
         return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
     taken = next((tool.name for tool in spec.tools if tool.name in RECORDING_TOOLS), None)
     if taken is not None and spec.recording.enabled:
         return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
-    return None
+    return next(itertools.chain(_out_of_bounds(spec), _strange_hours(spec.tools)), None)
+
+
+def _out_of_bounds(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
+    """Say which tools may never reach the host that they name."""
+    allowed = spec.tool_policy.allowed_hosts
+    for tool in spec.tools if allowed else ():
+        for kind, url in (("http", tool.http and tool.http.url), ("mcp", tool.mcp and tool.mcp.url)):
+            if url and not is_allowed(host_of(url), allowed):
+                message = f"{host_of(url)} is not among toolPolicy.allowedHosts: add it there"
+                yield DialogueProblem("agent", f"spec.tools[{tool.name}].{kind}.url", message)
+
+
+def _strange_hours(tools: Iterable[Tool]) -> Iterator[DialogueProblem]:
+    """Say which opening hours no call could ever be told."""
+    for tool in tools:
+        hours = tool.builtin.business_hours if tool.builtin is not None else None
+        if hours is not None and (fault := fault_in(hours)) is not None:
+            field, message = fault
+            yield DialogueProblem("agent", f"spec.tools[{tool.name}].builtin.businessHours.{field}", message)
 
 
 def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from voicefleet.api.schedule import WEEKDAYS
 from voicefleet.api.voiceagent.tools import BusinessHours
@@ -22,6 +22,16 @@ class Opening:
     is_holiday: bool
     changes_at: datetime | None
     """When it closes, or opens again; None if it stays as it is for as long as we look ahead."""
+
+
+def fault_in(hours: BusinessHours) -> tuple[str, str] | None:
+    """Return which field nobody could go by, and why."""
+    try:
+        ZoneInfo(hours.time_zone)
+    except (ZoneInfoNotFoundError, IsADirectoryError):
+        return "timeZone", f"there is no time zone {hours.time_zone}"
+    strange = next((day for day in hours.holidays if not _exists(day)), None)
+    return None if strange is None else ("holidays", f"there is no day {strange}")
 
 
 def opening_at(hours: BusinessHours, now: datetime) -> Opening:
@@ -55,6 +65,14 @@ def _spans(hours: BusinessHours, first: date, zone: ZoneInfo) -> Iterator[tuple[
                 current = span
     if current is not None:
         yield current
+
+
+def _exists(day: str) -> bool:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
 
 
 def _at(day: date, clock: str, zone: ZoneInfo) -> datetime:

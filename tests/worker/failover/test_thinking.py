@@ -20,12 +20,13 @@ def thinkers(**scripts: list[list[Step]]) -> tuple[dict[str, Thinker], Stage]:
     return models, stage(lineup("Llm", *models), lambda plan: models[plan.name])
 
 
-async def answer(of: Stage) -> tuple[str, list[str]]:
+async def answer(of: Stage, **wishes: Any) -> tuple[str, list[str]]:
     """Ask one question; return what was said and which tools were called."""
     context = llm.ChatContext.empty()
     context.add_message(role="user", content="how late is it?")
     text, tools = "", []
-    async with ThinkingInTurn(of.switch).chat(chat_ctx=context, conn_options=APIConnectOptions(max_retry=0)) as stream:
+    options = APIConnectOptions(max_retry=0)
+    async with ThinkingInTurn(of.switch).chat(chat_ctx=context, conn_options=options, **wishes) as stream:
         async for chunk in stream:
             if chunk.delta:
                 text += chunk.delta.content or ""
@@ -251,3 +252,11 @@ async def test_of_several_calls_the_first_is_made_where_they_are_made_one_at_a_t
 
     assert await called(set_stage, parallel_tool_calls=False) == ["one"]
     assert await called(set_stage, parallel_tool_calls=True) == ["one", "two", "three"]
+
+
+async def test_a_model_that_calls_a_tool_where_it_may_not_has_said_nothing() -> None:
+    """After the last round, and at the goodbye: the SDK passes over the call, and there would be silence."""
+    models, set_stage = thinkers(a=[["call look_up"]], b=[["It is ", "call look_up", "noon."]])
+
+    assert await answer(set_stage, tool_choice="none") == ("It is noon.", [])
+    assert len(models["b"].asked) == 1

@@ -23,10 +23,12 @@ class Service:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[tuple[str, dict[str, str], str]] = []
+        self.paths: list[str] = []
         self.answers: list[Answer] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, dict(request.headers), await request.text()))
+        self.paths.append(request.raw_path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         response: web.StreamResponse = await answer(request)
         return response
@@ -36,8 +38,14 @@ async def ok(_: web.Request) -> web.Response:
     return web.json_response({"order": {"status": "sent"}})
 
 
-async def busy(_: web.Request) -> web.Response:
-    return web.Response(status=503)
+def says(status: int, text: str = "") -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    return answer
+
+
+busy = says(503)
 
 
 async def broken(_: web.Request) -> web.Response:
@@ -157,23 +165,70 @@ async def test_what_fails_is_told_in_words_that_give_nothing_away(
     assert len(service.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_in_doubt"),
+    [
+        (gone, True),
+        (endless, True),
+        (elsewhere, True),
+        (broken, True),
+        (says(502), True),
+        (says(504), True),
+        (busy, False),
+        (says(400), False),
+    ],
+    ids=["gone", "endless", "elsewhere", "500", "502", "504", "503", "400"],
+)
 async def test_of_what_may_have_been_done_nobody_knows_and_the_model_is_told_so(
-    service: Service, tools: HttpTools
+    service: Service, tools: HttpTools, answer: Answer, *, is_in_doubt: bool
 ) -> None:
-    service.answers = [gone]
-    with pytest.raises(ToolFailedError, match="do not do it again"):
-        await use(tools, tool(service))
+    service.answers = [answer]
+    with pytest.raises(ToolFailedError) as failed:
+        await use(tools, tool(service, maxResponseBytes=1000))
+
+    assert ("do not do it again" in str(failed.value)) == is_in_doubt
+    assert len(service.asked) == 1
 
 
+async def test_a_service_that_was_never_reached_has_done_nothing(service: Service, tools: HttpTools) -> None:
+    nobody = tool(service, url="http://127.0.0.1:9/x")
+    with pytest.raises(ToolFailedError) as failed:
+        await use(tools, nobody)
+
+    assert str(failed.value) == "the service is out of reach"
+
+
+@pytest.mark.parametrize("body", ["", '{"status": NaN}', '{"status": [1e999]}'], ids=["none", "NaN", "infinity"])
 async def test_what_was_done_is_no_failure_because_its_answer_cannot_be_read(
-    service: Service, tools: HttpTools
+    service: Service, tools: HttpTools, body: str
 ) -> None:
-    async def empty(_: web.Request) -> web.Response:
-        return web.Response(status=204)
+    service.answers = [says(200, body)]
 
-    service.answers = [empty]
+    assert await use(tools, tool(service, response=[{"variable": "status", "path": "$.status"}])) == body
+    assert tools._variables == {}
 
-    assert await use(tools, tool(service, response=[{"variable": "status", "path": "$.status"}])) == ""
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a/b?c#d", "a%2Fb%3Fc%23d"),
+        ("..;", "..%3B"),
+        ("a;b=c&d", "a%3Bb%3Dc%26d"),
+        ("%2e", "%252e"),
+        ("é +", "%C3%A9%20%2B"),
+    ],
+    ids=["marks of an address", "up, as some servers read it", "parameters", "escaped", "letters"],
+)
+async def test_what_goes_out_is_what_was_escaped(service: Service, tools: HttpTools, value: str, written: str) -> None:
+    """The client writes anew what it is given, and would take back some of it."""
+    service.answers = [ok]
+    tools._variables["v"] = value
+    await use(
+        tools, tool(service, method="GET", url=f"{service.url}/x/{{{{v}}}}/y?a={{{{v}}}}#z", query={"b": "{{v}}"})
+    )
+    await use(tools, tool(service, method="GET", url=f"{service.url}/x|y", query={"b": "{{v}}"}))
+
+    assert service.paths == [f"/x/{written}/y?a={written}&b={written}", f"/x%7Cy?b={written}"]
 
 
 async def test_no_request_is_made_twice_behind_our_back(service: Service, tools: HttpTools) -> None:
@@ -203,12 +258,18 @@ async def test_only_what_does_no_harm_twice_is_asked_again(service: Service, too
 async def test_what_a_service_says_about_the_matter_itself_reaches_the_model(
     service: Service, tools: HttpTools, status: int
 ) -> None:
-    async def taken(_: web.Request) -> web.Response:
-        return web.Response(status=status, text='{"free": ["10:00"]}')
-
-    service.answers = [taken]
+    service.answers = [says(status, '{"free": ["10:00"]}')]
 
     assert await use(tools, tool(service)) == f'status {status}: {{"free": ["10:00"]}}'
+
+
+async def test_a_long_page_about_an_error_that_passes_keeps_nobody_from_asking_again(
+    service: Service, tools: HttpTools
+) -> None:
+    service.answers = [says(503, "x" * 10_000), ok]
+    patient = tool(service, idempotent=True, retry={"attempts": 2, "backoffMilliseconds": 1}, maxResponseBytes=1000)
+
+    assert "sent" in await use(tools, patient)
 
 
 async def test_an_error_that_will_not_pass_is_not_asked_again(service: Service, tools: HttpTools) -> None:

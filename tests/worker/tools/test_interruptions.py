@@ -50,7 +50,7 @@ class Thoughts(Thinker):
     """Looks at the moments when it is asked."""
 
     def __init__(self, call: "Call") -> None:
-        super().__init__(["Let me see. ", "call look_up"], ["It was sent."])
+        super().__init__(["Let me see. ", f"call {' '.join(call.tools)}"], ["It was sent."])
         self._call = call
 
     def chat(self, **asked: Any) -> Any:
@@ -64,10 +64,12 @@ class Service(Http):
     def __init__(self, call: "Call") -> None:
         super().__init__()
         self._call = call
+        self.seconds_of: dict[str, float] = {}
 
-    async def call(self, *asked: Any) -> str:
+    async def call(self, tool: Tool, *asked: Any) -> str:
         try:
-            return await super().call(*asked)
+            await asyncio.sleep(self.seconds_of.get(tool.name, 0.0))
+            return await super().call(tool, *asked)
         finally:
             self._call.look("answered")
 
@@ -75,10 +77,12 @@ class Service(Http):
 class Call:
     """One question, and at each moment of it whether the caller may interrupt."""
 
-    def __init__(self, **changes: Any) -> None:
-        wish = {"name": "look_up", "description": "x", "http": {"url": "https://x.example.com"}, **changes}
+    def __init__(self, *tools: str, **changes: Any) -> None:
+        self.tools = tools or ("look_up",)
+        wish = {"description": "x", "http": {"url": "https://x.example.com"}, **changes}
         self.http = Service(self)
-        toolbox = Toolbox([Tool.model_validate(wish)], cast("HttpTools", self.http), Deeds(), language="en", values={})
+        wishes = [Tool.model_validate({"name": name, **wish}) for name in self.tools]
+        toolbox = Toolbox(wishes, cast("HttpTools", self.http), Deeds(), language="en", values={})
         self._agent = Agent(instructions="x", tools=toolbox.tools())
         voice = Speaker(1, ["all"], ["all"], ["all"])
         self.session: AgentSession[None] = AgentSession(
@@ -124,6 +128,15 @@ async def test_the_words_before_a_tool_are_said_to_their_end(
 
     # Once it has answered and they are said, the answer may be interrupted.
     assert call.seen == list(zip(moments, [True, False, False, True, True], strict=True))
+
+
+async def test_of_two_tools_at_once_the_first_that_is_done_lets_nobody_interrupt_the_other() -> None:
+    call = Call("look_up", "reckon", interruptible=False)
+    call.http.seconds_of["reckon"] = SLOW
+    await call.take_place()
+
+    assert [may for moment, may in call.seen if moment == "answered"] == [False, False]
+    assert call.seen[-1] == ("spoken", True), "the answer to both may be interrupted again"
 
 
 async def test_a_tool_may_be_interrupted_unless_the_spec_says_otherwise() -> None:

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 from livekit.agents import Agent, ToolError, function_tool
+from mcp.shared.exceptions import MCPError
 
 from tests.worker.failover.scripted import play
 from tests.worker.tools.test_toolbox import table
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.tools import mcp as under_test
+from voicefleet_worker.tools import mcp_line
 from voicefleet_worker.tools.mcp import McpServers, check_mcp
 
 PARAMETERS = {"type": "object", "properties": {"id": {"$ref": "#/$defs/Id"}}, "$defs": {"Id": {"type": "integer"}}}
@@ -34,10 +36,13 @@ class Server:
     parameters: dict[str, Any] = field(default_factory=lambda: PARAMETERS)
     description: str | None = "Finds."
     error: Exception | None = None
+    breaks: list[Exception] = field(default_factory=list)
+    """What becomes of the next uses of a tool."""
     seconds: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
     built: list[dict[str, Any]] = field(default_factory=list)
     is_closed: bool = False
+    _client: Any = field(default_factory=lambda: SimpleNamespace(_dispatcher=SimpleNamespace(_closed=False)))
 
     def __call__(self, url: str, **options: Any) -> "Server":
         self.built.append({"url": url, **options})
@@ -57,6 +62,8 @@ class Server:
         async def use(raw_arguments: dict[str, object]) -> str:
             self.asked.append(raw_arguments)
             await play(self.seconds)
+            if self.breaks:
+                raise self.breaks.pop(0)
             if name == "fail":
                 raise ToolError("it is on its way")
             return "found"
@@ -68,7 +75,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     there = Server()
-    monkeypatch.setattr(under_test, "_load_sdk", lambda: SimpleNamespace(MCPServerHTTP=there))
+    monkeypatch.setattr(mcp_line, "load_sdk", lambda: SimpleNamespace(MCPServerHTTP=there))
     return there
 
 
@@ -131,6 +138,60 @@ async def test_a_server_that_takes_too_long_may_have_done_it(server: Server) -> 
     (said,) = await use(await equipped(tool(timeoutMilliseconds=100)), [("find", "{}")])
 
     assert "do not do it again" in said
+
+
+async def test_a_line_that_breaks_is_laid_anew_for_the_next_use_and_the_one_it_broke_is_not_repeated(
+    server: Server,
+) -> None:
+    server.breaks = [MCPError(-32000, "Connection closed")]
+    first, second = await use(await equipped(tool()), [("find", '{"id": 7}'), ("find", '{"id": 8}')])
+
+    assert "do not do it again" in first
+    assert second == "found"
+    assert server.asked == [{"id": 7}, {"id": 8}]
+    assert len(server.built) == 2
+
+
+async def test_a_line_that_is_known_to_be_closed_takes_no_use_with_it(server: Server) -> None:
+    agent = await equipped(tool())
+    server._client._dispatcher._closed = True
+
+    assert await use(agent, [("find", '{"id": 7}')]) == ["found"]
+    assert len(server.built) == 2
+
+
+@pytest.mark.parametrize("said", ["Session not found", "Session terminated"])
+async def test_a_server_that_was_replaced_has_begun_nothing_and_is_asked_on_a_new_line(
+    server: Server, said: str
+) -> None:
+    server.breaks = [MCPError(-32600, said)]
+
+    assert await use(await equipped(tool()), [("find", '{"id": 7}')]) == ["found"]
+    assert len(server.built) == 2
+
+
+async def test_a_server_that_is_gone_has_done_nothing(server: Server) -> None:
+    server.breaks = [MCPError(-32000, "Connection closed")]
+    agent = await equipped(tool())
+    await use(agent, [("find", '{"id": 7}')])
+    server.error = OSError()
+    (said,) = await use(agent, [("find", '{"id": 8}')])
+
+    assert "out of reach" in said
+    assert "not known" not in said
+    assert server.asked == [{"id": 7}]
+
+
+async def test_a_tool_that_the_server_has_no_more_is_told_as_that(server: Server) -> None:
+    server.breaks = [MCPError(-32601, "there is no such tool"), MCPError(-32000, "Connection closed")]
+    agent = await equipped(tool())
+    (unknown,) = await use(agent, [("find", '{"id": 7}')])
+    await use(agent, [("find", '{"id": 7}')])
+    server.names = ("other",)
+    (gone,) = await use(agent, [("find", '{"id": 7}')])
+
+    assert "there is no such tool" in unknown
+    assert "not offer this any more" in gone
 
 
 @pytest.mark.parametrize("error", [OSError(), TimeoutError(), ExceptionGroup("x", [ValueError()])])

@@ -142,3 +142,18 @@ def test_values_are_taken_from_answers(path: str, value: str | None) -> None:
     order = {"status": "sent", "total": 9.5, "paid": True, "items": [{"name": "mug"}, {"name": "tea"}]}
 
     assert take_from_answer({"order": order}, path) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ('{"status": NaN}', None),
+        ('{"status": [1e999]}', None),
+        ('{"status": "sent \\ud83d"}', "sent ?"),
+        ('{"status": ["\\ud83d"]}', '["?"]'),
+        ('{"status": null}', None),
+    ],
+    ids=["no number", "too large a number", "half of a character", "half of one inside", "nothing"],
+)
+def test_what_nobody_could_send_fills_nothing(answer: str, value: str | None) -> None:
+    assert take_from_answer(json.loads(answer), "$.status") == value

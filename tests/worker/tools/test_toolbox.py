@@ -15,8 +15,9 @@ from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet.conversation.dialogue import KNOWN_BUILTINS
 from voicefleet.conversation.outcome import CallbackWish, CallOutcome, Rating
 from voicefleet.conversation.phrases import one_moment
+from voicefleet_worker.tools import toolbox as under_test
 from voicefleet_worker.tools.builtins import BUILTINS
-from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.toolbox import Toolbox, check_tool, steps_of
 
 PARAMETERS = {
@@ -42,7 +43,7 @@ class Deeds:
     caller_number: str | None = "+4930123456"
     failure: str | None = None
 
-    def end_call(self) -> None:
+    def end_call(self, _: object = None) -> None:
         self.done.append("end")
 
     async def send_dtmf(self, digits: str) -> None:
@@ -172,6 +173,15 @@ async def test_a_tool_that_fails_is_told_to_the_model(changes: dict[str, Any], s
     assert outputs(await at.ask()) == [(said, True)]
 
 
+async def test_the_specs_own_words_hide_from_nobody_that_something_may_have_been_done() -> None:
+    at = table(("look_up", '{"id": "7"}'), onError="Say that the shop is closed.")
+    at.http.error = ToolFailedError(f"the service did not answer in time; {DOUBT}")
+    ((said, _),) = outputs(await at.ask())
+
+    assert said.startswith("Say that the shop is closed. (")
+    assert DOUBT in said
+
+
 async def test_a_bug_of_ours_is_no_traceback_for_anybody() -> None:
     at = table(("look_up", '{"id": "7"}'))
     at.http.error = KeyError("secret")
@@ -243,6 +253,31 @@ async def test_a_transfer_that_failed_is_told_to_the_model(on_error: str | None,
     assert outputs(await at.ask()) == [(said, False)]
 
 
+async def test_a_caller_who_still_speaks_while_put_on_hold_hears_that_nobody_was_reached() -> None:
+    at = builtin_table("{}", type="Transfer", transfer={"number": "+4930100"})
+    rings, is_over = asyncio.Event(), asyncio.Event()
+
+    async def put_through(_: Transfer) -> str:
+        rings.set()
+        await is_over.wait()
+        return "Nobody picked up. Go on."
+
+    at.deeds.put_through = put_through  # type: ignore[method-assign]
+    await at.session.start(at.agent)
+    answer = at.session.generate_reply(user_input="connect me")
+    await rings.wait()
+    while at.session.current_speech is not None:  # noqa: ASYNC110 - nobody says when what comes before it is said
+        await asyncio.sleep(0)
+    # As the SDK does when the last words are written down.
+    at.session.interrupt()
+    is_over.set()
+    await answer
+    await at.session.aclose()
+
+    assert not answer.interrupted
+    assert "Done." in [message.text_content for message in at.session.history.messages()]
+
+
 FEEDBACK = {"question": "How was this call, {{name}}?", "scale": 5}
 
 
@@ -302,6 +337,17 @@ async def test_who_waits_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> Non
     await at.ask()
 
     assert said == ["Let me see, Ada."]
+
+
+async def test_who_waits_for_long_is_told_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(under_test, "_AGAIN_SECONDS", 0.1)
+    at = table(("look_up", '{"id": "7"}'), filler={"afterMilliseconds": 200})
+    at.http.seconds = 1.0
+    monkeypatch.setattr(at.session, "say", lambda words, **_: said.append(words))
+    await at.ask()
+
+    assert len(said) in (2, 3)
 
 
 async def test_who_waits_for_a_second_and_a_half_is_told_so_unless_the_tool_says_otherwise(

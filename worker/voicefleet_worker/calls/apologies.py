@@ -27,14 +27,16 @@ class Apologies:
         in_charge: InCharge,
         give_up: GiveUp,
         *,
-        is_ending: Callable[[], bool] = lambda: False,
+        is_moot: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
-        self._is_ending = is_ending
+        self._is_moot = is_moot
         self._in_charge = in_charge
         self._give_up = give_up
         self._failed_in_a_row = 0
         self._is_apologising = False
+        self.gives_up = False
+        """Whether the last apology is being made, after which the call ends."""
         self._has_voice = True
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,12 +69,14 @@ class Apologies:
             self._failed_in_a_row = 0
 
     def _fail(self, job: Job) -> None:
-        """Count a failed turn and apologise for it; that an apology fails is no turn."""
-        if self._is_apologising or self._is_ending():
+        """Count a failed turn and apologise for it, if anybody waits for an answer; an apology that fails is none."""
+        if self._is_apologising or self._is_moot():
             return
         self._is_apologising = True
         self._failed_in_a_row += 1
-        self._later(self._apologise(apologise(job, self._failed_in_a_row, language=self._in_charge.language)))
+        apology = apologise(job, self._failed_in_a_row, language=self._in_charge.language)
+        self.gives_up = apology.is_last
+        self._later(self._apologise(apology))
 
     async def _apologise(self, apology: Apology) -> None:
         self._has_voice = apology.has_voice

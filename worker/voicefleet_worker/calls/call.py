@@ -68,6 +68,7 @@ class Call:
     presence: Presence = field(init=False)
     manners: Manners = field(init=False)
     transfers: Transfers = field(init=False)
+    apologies: Apologies = field(init=False)
     deeds: CallDeeds = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _is_over: bool = False
@@ -77,6 +78,7 @@ class Call:
         self.manners = Manners(self.session, self.plan, self.team, self._hang_up)
         talk = (self.manners, self.presence)
         self.transfers = Transfers(self.ctx, self.session, self.plan, talk, lambda: self._end(End.TRANSFERRED))
+        self.apologies = Apologies(self.session, self.team, self._give_up, is_moot=lambda: not self.deeds.is_free)
         self.deeds = CallDeeds(self.ctx, self.manners, self.presence, self.transfers, self.notebook)
 
     async def begin(self) -> None:
@@ -122,7 +124,7 @@ class Call:
             # A phone's network lets no echo through.
             self.session.hear_at_once()
         self.manners.begin()
-        Apologies(self.session, self.team, self._give_up, is_ending=lambda: self.manners.is_ending).begin()
+        self.apologies.begin()
         Keypad(self.session, self.plan, self.deeds, self.team.hand_over_to).begin(self.ctx.room)
         if talk.turn_taking.detection == "PushToTalk":
             wishes = talk.push_to_talk or PushToTalkWishes()
@@ -175,6 +177,7 @@ class Call:
             await self._hang_up(End.WORKER_LEAVES)
         else:
             self.manners.leave()
+            self.transfers.hurry()
 
     def watch_caller(self, caller: rtc.RemoteParticipant) -> None:
         """End the job when the caller is gone."""
@@ -186,9 +189,15 @@ class Call:
             elif self.transfers.is_referring:
                 self._later(self._see_off(departure))
             else:
-                self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
+                self._end(self._why_left(), hung_up_early=departure.hung_up_early)
 
         self.presence.watch(caller, on_gone)
+
+    def _why_left(self) -> End:
+        """Return why a caller left: who hears goodbye often goes before its end, and the call was over before that."""
+        if self.apologies.gives_up:
+            return End.PROVIDERS_FAILED
+        return self.manners.ending or End.CALLER_LEFT
 
     async def _see_off(self, departure: Departure) -> None:
         """End the job; a caller who has been put through may be gone before we hear that it succeeded."""
@@ -204,14 +213,17 @@ class Call:
             return
         if event.reason == CloseReason.ERROR:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
-            self.reporter.note_failure()
-            self._later(self._hang_up(End.SESSION_FAILED))
+            self._later(self._fail(End.SESSION_FAILED))
             return
         self._end(End.SESSION_CLOSED)
 
     async def _give_up(self) -> None:
-        self.reporter.note_failure()
-        await self._hang_up(End.PROVIDERS_FAILED)
+        await self._fail(End.PROVIDERS_FAILED)
+
+    async def _fail(self, reason: End) -> None:
+        """Hang up; a caller who is being put through may yet reach a person, which takes no agent."""
+        await self.transfers.settled()
+        await self._hang_up(reason)
 
     async def _hang_up(self, reason: End) -> None:
         if self._note_end(reason):
@@ -227,6 +239,8 @@ class Call:
         self._is_over = True
         self.presence.end()
         self.notebook.ended(reason)
+        if reason in (End.SESSION_FAILED, End.PROVIDERS_FAILED):
+            self.reporter.note_failure()
         self.reporter.note_end(hung_up_early=hung_up_early)
         logger.info("call ends", extra={"reason": reason.value})
         return True

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from livekit.agents import JobContext
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.outcome import CallOutcome
@@ -49,9 +50,9 @@ class CallDeeds:
         """Whether keys mean something: not to a caller who is put through, nor to one who is said goodbye to."""
         return not self.transfers.is_under_way and not self.manners.is_ending
 
-    def end_call(self) -> None:
-        """Say goodbye and hang up."""
-        self.manners.end_call()
+    def end_call(self, after: SpeechHandle | None = None) -> None:
+        """Say goodbye and hang up, once this has been said and what is done for it has been told."""
+        self.manners.end_call(after=after)
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys, at a pace that machines at the other end can follow."""

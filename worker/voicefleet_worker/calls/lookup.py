@@ -9,7 +9,8 @@ from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
 from voicefleet.conversation.call_variables import as_variables
 from voicefleet.conversation.dialogue import DialoguePlan, DialogueProblem
 from voicefleet_worker.access.secret_files import SecretFiles
-from voicefleet_worker.tools.arguments import fault_in, validator_of
+from voicefleet_worker.tools.arguments import CHECK_SECONDS, fault_in, validator_of
+from voicefleet_worker.tools.cut_short import cut_short
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
@@ -45,7 +46,8 @@ async def look_up(lookup: Lookup, secrets: SecretFiles, known: Mapping[str, str]
     tools = HttpTools(secrets, ToolPolicy(), dict(known))
     try:
         answer = json.loads(await tools.call(Tool(name="lookup", description="lookup", http=http), http, {}))
-        validator_of(lookup.response_schema or {}).validate(answer)
+        with cut_short(CHECK_SECONDS):
+            validator_of(lookup.response_schema or {}).validate(answer)
     except Exception as error:  # noqa: BLE001 - whatever a service answers, the caller is there and is greeted
         logger.warning("look-up failed, and the defaults are used", extra={"problem": type(error).__name__})
         return {}

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from livekit.agents import AgentSession, UserInputTranscribedEvent, UserStateChangedEvent
+from livekit.agents import AgentSession, CloseEvent, UserInputTranscribedEvent, UserStateChangedEvent
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
@@ -16,6 +18,10 @@ from voicefleet_worker.saying import reply, say
 HangUp = Callable[[End], Awaitable[None]]
 
 _GOODBYE_SECONDS = 40.0
+_STOP_SECONDS = 1.0
+# While one agent gives way to the next, nobody can speak.
+_GIVING_WAY_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
 _TIME_IS_OVER = "The time for this call is over. Say goodbye in one short sentence."
 _TIME_RUNS_OUT = "The time for this call will soon be over. Say so in one short sentence, and go on."
 _AGENT_IS_DONE = "The call has reached its end. Say goodbye in one short sentence."
@@ -43,7 +49,8 @@ class Manners:
         self._in_charge = in_charge
         self._hang_up = hang_up
         self._called_back = 0
-        self._is_ending = False
+        self._ending: End | None = None
+        self._is_over = False
         self._is_free = asyncio.Event()
         self._is_free.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,6 +59,7 @@ class Manners:
         """Keep them from now on."""
         self._session.on("user_state_changed", self._on_state)
         self._session.on("user_input_transcribed", self._on_words)
+        self._session.on("close", self._on_close)
         # Who let it ring for long counts as away by now, and would never be again.
         self._session.reset_away_timer()
         duration = self._plan.conversation.duration
@@ -70,13 +78,18 @@ class Manners:
         return self._in_charge.values
 
     @property
+    def ending(self) -> End | None:
+        """Why goodbye is being said, if it is."""
+        return self._ending
+
+    @property
     def is_ending(self) -> bool:
         """Whether goodbye is being said."""
-        return self._is_ending
+        return self._ending is not None
 
-    def end_call(self, instructions: str = _AGENT_IS_DONE) -> None:
-        """Say goodbye and hang up, because the agent wants to."""
-        self._later(self._end_after_this(instructions))
+    def end_call(self, instructions: str = _AGENT_IS_DONE, *, after: SpeechHandle | None = None) -> None:
+        """Say goodbye and hang up, because the agent wants to; first it says what it is about to say."""
+        self._later(self._end_after(after or self._session.current_speech, instructions))
 
     def hold(self) -> None:
         """Call nobody back and end nothing for now: the caller is being put through to somebody else."""
@@ -106,8 +119,11 @@ class Manners:
         if event.is_final and says_one_of(event.transcript, self._plan.conversation.end_phrases):
             self._later(self._end(instructions=_CALLER_IS_DONE, reason=End.CALLER_SAID_SO))
 
+    def _on_close(self, _: CloseEvent) -> None:
+        self._is_over = True
+
     async def _call_back(self) -> None:
-        if self._is_ending or not self._is_free.is_set():
+        if self.is_ending or not self._is_free.is_set():
             return
         away, language = self._plan.conversation.away, self._in_charge.language
         if self._called_back >= away.max_prompts:
@@ -117,14 +133,16 @@ class Manners:
         self._called_back += 1
         with contextlib.suppress(RuntimeError):
             await say(self._session, words)
-            # Else whoever has been called back once would be away for ever.
-            self._session.reset_away_timer()
+        # Else whoever has been called back once, or could not be, would be away for ever.
+        self._session.reset_away_timer()
 
-    async def _end_after_this(self, instructions: str) -> None:
-        """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more."""
+    async def _end_after(self, speech: SpeechHandle | None, instructions: str) -> None:
+        """Let what the agent is saying come to its end; it may have said goodbye already, and may do so once more.
+
+        By then it has also told what came of other tools that it used at once.
+        """
         with contextlib.suppress(TimeoutError, RuntimeError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                speech = self._session.current_speech
                 if speech is not None:
                     await speech
         await self._end(instructions=instructions, reason=End.AGENT_ENDED)
@@ -132,7 +150,7 @@ class Manners:
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
         await self._is_free.wait()
-        if self._is_ending:
+        if self.is_ending:
             return
         with contextlib.suppress(RuntimeError):
             await reply(self._session, _TIME_RUNS_OUT, uses_tools=False)
@@ -145,17 +163,31 @@ class Manners:
     async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
         """Say goodbye, once and to its end, and hang up; nobody is cut off while they are put through."""
         await self._is_free.wait()
-        if self._is_ending:
+        if self.is_ending:
             return
-        self._is_ending = True
+        self._ending = reason
         try:
             # A provider that is slow, or a caller who hangs up just now, does not keep the line.
-            with contextlib.suppress(TimeoutError, RuntimeError):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await self._session.interrupt(force=True)
-                    await self._say_goodbye(words, instructions)
+                    await self._break_in(words, instructions)
         finally:
             await self._hang_up(reason)
+
+    async def _break_in(self, words: str | None, instructions: str) -> None:
+        """Say goodbye over whatever is being said; to a caller who is being handed over, a moment later."""
+        until_seconds = time.monotonic() + _GIVING_WAY_SECONDS
+        while True:
+            try:
+                # A tool that is at work goes on, and the caller does not wait for it in silence.
+                await asyncio.wait({asyncio.ensure_future(self._session.interrupt(force=True))}, timeout=_STOP_SECONDS)
+                await self._say_goodbye(words, instructions)
+            except RuntimeError:
+                if self._is_over or time.monotonic() > until_seconds:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                return
 
     async def _say_goodbye(self, words: str | None, instructions: str) -> None:
         if words:

@@ -54,7 +54,7 @@ class PushToTalk:
                 if self._deeds.is_free:
                     await deed()
                 else:
-                    self._forget_limit()
+                    self._let_go_on_hold()
             return ""
 
         return answer
@@ -87,8 +87,11 @@ class PushToTalk:
     async def _end(self) -> None:
         if self._is_held():
             await asyncio.sleep(_LAST_WORD_SECONDS)
-            self._let_go()
-            self._commit()
+            if self._deeds.is_free:
+                self._let_go()
+                self._commit()
+            else:
+                self._let_go_on_hold()
 
     async def _cancel(self) -> None:
         if self._is_held():
@@ -96,11 +99,12 @@ class PushToTalk:
             self._begin_anew()
 
     def _held_too_long(self) -> None:
-        self._forget_limit()
         with contextlib.suppress(RuntimeError):
             if self._deeds.is_free:
                 self._let_go()
                 self._commit()
+            else:
+                self._let_go_on_hold()
 
     def _is_held(self) -> bool:
         return self._limit is not None
@@ -108,6 +112,12 @@ class PushToTalk:
     def _let_go(self) -> None:
         self._forget_limit()
         self._session.input.set_audio_enabled(bool(self._wishes.commit_digit))
+
+    def _let_go_on_hold(self) -> None:
+        """Whoever puts the caller through has shut the line, and would open it again as they found it."""
+        if self._is_held() and not self._wishes.commit_digit:
+            self._deeds.transfers.let_go()
+        self._forget_limit()
 
     def _begin_anew(self) -> None:
         self._session.clear_user_turn()

@@ -6,7 +6,8 @@ An answer that does not come is not asked for again: the person's phone may ring
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import aiohttp
 from google.protobuf.duration_pb2 import Duration
@@ -32,6 +33,7 @@ _UNANSWERED = (api.ServerErrorCode.DEADLINE_EXCEEDED, api.ServerErrorCode.UNAVAI
 _UNDER_WAY = "The caller is being put through already."
 _IN_DOUBT = "An earlier transfer may still come about, so there can be no other one."
 _GONE = "the caller is gone"
+_NO_TIME = "this line has to close"
 _HUNG_UP = "the person hung up"
 _NOT_KNOWN = "it is not known whether the call got through"
 _INTRODUCE = (
@@ -62,6 +64,7 @@ class Transfers:
         self._was_heard = True
         self._over = asyncio.Event()
         self._over.set()
+        self._is_late = asyncio.Event()
 
     @property
     def is_under_way(self) -> bool:
@@ -82,6 +85,17 @@ class Transfers:
     def is_connected(self) -> bool:
         """Whether caller and person can hear each other."""
         return self.is_dialing and self._has_picked_up
+
+    def let_go(self) -> None:
+        """Do not hear the caller afterwards, if the transfer fails: they have let go of the key that they held."""
+        self._was_heard = False
+
+    def hurry(self) -> None:
+        """Let no phone ring any more: the worker leaves, and the caller is to hear that before it is gone.
+
+        What a carrier was asked for cannot be taken back, and whoever has picked up is there already.
+        """
+        self._is_late.set()
 
     async def settled(self) -> None:
         """Return when nobody is being put through."""
@@ -122,6 +136,8 @@ class Transfers:
             caller = self._presence.caller
             if caller is None or self._presence.is_over:
                 return _GONE
+            if self._is_late.is_set():
+                return _NO_TIME
             self._under_way = way
             why = await self._refer(way, caller) if isinstance(way, Refer) else await self._dial(way)
             if why is None:
@@ -171,7 +187,8 @@ class Transfers:
             ringing_timeout=Duration(seconds=way.ringing_seconds),
         )
         try:
-            await self._ctx.api.sip.create_sip_participant(request)
+            if not await self._is_answered(self._ctx.api.sip.create_sip_participant(request)):
+                return _NO_TIME if await self._call_off() else self._note(None)
         except api.ServerError as error:
             return self._note(error, called_off=await self._call_off())
         except (TimeoutError, aiohttp.ClientError):
@@ -179,6 +196,18 @@ class Transfers:
         self._has_picked_up = True
         await self._introduce()
         return None if PERSON in self._ctx.room.remote_participants else _HUNG_UP
+
+    async def _is_answered(self, asking: Coroutine[Any, Any, object]) -> bool:
+        """Wait until the person has picked up, or tell that there is no time for that."""
+        answer, late = asyncio.ensure_future(asking), asyncio.ensure_future(self._is_late.wait())
+        try:
+            await asyncio.wait({answer, late}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                answer.result()
+            return answer.done()
+        finally:
+            answer.cancel()
+            late.cancel()
 
     async def _introduce(self) -> None:
         # Caller and person can talk by now, so nothing that goes wrong here is worth an end.

@@ -94,10 +94,10 @@ class _Deeds:
     outcome: CallOutcome = field(default_factory=CallOutcome)
     caller_number: str | None = None
 
-    def end_call(self) -> None:
+    def end_call(self, after: SpeechHandle | None = None) -> None:
         """Say goodbye and end it."""
         self.is_ending = True
-        self.manners.end_call()
+        self.manners.end_call(after=after)
 
     async def send_dtmf(self, digits: str) -> None:
         """Show what would be pressed."""

@@ -129,6 +129,7 @@ class _Answer(llm.LLMStream):
         began = loop.time()
         deadline, tokens = began + attempt.first_answer_seconds, 0
         while (chunk := await _next(stream, deadline)) is not None:
+            chunk = self._heeding(chunk)
             if chunk.has_response():
                 deadline = loop.time() + attempt.plan.stall_seconds
                 if not attempt.is_answered:
@@ -168,6 +169,12 @@ class _Answer(llm.LLMStream):
         self._event_ch.send_nowait(
             chunk.model_copy(update={"delta": delta.model_copy(update={"content": whole or None})})
         )
+
+    def _heeding(self, chunk: llm.ChatChunk) -> llm.ChatChunk:
+        """Leave out calls where none may be: nobody would act on them, and the other side would hear nothing at all."""
+        if chunk.delta is None or not chunk.delta.tool_calls or self._wishes["tool_choice"] != "none":
+            return chunk
+        return chunk.model_copy(update={"delta": chunk.delta.model_copy(update={"tool_calls": []})})
 
     def _without_further_calls(self, chunk: llm.ChatChunk) -> llm.ChatChunk:
         """Leave an answer its first call where tools are called in turn: not every make can be told, or listens.

@@ -18,6 +18,7 @@ from voicefleet.handoffs.floor import Event, Floor, Phase
 from voicefleet.handoffs.offer import PARAMETERS, describe, tool_name
 from voicefleet.handoffs.passing import Passed, is_fit, pass_on, reason_of
 from voicefleet.handoffs.sight import NO_MARKS, Marks, Sight, secrets_before, sight_of, take_in
+from voicefleet_worker.handoffs.at_work import AtWork
 from voicefleet_worker.handoffs.charge import Charge
 from voicefleet_worker.handoffs.conversation import as_transcript, read_conversation, take_items
 from voicefleet_worker.handoffs.expressive import ExpressiveSpeaker
@@ -40,6 +41,7 @@ ServersFor = Callable[[AgentPlan, Mapping[str, str]], McpServers]
 """The servers whose tools an agent may use, who sees these variables."""
 
 _FILLER_SECONDS = 1.5
+_TOOLS_SECONDS = 15.0
 _TAKE_OVER = "You have just taken over this call from a colleague. Go on from here in one or two short sentences."
 _BEFORE = "You have taken over this call from a colleague, who leaves you this note: "
 _WANTED = "The caller asked for this agent by a key of the phone."
@@ -75,6 +77,7 @@ class Team:
         )
         self._met = {plan.entry.name}
         self._asked_by_key = ""
+        self._at_work = AtWork()
         self._session: AgentSession[None]
         self._deeds: Deeds
 
@@ -96,6 +99,7 @@ class Team:
     def begin(self, session: AgentSession[None], deeds: Deeds) -> Agent:
         """Return the agent that takes the call."""
         self._session, self._deeds = session, deeds
+        self._at_work.follow(session)
         return self._build(self._stint, None)
 
     def greet(self, opening: str) -> list[SpeechHandle]:
@@ -176,6 +180,7 @@ class Team:
             async with self._under_way(stint, handoff):
                 with filler(self._session, one_moment(stint.plan.language), after_seconds=_FILLER_SECONDS):
                     following = await self._prepare(stint, handoff, "")
+                    await self._at_work.idle(_TOOLS_SECONDS)
                 # It took a while, in which the caller may have asked for a person, or the call may have ended.
                 _refuse_unless(is_wanted())
                 await self._announce(stint, handoff)

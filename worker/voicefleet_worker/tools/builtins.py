@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from livekit.agents import StopResponse
+from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.api.voiceagent.tools import BuiltinTool, Feedback, Tool
@@ -54,8 +55,8 @@ class Deeds(Protocol):
     def caller_number(self) -> str | None:
         """Number that the caller calls from, as far as it is known."""
 
-    def end_call(self) -> None:
-        """Say goodbye and hang up."""
+    def end_call(self, after: SpeechHandle | None = None) -> None:
+        """Say goodbye and hang up, once this has been said and what is done for it has been told."""
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys."""
@@ -74,6 +75,8 @@ class Use:
     deeds: Deeds
     values: Mapping[str, str]
     """Variables of the call."""
+    speech: SpeechHandle
+    """The answer that it is a part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Builtin:
 
 
 async def _end_call(use: Use) -> str:
-    use.deeds.end_call()
+    use.deeds.end_call(use.speech)
     # What is said in the end is the goodbye.
     raise StopResponse
 

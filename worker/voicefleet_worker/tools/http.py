@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+from yarl import URL
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool, ToolPolicy
 from voicefleet_worker.access.secret_files import SecretFiles
@@ -21,6 +22,16 @@ _PASSING = frozenset({
     HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
 })  # fmt: skip
 _WORTH_TELLING = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY)
+# What a service, or a proxy before it, says as well when the matter was done, or may have been.
+_MAY_BE_DONE = (
+    HTTPStatus.FOUND, HTTPStatus.SEE_OTHER,
+    HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT,
+)  # fmt: skip
+_TOO_LONG = "the service answered with more than may be read"
+_ELSEWHERE = "the service sends us elsewhere, where the tool may not go"
+
+
+DOUBT = "it is not known whether it took effect, so do not do it again"
 
 
 class ToolFailedError(Exception):
@@ -50,9 +61,12 @@ class HttpTools:
         if answer.status in _WORTH_TELLING:
             # Such as that a time is taken, and which ones are not.
             return f"status {answer.status}: {answer.text}"
+        doubt = _doubt(http) if answer.status in _MAY_BE_DONE else ""
         if answer.status >= HTTPStatus.BAD_REQUEST:
             logger.warning("tool failed", extra={"tool": tool.name, "problem": f"status {answer.status}"})
-            raise ToolFailedError(f"the service answered with an error (status {answer.status})")
+            raise ToolFailedError(f"the service answered with an error (status {answer.status}){doubt}")
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise ToolFailedError(_ELSEWHERE + doubt)
         self._keep(http, answer.text)
         return answer.text
 
@@ -71,7 +85,9 @@ class HttpTools:
                     return answer
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not left:
-                    raise ToolFailedError(_in_words(error) + _doubt(http)) from error
+                    # Whoever was never reached has done nothing.
+                    doubt = "" if isinstance(error, aiohttp.ClientConnectorError) else _doubt(http)
+                    raise ToolFailedError(_in_words(error) + doubt) from error
             await asyncio.sleep(pause_seconds)
             pause_seconds *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -81,8 +97,8 @@ class HttpTools:
         session = self._session = self._session or _new_session()
         async with session.request(
             request.method,
-            request.url,
-            params=dict(request.query),
+            # By itself the client would write some of what a value holds as it stands.
+            URL(request.address, encoded=True),
             headers=headers,
             data=request.body,
             timeout=aiohttp.ClientTimeout(total=http.timeout_milliseconds / 1000),
@@ -90,7 +106,12 @@ class HttpTools:
             # Where it leads nobody has allowed.
             allow_redirects=False,
         ) as answer:
-            return _Answer(_no_redirect(answer.status), await _read(answer, http.max_response_bytes))
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES and answer.status not in _WORTH_TELLING:
+                return _Answer(answer.status, "")
+            text = await _read(answer, http.max_response_bytes)
+            if text is None:
+                raise ToolFailedError(_TOO_LONG + _doubt(http))
+            return _Answer(answer.status, text)
 
     async def _trust(self, http: HttpTool) -> ssl.SSLContext | bool:
         if http.ca_certificate is None:
@@ -125,28 +146,23 @@ def _new_session() -> aiohttp.ClientSession:
     return session
 
 
-async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str:
+async def _read(answer: aiohttp.ClientResponse, most_bytes: int) -> str | None:
+    """Return the answer's text, or None if it is longer than that."""
     body = b""
     async for piece in answer.content.iter_any():
         body += piece
         if len(body) > most_bytes:
-            raise ToolFailedError("the service answered with more than may be read")
+            return None
     try:
         return body.decode(answer.charset or "utf-8", errors="replace")
     except LookupError:
         return body.decode(errors="replace")
 
 
-def _no_redirect(status: int) -> int:
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        raise ToolFailedError("the service sends us elsewhere, where the tool may not go")
-    return status
-
-
 def _doubt(http: HttpTool) -> str:
-    """Say what is not known after a request whose answer never came."""
+    """Say what is not known after a request whose answer never came, or does not tell."""
     harmless = http.idempotent or http.method == "GET"
-    return "" if harmless else "; it is not known whether it took effect, so do not do it again"
+    return "" if harmless else f"; {DOUBT}"
 
 
 def _in_words(error: Exception) -> str:

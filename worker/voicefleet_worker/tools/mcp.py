@@ -4,38 +4,30 @@ A server that cannot be reached costs its own tools and nothing else: the model 
 """
 
 import asyncio
-import contextlib
-import importlib
 import importlib.util
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from livekit.agents import Agent, ToolError, llm
+from livekit.agents import Agent, llm
 
-from voicefleet.api.voiceagent.tools import McpTool, Tool, ToolPolicy
+from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.dialogue import AgentPlan, DialogueProblem
 from voicefleet_worker.access.secret_files import SecretFiles
-from voicefleet_worker.preloading import MCP_MODULE
 from voicefleet_worker.tools.arguments import fault_in
-from voicefleet_worker.tools.auth import prove
-from voicefleet_worker.tools.http import ToolFailedError
-from voicefleet_worker.tools.templates import Values, check_host
-from voicefleet_worker.tools.toolbox import Deed, guarded
+from voicefleet_worker.tools.mcp_line import McpLine
+from voicefleet_worker.tools.templates import check_host
+from voicefleet_worker.tools.toolbox import guarded
 
 logger = logging.getLogger("voicefleet.call")
 
 _LIBRARY = "mcp"
 _FIND_SECONDS = 10.0
-_CLOSE_SECONDS = 3.0
 _MOST_TOOLS = 64
-_MOST_CHARACTERS = 65_536
-_SHOWN_CHARACTERS = 500
 # What models can call.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TRANSPORTS = {"StreamableHttp": "streamable_http", "Sse": "sse"}
-_LATE = "the service did not answer in time; it is not known whether it took effect, so do not do it again"
 
 
 def check_mcp(tool: Tool) -> DialogueProblem | None:
@@ -70,7 +62,7 @@ class McpServers:
         self._policy = policy
         self._language = language
         self._values = values
-        self._servers: list[Any] = []
+        self._lines: list[McpLine] = []
 
     async def equip(self, agent: Agent) -> None:
         """Give an agent the tools of all servers that can be reached; a name that it has already stays what it is."""
@@ -84,70 +76,30 @@ class McpServers:
 
     async def aclose(self) -> None:
         """Take leave of all servers."""
-        for server in self._servers:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await server.aclose()
+        await asyncio.gather(*(line.aclose() for line in self._lines))
 
     async def _find(self, tool: Tool) -> list[llm.Tool]:
         if tool.mcp is None:
             return []
+        line = McpLine(tool.mcp, self._secrets)
         try:
             check_host(tool.mcp.url, tool.mcp.url, tuple(self._policy.allowed_hosts))
+            self._lines.append(line)
             async with asyncio.timeout(_FIND_SECONDS):
-                server = await self._connect(tool.mcp)
-                offered = await server.list_tools()
+                offered = await line.offered()
         except Exception as error:  # noqa: BLE001 - two libraries and a server may fail in any way
             logger.warning("tools of a server are missing", extra={"tool": tool.name, "problem": type(error).__name__})
             return []
-        return [built for each in offered[:_MOST_TOOLS] if (built := self._build(tool, tool.mcp, each)) is not None]
+        built = (self._build(tool, line, each) for each in itertools.islice(offered.values(), _MOST_TOOLS))
+        return [each for each in built if each is not None]
 
-    async def _connect(self, mcp: McpTool) -> Any:  # noqa: ANN401 - the class is there only if its library is
-        seconds = mcp.timeout_milliseconds / 1000
-        server = _load_sdk().MCPServerHTTP(
-            mcp.url,
-            transport_type=_TRANSPORTS[mcp.transport],
-            allowed_tools=list(mcp.allowed_tools) or None,
-            headers={**(mcp.headers or {}), **await prove(mcp.auth, self._secrets)},
-            timeout=seconds,
-            client_session_timeout_seconds=seconds,
-            tool_result_resolver=lambda result: _as_text(result.result.content),
-        )
-        self._servers.append(server)
-        await server.initialize()
-        return server
-
-    def _build(self, tool: Tool, mcp: McpTool, offered: Any) -> llm.Tool | None:  # noqa: ANN401 - as above
+    def _build(self, tool: Tool, line: McpLine, offered: Any) -> llm.Tool | None:  # noqa: ANN401 - the SDK's own class
         schema: Mapping[str, Any] = offered.info.raw_schema
-        parameters = schema["parameters"]
-        if not _NAME.fullmatch(schema["name"]) or fault_in(parameters) is not None:
+        name, parameters = schema["name"], schema["parameters"]
+        if not _NAME.fullmatch(name) or fault_in(parameters) is not None:
             logger.warning("a tool of a server is not what models can call", extra={"tool": tool.name})
             return None
-        said = schema["description"] or tool.description
-        theirs = {"name": schema["name"], "description": said, "parameters": parameters}
-        return guarded(tool, theirs, _deed(mcp, offered), language=self._language, values=self._values)
-
-
-def _load_sdk() -> Any:  # noqa: ANN401 - as above
-    return importlib.import_module(MCP_MODULE)
-
-
-def _deed(mcp: McpTool, offered: Any) -> Deed:  # noqa: ANN401 - as above
-    async def use(arguments: Values) -> str:
-        try:
-            async with asyncio.timeout(mcp.timeout_milliseconds / 1000):
-                return str(await offered(dict(arguments)))
-        except TimeoutError as error:
-            raise ToolFailedError(_LATE) from error
-        except ToolError as error:
-            # What a server says of a failure is meant for the model.
-            raise ToolFailedError(str(error)[:_SHOWN_CHARACTERS]) from error
-
-    return use
-
-
-def _as_text(content: Iterable[Any]) -> str:
-    text = "\n".join(part.text for part in content if part.type == "text")
-    if len(text) > _MOST_CHARACTERS:
-        raise ToolFailedError("the service answered with more than may be read")
-    return text or "Done."
+        theirs = {"name": name, "description": schema["description"] or tool.description, "parameters": parameters}
+        return guarded(
+            tool, theirs, lambda arguments, _: line.use(name, arguments), language=self._language, values=self._values
+        )

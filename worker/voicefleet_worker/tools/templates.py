@@ -8,18 +8,20 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 from voicefleet.api.voiceagent.tools import HttpTool, Tool
-from voicefleet.conversation.call_variables import PLACEHOLDER
+from voicefleet.conversation.call_variables import PLACEHOLDER, whole
+from voicefleet.conversation.reaching import is_allowed
 
 Values = Mapping[str, object]
 _WITHOUT_BODY = ("GET", "DELETE")
 _CONTENT_TYPE = "content-type"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
+# What an author may write in an address; of anything else only the code stands there.
+_OF_ADDRESSES = "%:/?#[]!$&'()*+,;="
 # What leads to another place than the one that stands there.
 _NOWHERE = ("", ".", "..")
 
@@ -37,6 +39,14 @@ class HttpRequest:
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
     body: str | None
+
+    @property
+    def address(self) -> str:
+        """The URL with the query, escaped so that no value is more than a value, whichever marks a service knows."""
+        url = self.url.partition("#")[0]
+        mark = "&" if "?" in url else "?"
+        query = urlencode(self.query, quote_via=quote, safe="", errors="replace")
+        return f"{url}{mark}{query}" if query else url
 
 
 def build_request(tool: Tool, http: HttpTool, arguments: Values, variables: Mapping[str, str]) -> HttpRequest:
@@ -70,14 +80,17 @@ def check_host(url: str, template: str, allowed: tuple[str, ...]) -> None:
     """Refuse a host that nobody has allowed: by the policy's list, or else by naming it in the tool."""
     host = (urlsplit(url).hostname or "").lower()
     if allowed:
-        if not any(fnmatchcase(host, pattern.lower()) for pattern in allowed):
+        if not is_allowed(host, allowed):
             raise RefusedError("the tool may not reach that host")
     elif host != (urlsplit(template).hostname or "").lower():
         raise RefusedError("the tool may not reach another host than its own")
 
 
 def take_from_answer(answer: object, path: str) -> str | None:
-    """Return the value at a path such as `$.order.items[0].status` as text, if there is one."""
+    """Return the value at a path such as `$.order.items[0].status` as text, if there is one.
+
+    A number that is none, such as NaN, is no value.
+    """
     at: object = answer
     for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
         if not step:
@@ -88,7 +101,10 @@ def take_from_answer(answer: object, path: str) -> str | None:
             at = at[int(step)]
         else:
             return None
-    return None if at is None else _as_text(at)
+    try:
+        return None if at is None else whole(_as_text(at))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _fill(template: str, values: Values, escaped: Callable[[object], str]) -> str:
@@ -98,7 +114,8 @@ def _fill(template: str, values: Values, escaped: Callable[[object], str]) -> st
 
 def _fill_url(template: str, values: Values) -> str:
     """Fill an address; a path stays the one that its author wrote, with other names in it."""
-    url = _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    filled_in = _fill(template, values, lambda value: quote(_as_text(value), safe="", errors="replace"))
+    url = quote(filled_in, safe=_OF_ADDRESSES)
     written, filled = (urlsplit(each).path.split("/") for each in (template, url))
     if any(now in _NOWHERE and before not in _NOWHERE for before, now in zip(written, filled, strict=False)):
         raise RefusedError("an argument that names something is missing, or is no name")

@@ -5,6 +5,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from weakref import WeakKeyDictionary
 
 from livekit.agents import RunContext, StopResponse, ToolError, function_tool, llm
 from livekit.agents.voice import SpeechHandle
@@ -17,15 +18,21 @@ from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.saying import decides_about_turns, say
 from voicefleet_worker.tools.arguments import Arguments, fault_in
 from voicefleet_worker.tools.builtins import BUILTINS, NO_ARGUMENTS, Deeds, Use
-from voicefleet_worker.tools.http import HttpTools, ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError, Values
+from voicefleet_worker.tools.together import Together
 
 logger = logging.getLogger("voicefleet.call")
 
 _REFERENCE = '"$ref"'
+_AGAIN_SECONDS = 10.0
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
 
-Deed = Callable[[Values], Awaitable[str]]
+_undisturbed_by: WeakKeyDictionary[SpeechHandle, int] = WeakKeyDictionary()
+"""How many tools that are not to be interrupted are at work for an answer: a model may use several at once."""
+
+Deed = Callable[[Values, SpeechHandle], Awaitable[str]]
+"""What is done with a tool's arguments, as a part of an answer."""
 
 
 def check_tool(tool: Tool) -> DialogueProblem | None:
@@ -68,12 +75,12 @@ class Toolbox:
     def _deed(self, tool: Tool) -> Deed:
         if tool.http is not None:
             http = tool.http
-            return lambda arguments: self._http.call(tool, http, arguments)
+            return lambda arguments, _: self._http.call(tool, http, arguments)
         builtin = tool.builtin
         if builtin is None:
             raise AssertionError("unreachable: what is no request and no server's is built in")
         kind = BUILTINS[builtin.type]
-        return lambda arguments: kind.use(Use(tool, builtin, arguments, self._deeds, self._values))
+        return lambda arguments, speech: kind.use(Use(tool, builtin, arguments, self._deeds, self._values, speech))
 
 
 def guarded(
@@ -82,17 +89,26 @@ def guarded(
     """Return a function for the model whose arguments are checked and whose failures are no silence."""
     parameters = schema["parameters"]
     arguments = Arguments(parameters if isinstance(parameters, Mapping) else NO_ARGUMENTS)
+    together = Together()
     phrases = tool.filler.phrases or (one_moment(language),)
+
+    delay_seconds = tool.filler.after_milliseconds / 1000
+    # A caller who is put through hears that it rings.
+    again_seconds = _AGAIN_SECONDS if tool.builtin is None else None
 
     def wait_a_moment(ctx: RunContext[None]) -> SpeechHandle:
         words = fill(random.choice(phrases), values)  # noqa: S311 - for a change
         return say(ctx.session, words, interruptible=tool.interruptible)
 
+    def do(given: Values, speech: SpeechHandle) -> Awaitable[str]:
+        # What the worker itself does is about the answer that it is a part of.
+        return together.use(given, lambda: deed(given, speech)) if tool.builtin is None else deed(given, speech)
+
     async def run(raw_arguments: dict[str, object], ctx: RunContext[None]) -> str:
         async with _undisturbed(tool, ctx):
-            await arguments.check(raw_arguments)
-            async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=tool.filler.after_milliseconds / 1000):
-                return await _use(tool, deed, raw_arguments)
+            arguments.check(raw_arguments)
+            async with ctx.with_filler(lambda _: wait_a_moment(ctx), delay=delay_seconds, interval=again_seconds):
+                return await _use(tool, lambda: do(raw_arguments, ctx.speech_handle))
 
     return function_tool(run, raw_schema=dict(schema))
 
@@ -104,10 +120,14 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
     It may be done sooner than they are spoken: then it waits for their end, as the answer to it would.
     """
     speech = ctx.speech_handle
-    if tool.interruptible or speech.interrupted or not speech.allow_interruptions or decides_about_turns(ctx.session):
+    # What a caller still said while they were put on hold would keep them from hearing that nobody was reached.
+    interruptible = tool.interruptible and not (tool.builtin is not None and tool.builtin.type == "Transfer")
+    refuses = not speech.allow_interruptions and speech not in _undisturbed_by
+    if interruptible or speech.interrupted or refuses or decides_about_turns(ctx.session):
         yield
         return
     ctx.disallow_interruptions()
+    _undisturbed_by[speech] = _undisturbed_by.get(speech, 0) + 1
     try:
         yield
     except Exception:
@@ -116,24 +136,34 @@ async def _undisturbed(tool: Tool, ctx: RunContext[None]) -> AsyncIterator[None]
     else:
         await ctx.wait_for_playout()
     finally:
-        # The answer is said under the same handle.
-        speech.allow_interruptions = True
+        _undisturbed_by[speech] -= 1
+        if not _undisturbed_by[speech]:
+            # The answer is said under the same handle.
+            speech.allow_interruptions = True
+            del _undisturbed_by[speech]
 
 
-async def _use(tool: Tool, deed: Deed, arguments: Values) -> str:
+async def _use(tool: Tool, deed: Callable[[], Awaitable[str]]) -> str:
     try:
-        return await deed(arguments)
+        return await deed()
     except StopResponse:
         raise
     except Exception as error:
         logger.warning("tool failed", extra={"tool": tool.name, "problem": type(error).__name__})
-        raise ToolError(tool.on_error or _FAILED + _reason(error)) from error
+        raise ToolError(_told(tool, _reason(error))) from error
 
 
 def _parameters(tool: Tool) -> Mapping[str, object]:
     if tool.builtin is not None:
         return BUILTINS[tool.builtin.type].parameters(tool.builtin)
     return tool.parameters or NO_ARGUMENTS
+
+
+def _told(tool: Tool, reason: str) -> str:
+    """Return what the model reads; whatever the spec's own words are, it learns that something may have been done."""
+    if not tool.on_error:
+        return _FAILED + reason
+    return tool.on_error + reason if DOUBT in reason else tool.on_error
 
 
 def _reason(error: Exception) -> str:
