@@ -330,8 +330,8 @@ async def look_everywhere(trial: Trial) -> list[str]:
     places.add("the operator's log", trial.operator.log.read_bytes())
     for pod, url in trial.workers().items():
         await hear(places, pod, url, trial.fleet.token())
-    for pod in trial.folder.iterdir():
-        places.add_files(pod, but=(SECRETS_DIRECTORY, CONTROL_TOKEN_DIRECTORY))
+    for folder in trial.folder.iterdir():
+        places.add_files(folder, but=(SECRETS_DIRECTORY, CONTROL_TOKEN_DIRECTORY))
     for process in trial.processes():
         places.add_process(process)
     places.add("records", "".join(sent for sent in trial.service.sent if sent.startswith("/records")))

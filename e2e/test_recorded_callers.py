@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
+from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent, SpeechHandle
 from livekit.agents.utils import http_context
 from livekit.agents.voice.run_result import ChatMessageEvent, RunResult
 
@@ -76,8 +76,8 @@ class NoDeeds:
     async def put_through(self, transfer: Transfer) -> str | None:
         raise AssertionError(f"nobody wants to speak to {transfer.number}")
 
-    def end_call(self) -> None:
-        raise AssertionError("nobody wants to go")
+    def end_call(self, after: SpeechHandle | None = None) -> None:
+        raise AssertionError(f"nobody wants to go after {after}")
 
     async def send_dtmf(self, digits: str) -> None:
         raise AssertionError(f"nobody presses {digits}")

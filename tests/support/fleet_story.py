@@ -137,7 +137,8 @@ class FleetStory(RuleBasedStateMachine):
     def comes_to_rest_with_calls_that_last(self) -> None:
         self.world.calls_last_for_ever = True
         began = len(self.operator.orders_given)
-        sizes = [steps.size.desired for steps in self._quiet_turns(seconds=600) if steps is not None and steps.size]
+        # Whoever is ended with calls at the beginning has a grace of ten minutes, and its successor may wait for that.
+        sizes = [steps.size.desired for steps in self._quiet_turns(seconds=1200) if steps is not None and steps.size]
         # While nothing is known of calls that last as long as these, what is expected of them may waver.
         changes = sum(one != other for one, other in pairwise(sizes))
         told = Counter((word, uid) for _, word, uid in self.operator.orders_given[began:])
