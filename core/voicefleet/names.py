@@ -25,6 +25,8 @@ ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
 ANNOTATION_SECRETS_CHANGED = f"{DOMAIN}/secrets-changed"
 # When the kubelet of this pod was last made to look at its Secrets.
 ANNOTATION_REFRESHED_AT = f"{DOMAIN}/refreshed-at"
+# When this pod was last called back whose deletion may yet be carried out: it finds another version of it then.
+ANNOTATION_KEPT_AT = f"{DOMAIN}/kept-at"
 # Keeps a VoiceAgent until the calls of its workers are over.
 FINALIZER = f"{DOMAIN}/drain"
 # Keeps a ProviderPool until no VoiceAgent uses it.

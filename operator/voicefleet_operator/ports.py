@@ -146,3 +146,5 @@ class Ports:
     memories: dict[Key, AgentMemory] = field(default_factory=dict)
     pools: dict[Key, PoolMemory] = field(default_factory=dict)
     probes: Prober = field(default_factory=Prober)
+    unanswered: set[str] = field(default_factory=set)
+    """Pods, by uid, whose deletion was asked for without an answer: it may yet be carried out."""

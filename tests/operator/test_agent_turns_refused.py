@@ -8,7 +8,7 @@ import pytest
 
 from tests.operator.agent_turns import KEY, POOL, World
 from tests.operator.fakes import resource
-from tests.support.fleet import NOW
+from tests.support.fleet import NOW, state
 from voicefleet_operator.apiserver.kube import PROVIDER_POOLS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
@@ -150,3 +150,34 @@ async def test_a_cluster_that_refuses_pods_keeps_no_call_from_being_guarded_and_
     assert world.condition("Stalled") == "True RefusedByCluster"
     assert str(refusal) in world.message("Stalled")
     assert world.condition("Ready") == "True Ready"
+
+
+async def test_a_worker_is_called_back_only_when_a_deletion_without_an_answer_can_no_more_take_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request may be carried out after it was given up, and would find the worker with calls by then."""
+
+    async def lost(*_: object) -> None:
+        raise ApiError(0, "TimeoutError", "")
+
+    external = {"mode": "External"}
+    await world.run(scaling=external, replicas=1)
+    (pod,) = world.ports.cache.pods
+    uid = pod["metadata"]["uid"]
+    world.workers.states[uid] = state(cordoned=True)
+    world.apply(scaling=external, replicas=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "delete_pod", lost)
+        with pytest.raises(ApiError):
+            await world.turn()
+
+    world.apply(scaling=external, replicas=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "annotate_pod", lost)
+        with pytest.raises(ApiError):
+            await world.turn()
+    assert world.workers.states[uid].cordoned
+
+    assert f"annotate {pod['metadata']['name']}" in await world.turn()
+    assert not world.workers.states[uid].cordoned
+    assert not world.ports.unanswered

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from http import HTTPStatus
 from itertools import chain, islice
 
 from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.types import timestamp
-from voicefleet.fleet import Fleet, FleetPlan, Worker
+from voicefleet.fleet import Fleet, FleetPlan, PodRef, Worker
 from voicefleet.fleet.guards import build_guards
 from voicefleet.fleet.refreshing import Refresh
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
@@ -14,6 +15,7 @@ from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_control_secret
 from voicefleet.names import (
     ANNOTATION_CORDONED_AT,
+    ANNOTATION_KEPT_AT,
     ANNOTATION_REFRESHED_AT,
     ANNOTATION_SECRETS_CHANGED,
     FINALIZER,
@@ -78,7 +80,7 @@ def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Ite
 
 def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
     """Yield what guards calls, and beside it what gives callers room: that does not wait for a slow apiserver."""
-    yield _side_by_side(_guard(ports, owner, fleet, plan), _open(ports, plan))
+    yield _side_by_side(_guard(ports, owner, fleet, plan), _open(ports, owner.namespace or "", plan))
 
 
 def _guard(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:
@@ -87,8 +89,8 @@ def _guard(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> It
     yield _all(ports.cluster.mark_pod(owner.namespace or "", mark) for mark in plan.mark)
 
 
-def _open(ports: Ports, plan: FleetPlan) -> Iterator[Awaitable[None]]:
-    yield _all(ports.workers.uncordon(pod.uid) for pod in plan.uncordon)
+def _open(ports: Ports, namespace: str, plan: FleetPlan) -> Iterator[Awaitable[None]]:
+    yield _all(_call_back(ports, namespace, pod) for pod in plan.uncordon)
     yield _all(ports.workers.report_load(order.pod.uid, order.load) for order in plan.loads)
 
 
@@ -105,8 +107,27 @@ def _last(
     yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
     yield _all(cluster.annotate_pod(namespace, each.pod, _told(each, moment)) for each in plan.refresh)
     yield _all(cluster.resize_pod(namespace, pod, resources) for pod in plan.resize)
-    yield _all(cluster.delete_pod(namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
+    yield _all(_delete(ports, namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
     yield _all(cluster.end_pod(namespace, pod) for pod in plan.end)
+
+
+async def _delete(ports: Ports, namespace: str, pod: PodRef) -> None:
+    try:
+        await ports.cluster.delete_pod(namespace, pod)
+    except ApiError as error:
+        # Whoever gave no answer may yet do what it was asked.
+        if error.status == 0 or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            ports.unanswered.add(pod.uid)
+        raise
+    ports.unanswered.discard(pod.uid)
+
+
+async def _call_back(ports: Ports, namespace: str, pod: PodRef) -> None:
+    """Tell a worker to take calls again, once no deletion from before can take place: it was of another version."""
+    if pod.uid in ports.unanswered:
+        await ports.cluster.annotate_pod(namespace, pod, {ANNOTATION_KEPT_AT: ports.now().isoformat()})
+        ports.unanswered.discard(pod.uid)
+    await ports.workers.uncordon(pod.uid)
 
 
 def _told(refresh: Refresh, moment: str) -> dict[str, str]:
