@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent, SpeechHandle
+from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
 from livekit.agents.utils import http_context
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.run_result import ChatMessageEvent, RunResult
 
 from e2e.bench import Bench
