@@ -259,6 +259,7 @@ class FakeOperator:
     def _observe(self, agent: FakeAgent) -> AgentSeen:
         now, model, fleet = self.now, parse_agent(agent), self.fleet()
         self.memory.observe(model.spec, fleet, now, told=agent.status)
+        fleet = self.memory.doubts.cast(fleet, now)
         lost = self.world.pool_is_lost
         rendered = None if lost else render(agent.spec, agent.uid)
         watchman = PodRef("other-0", "uid-of-other", "1") if self.world.has_watchman and may_sleep(model.spec) else None

@@ -11,6 +11,7 @@ from voicefleet.autoscaling.history import History
 from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
+from voicefleet.fleet.doubts import Doubts
 from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
@@ -33,6 +34,7 @@ class FleetMemory:
     def __init__(self) -> None:
         self._history: History | None = None
         self._guesses: tuple[object, ...] = ()
+        self.doubts = Doubts()
         self._heard: dict[str, Heard] = {}
         self._calls: dict[str, dict[str, float]] = {}
         self.took_calls_at: dict[str, datetime] = {}

@@ -46,6 +46,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     before = parse_status(VoiceAgentStatus, body)
     memory.fleet.observe(agent.spec, fleet, ports.now(), told=before)
     memory.note_tallies(fleet, compared=agent.spec.rollout.canary is not None)
+    fleet = memory.fleet.doubts.cast(fleet, ports.now())
     obstacle = find_obstacle(agent, pool, pool_is_allowed=allowed)
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
