@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from e2e.processes import descendants_of
+
 # Masks leave a few characters at either end; so many in a row are a part that somebody could use.
 PART = 12
 
@@ -57,7 +59,7 @@ class Places:
 
     def add_process(self, pid: int) -> None:
         """Add what any user of its machine sees of a process, and of those that it began."""
-        for each in (pid, *_children(pid)):
+        for each in (pid, *descendants_of(pid)):
             with suppress(OSError):
                 self.add(f"arguments of {each}", Path(f"/proc/{each}/cmdline").read_bytes())
                 self.add(f"environment of {each}", Path(f"/proc/{each}/environ").read_bytes())
@@ -73,11 +75,3 @@ class Places:
                 if any(trace in text for trace in traces)
             ]
         return found
-
-
-def _children(pid: int) -> Iterator[int]:
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, listed.read_text().split()):
-                yield child
-                yield from _children(child)

@@ -8,9 +8,7 @@ searched. It looks for twelve characters of a key in a row, in any spelling.
 import asyncio
 import base64
 import json
-import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -28,11 +26,12 @@ from e2e.caller import Caller, Line
 from e2e.caller.line import Seat
 from e2e.operating import Fleet, OperatorProcess, fleet_of, install_rights, remove_agents
 from e2e.pod_processes import PodProcesses
+from e2e.processes import kill_calls_of, read
 from e2e.providers import Control, Providers
 from e2e.providers.wire import HearingMode
 from e2e.redis_server import RedisServer, run_redis
 from e2e.secrecy import Places, Secret
-from e2e.working import agent_manifest, pool_manifest
+from e2e.working import agent_manifest, pool_manifest, replace_file
 from voicefleet.names import CONTROL_PORT, CONTROL_TOKEN_DIRECTORY, SECRETS_DIRECTORY, STATE_PATH
 
 AGENT = "discreet"
@@ -132,9 +131,7 @@ class Trial:
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {**beside, key: text}}
         self.bench.kubectl("apply", "-n", self.fleet.namespace, "-f", "-", stdin=json.dumps(body))
         for file in self.folder.glob(f"*{SECRETS_DIRECTORY}/{name}/{key}"):
-            fresh = file.with_name("fresh")
-            fresh.write_text(text)
-            fresh.rename(file)
+            replace_file(file, text)
 
     def see(self, *words: str) -> str:
         """Ask as somebody who may read all but Secrets."""
@@ -148,7 +145,7 @@ class Trial:
     def processes(self) -> list[int]:
         """Return the workers' own processes."""
         running = Path("/proc").glob("[0-9]*/cmdline")
-        return [int(path.parent.name) for path in running if str(self.folder) in _read(path)]
+        return [int(path.parent.name) for path in running if str(self.folder) in read(path)]
 
     async def until(self, probe: Callable[[], object], what: str) -> None:
         await asyncio.to_thread(wait_for, probe, what, within_seconds=LISTEN_SECONDS)
@@ -176,13 +173,6 @@ class Trial:
             rooms = await asked.room.list_rooms(api.ListRoomsRequest(names=[room]))
             there = await asked.room.list_participants(api.ListParticipantsRequest(room=room))
             self.places.add(f"room {room}", f"{rooms} {there} {await asked.agent_dispatch.list_dispatch(room)}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 @pytest.fixture
@@ -277,18 +267,12 @@ async def a_call_crashes(trial: Trial) -> None:
     async def kill(caller: Caller) -> None:
         await ask(caller)
         for worker in trial.processes():
-            for call in [call for server in children_of(worker) for call in children_of(server)]:
-                os.kill(call, signal.SIGKILL)
+            kill_calls_of(worker)
         await caller.hold(3)
 
     since = len(trial.service.sent)
     await trial.call(kill)
     await trial.until_sent("/records", since)
-
-
-def children_of(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in listed for child in _read(path).split()]
 
 
 async def redis_is_lost(trial: Trial) -> None:

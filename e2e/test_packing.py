@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -20,6 +18,7 @@ from livekit.protocol import agent_dispatch
 from e2e.bench import Bench
 from e2e.caller.line import Line
 from e2e.calls import HeldCall
+from e2e.processes import kill_calls_of
 from e2e.providers import Providers
 from e2e.providers.wire import HearingMode
 from e2e.working import (
@@ -256,22 +255,8 @@ async def test_calls_whose_processes_die_have_failed_and_calls_that_end_have_not
     ended = fleet.states[0].seen[-1].tally
     await fleet.dispatch(2)
     await fleet.wait_until_joined()
-    kill_job_processes(fleet.workers[0])
+    kill_calls_of(fleet.workers[0].process.pid)
     await fleet.wait_until_empty()
     died = fleet.states[0].seen[-1].tally
 
     assert [(tally.calls_ended, tally.calls_failed) for tally in (ended, died)] == [(2, 0), (4, 2)]
-
-
-def kill_job_processes(worker: Worker) -> None:
-    """Kill what the worker's fork server has forked, as a kernel out of memory would."""
-    for fork_server in children(worker.process.pid):
-        for job_process in children(fork_server):
-            with suppress(ProcessLookupError):
-                os.kill(job_process, signal.SIGKILL)
-
-
-def children(pid: int) -> list[int]:
-    # Each is listed with the thread that forked it.
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for thread in listed for child in thread.read_text().split()]

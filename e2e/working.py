@@ -184,10 +184,13 @@ async def metric_is(worker: Worker, name: str, value: float, *, within_seconds: 
 
 
 def replace_secret(folder: Path, name: str, value: str) -> None:
+    replace_file(folder / "secrets" / name / "api-key", value)
+
+
+def replace_file(file: Path, text: str) -> None:
     """Put another file in the place of the old one, as the kubelet does."""
-    file = folder / "secrets" / name / "api-key"
     fresh = file.with_name("fresh")
-    fresh.write_text(value)
+    fresh.write_text(text)
     fresh.rename(file)
 
 

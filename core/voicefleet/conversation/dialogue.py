@@ -231,8 +231,8 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
     """Name the wishes that mean nothing to the voices that were chosen."""
     found: list[str] = []
     for index, agent in agents:
-        hears = isinstance(agent.voice, RealtimePlan)
-        decides = isinstance(agent.voice, RealtimePlan) and agent.voice.decides_about_turns
+        realtime = agent.voice if isinstance(agent.voice, RealtimePlan) else None
+        decides = realtime is not None and realtime.decides_about_turns
         greeting = agent.greeting
         wishes = (
             (f"spec.agents[{index}].greeting.interruptible", greeting is not None and not greeting.interruptible),
@@ -242,7 +242,7 @@ def _ignored(spec: VoiceAgentSpec, agents: Iterable[tuple[int, AgentPlan]]) -> t
         found += ignored_wishes(agent.voice, at)
         found += ignored_steering(agent.voice, agent.structured_output, f"spec.agents[{index}].structuredOutput")
         found += [field for field, wish in wishes if decides and wish]
-        unheard = unheard_turns(spec.conversation, decides=decides) if hears else ()
+        unheard = unheard_turns(spec.conversation, decides=decides) if realtime is not None else ()
         found += [f"spec.conversation.{field}" for field in unheard]
     return tuple(dict.fromkeys(found))
 

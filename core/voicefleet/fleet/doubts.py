@@ -22,8 +22,6 @@ class Doubts:
     def cast(self, fleet: Fleet, now: datetime) -> Fleet:
         """Return the same fleet, in which a worker must have said since then that it is empty."""
         self._changed = {worker.pod.ref.uid: self._note(worker.pod, now) for worker in fleet}
-        if not any(self._is_doubtful(worker) for worker in fleet):
-            return fleet
         return replace(fleet, workers=tuple(map(self._doubt, fleet)))
 
     def _note(self, pod: Pod, now: datetime) -> tuple[_Looks, datetime]:
@@ -32,11 +30,8 @@ class Doubts:
             return looks, _NEVER
         return known if known[0] == looks else (looks, now)
 
-    def _is_doubtful(self, worker: Worker) -> bool:
-        _, changed_at = self._changed[worker.pod.ref.uid]
-        return worker.heard is not None and worker.heard.live and worker.heard.at <= changed_at
-
     def _doubt(self, worker: Worker) -> Worker:
-        if worker.heard is None or not self._is_doubtful(worker):
+        _, changed_at = self._changed[worker.pod.ref.uid]
+        if worker.heard is None or worker.heard.at > changed_at:
             return worker
         return replace(worker, heard=replace(worker.heard, live=False))

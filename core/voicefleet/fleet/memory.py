@@ -218,12 +218,12 @@ class FleetMemory:
 
     def _note_start(self, history: History, worker: Worker, startup_seconds: int, now: datetime) -> None:
         uid = worker.pod.ref.uid
-        came_up = uid in self.took_calls_at
-        if worker.takes_calls(now):
+        came_up, takes_calls = uid in self.took_calls_at, worker.takes_calls(now)
+        if takes_calls:
             self.took_calls_at[uid] = now
         if came_up:
             return
-        if worker.takes_calls(now):
+        if takes_calls:
             seen_at, created_at = self._starting_since.get(uid), worker.pod.created_at
             if seen_at is not None and created_at is not None and uid not in self._held_up:
                 # Its birth is dated by another clock, which may be ahead of ours.

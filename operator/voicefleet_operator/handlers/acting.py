@@ -125,6 +125,7 @@ async def _delete(ports: Ports, namespace: str, pod: PodRef) -> None:
 async def _call_back(ports: Ports, namespace: str, pod: PodRef) -> None:
     """Tell a worker to take calls again, once no deletion from before can take place: it was of another version."""
     if pod.uid in ports.unanswered:
+        # To the microsecond: what is written there already would make no other version.
         await ports.cluster.annotate_pod(namespace, pod, {ANNOTATION_KEPT_AT: ports.now().isoformat()})
         ports.unanswered.discard(pod.uid)
     await ports.workers.uncordon(pod.uid)

@@ -19,7 +19,7 @@ from voicefleet.wire import MOST_TOLD, CallersAnswer, CallersOrder
 
 logger = logging.getLogger("voicefleet.worker")
 
-_REQUEST_SECONDS = 2.0
+REQUEST_SECONDS = 2.0
 _LIST_SECONDS = 1.5
 _ROOM_SECONDS = 0.5
 _SECOND_THOUGHTS_SECONDS = 0.5
@@ -132,7 +132,7 @@ class Callers:
 
     async def _list(self, livekit: Dispatches, at: float, oldest_seconds: float) -> "Sight":
         """List the dispatches of all rooms that are no older and not on their way to a worker."""
-        async with asyncio.timeout(_REQUEST_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS):
             rooms = await livekit.list_rooms()
         self._ahead_seconds = livekit.ahead_seconds
         now = at + self._ahead_seconds

@@ -12,9 +12,8 @@ from livekit.protocol.agent_dispatch import AgentDispatch, CreateAgentDispatchRe
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet_worker.access.livekit_access import LiveKitAccess
-from voicefleet_worker.serving.callers import Connect, Dispatches
+from voicefleet_worker.serving.callers import REQUEST_SECONDS, Connect, Dispatches
 
-_REQUEST_SECONDS = 2.0
 # A date has whole seconds, and the way takes its time: what differs by less is the same clock.
 _SAME_CLOCK_SECONDS = 2.0
 # What we ask with is good for six hours: with clocks further apart LiveKit would not answer, and this is no date of it.
@@ -26,7 +25,7 @@ def connect_with(access: LiveKitAccess, *, clock: Callable[[], float] = time.tim
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Dispatches]:
-        timeout, difference = aiohttp.ClientTimeout(total=_REQUEST_SECONDS), _Difference(clock)
+        timeout, difference = aiohttp.ClientTimeout(total=REQUEST_SECONDS), _Difference(clock)
         now = await asyncio.to_thread(access.renewed)
         async with (
             aiohttp.ClientSession(timeout=timeout, trace_configs=[difference.trace()]) as session,

@@ -27,10 +27,8 @@ _MAY_BE_DONE = (
     HTTPStatus.FOUND, HTTPStatus.SEE_OTHER,
     HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT,
 )  # fmt: skip
-_TOO_LONG = "the service answered with more than may be read"
+TOO_LONG = "the service answered with more than may be read"
 _ELSEWHERE = "the service sends us elsewhere, where the tool may not go"
-
-
 DOUBT = "it is not known whether it took effect, so do not do it again"
 
 
@@ -110,7 +108,7 @@ class HttpTools:
                 return _Answer(answer.status, "")
             text = await _read(answer, http.max_response_bytes)
             if text is None:
-                raise ToolFailedError(_TOO_LONG + _doubt(http))
+                raise ToolFailedError(TOO_LONG + _doubt(http))
             return _Answer(answer.status, text)
 
     async def _trust(self, http: HttpTool) -> ssl.SSLContext | bool:

@@ -16,7 +16,7 @@ from voicefleet.api.voiceagent.tools import McpTool
 from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.preloading import MCP_MODULE
 from voicefleet_worker.tools.auth import prove
-from voicefleet_worker.tools.http import DOUBT, ToolFailedError
+from voicefleet_worker.tools.http import DOUBT, TOO_LONG, ToolFailedError
 from voicefleet_worker.tools.templates import Values
 
 _CLOSE_SECONDS = 3.0
@@ -25,7 +25,6 @@ _SHOWN_CHARACTERS = 500
 _TRANSPORTS = {"StreamableHttp": "streamable_http", "Sse": "sse"}
 _LATE = f"the service did not answer in time; {DOUBT}"
 _BROKEN = f"the line to the service broke; {DOUBT}"
-_TOO_LONG = f"the service answered with more than may be read; {DOUBT}"
 _OUT_OF_REACH = "the service is out of reach"
 _GONE = "the service does not offer this any more"
 # JSON-RPC's codes for what a server does not know; of a line that it does not know, servers and the library say this.
@@ -131,5 +130,5 @@ def _is_broken(server: Any) -> bool:  # noqa: ANN401 - as above
 def _as_text(content: Iterable[Any]) -> str:
     text = "\n".join(part.text for part in content if part.type == "text")
     if len(text) > _MOST_CHARACTERS:
-        raise ToolFailedError(_TOO_LONG)
+        raise ToolFailedError(f"{TOO_LONG}; {DOUBT}")
     return text or "Done."
