@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.providerpool.providers import PriceBook
+from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
     Began,
     Billed,
     Ended,
+    Entered,
     Entry,
     ProviderFailed,
     ProviderUsed,
@@ -40,6 +42,7 @@ CALL: tuple[Entry, ...] = (
     Began(at=1000.0, id="AJ_1", dispatch_id="AD_1", room="call-1", room_id="RM_1"),
     Billed(account="shop-7"),
     Answered(at=1002.0),
+    Entered(at=1002.0, state=State.TALKING),
     Said(at=1003.0, who="Agent", text="Hello!"),
     Said(at=1006.0, who="Caller", text="My order?", stages=Stages(hearing_seconds=0.2, deciding_seconds=0.5)),
     ProviderFailed(at=1006.5, provider="llm-b", problem="timed out"),
@@ -53,6 +56,7 @@ CALL: tuple[Entry, ...] = (
         stages=Stages(thinking_seconds=0.4, speaking_seconds=0.1, total_seconds=1.2),
     ),
     ProviderUsed(provider="stt-a", usage=Usage(requests=1, audio_seconds=30.0)),
+    Entered(at=1012.0, state=State.ENDED),
     Ended(at=1012.0, reason="caller left"),
 )
 VERDICT = Verdict("AJ_1", 1015.0)
@@ -73,6 +77,20 @@ def test_a_call_that_went_well() -> None:
         "1970-01-01T00:16:52.000Z",
     )
     assert (record.talk_seconds, record.interruptions, record.tool_calls, record.tool_failures) == (10.0, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "state"),
+    [
+        (CALL, State.TALKING),
+        (CALL[:4], State.TALKING),
+        ((*CALL[:4], Entered(at=1003.0, state=State.DIALING)), State.DIALING),
+        (CALL[:1], None),
+    ],
+    ids=["it ended", "it crashed", "it crashed while a phone rang", "it never got into the room"],
+)
+def test_what_the_call_was_doing_when_it_ended(entries: tuple[Entry, ...], state: State | None) -> None:
+    assert make_record(entries, VERDICT, AROUND).ended_while is state
 
 
 def test_a_turn_has_the_stages_of_both_sides_and_a_greeting_answers_nobody() -> None:

@@ -14,8 +14,10 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from tests.worker.failover.scripted import Speaker, Step, Thinker, lineup, stage
 from voicefleet.conversation.apologies import MOST_IN_A_ROW, apologise
+from voicefleet.conversation.life import News, State
 from voicefleet_worker.calls.apologies import Apologies
 from voicefleet_worker.calls.beeps import beeps
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import InCharge
 from voicefleet_worker.failover.speaking import SpeakingInTurn
 from voicefleet_worker.failover.switch import ONCE
@@ -79,7 +81,8 @@ class Talk:
         self.session.output.audio = self.loudspeaker
         self.speaker = speaker
         self.given_up = 0
-        self.apologies = Apologies(self.session, ENGLISH, self._give_up)
+        self.course = Course(begins=State.TALKING)
+        self.apologies = Apologies(self.session, ENGLISH, self.course, self._give_up)
 
     async def _give_up(self) -> None:
         self.given_up += 1
@@ -145,7 +148,7 @@ async def test_an_answer_in_between_begins_the_count_anew() -> None:
 
 async def test_a_goodbye_that_fails_is_no_turn() -> None:
     talk = Talk([[DOWN]], [])
-    talk.apologies = Apologies(talk.session, ENGLISH, talk._give_up, is_moot=lambda: True)
+    talk.course.move(News.GOODBYE)
     await talk.take_turns(1)
 
     assert talk.loudspeaker.heard == []

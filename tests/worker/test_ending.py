@@ -12,6 +12,8 @@ from tests.worker.files import Mounted
 from tests.worker.test_manners import InCharge
 from tests.worker.tools.test_toolbox import LOOK_UP, Deeds, Http
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
+from voicefleet.conversation.life import State
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.settings import load_settings
 from voicefleet_worker.tools.builtins import BUILTINS, Builtin, Use
@@ -91,7 +93,7 @@ async def test_what_another_tool_brought_is_told_before_the_goodbye(
     )
     said: list[str | None] = []
     session.on("conversation_item_added", note)
-    deeds.manners = Manners(session, plan, InCharge("en", {}), hang_up)
+    deeds.manners = Manners(session, plan, InCharge("en", {}), Course(begins=State.TALKING), hang_up)
     await session.start(Agent(instructions="x", tools=toolbox.tools()))
     session.generate_reply(user_input="Is it free? Bye.")
     await is_over.wait()

@@ -15,6 +15,7 @@ from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from tests.worker.failover.scripted import unread
 from tests.worker.files import Mounted
+from voicefleet.conversation.life import News
 from voicefleet.records.ends import End
 from voicefleet_worker.calls import call as life
 from voicefleet_worker.calls import entry, lookup, presence
@@ -113,6 +114,14 @@ def call_of(job: Job, settings: Settings, *, session: object = None) -> Call:
         notebook=unread(),
         board=BoardReader(),
     )
+
+
+def call_at(job: Job, settings: Settings, *news: News) -> Call:
+    """A call whose caller has picked up, and what happened since."""
+    call = call_of(job, settings)
+    for each in (News.WARM, News.CAME, News.PICKED_UP, *news):
+        assert call.course.move(each)
+    return call
 
 
 def begun(settings: Settings) -> Job:
@@ -377,25 +386,24 @@ async def test_what_the_dispatch_says_wins_over_what_is_looked_up(
 @pytest.mark.parametrize(
     ("under_way", "told"),
     [
-        ("is_dialing", ["room deleted", "caller left"]),
-        ("is_referring", ["transferred"]),
-        ("", ["caller left"]),
+        ((News.HOLD, News.DIAL), ["room deleted", "caller left"]),
+        ((News.HOLD, News.DIAL, News.MEET), ["room deleted", "caller left"]),
+        ((News.HOLD, News.REFER), ["transferred"]),
+        ((News.HOLD,), ["caller left"]),
     ],
-    ids=["the person's phone rings", "the carrier is asked", "nobody is asked for"],
+    ids=["the person's phone rings", "they meet", "the carrier is asked", "nobody is asked for"],
 )
-async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way: str, told: list[str]) -> None:
+async def test_a_caller_who_goes_while_put_through(
+    settings: Settings, under_way: tuple[News, ...], told: list[str]
+) -> None:
     """A phone rings on for nobody; and who has been put through is gone before we are told so."""
     job = Job(settings)
-    call = call_of(job, settings)
-
-    async def settled() -> None:
-        call._end(End.TRANSFERRED)
-
-    states = {name: name == under_way for name in ("is_dialing", "is_referring")}
-    call.transfers = cast("Transfers", SimpleNamespace(**states, settled=settled))
+    call = call_at(job, settings, *under_way)
     call.watch_caller(job.room.join())
     job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
     await asyncio.sleep(0.05)
+    # What the carrier answers in the end.
+    call._end(End.TRANSFERRED)
 
     assert job.told == told
 
@@ -403,8 +411,8 @@ async def test_a_caller_who_goes_while_put_through(settings: Settings, under_way
 @pytest.mark.parametrize("why", [End.WORKER_LEAVES, End.TOO_LONG, End.AGENT_ENDED])
 async def test_a_caller_who_goes_during_the_goodbye_is_not_why_the_call_ended(settings: Settings, why: End) -> None:
     job = Job(settings)
-    call = call_of(job, settings)
-    call.manners._ending = why
+    call = call_at(job, settings)
+    assert await call.course.close(why)
     call.watch_caller(job.room.join())
     job.room.leave(rtc.DisconnectReason.CLIENT_INITIATED)
 
@@ -412,9 +420,8 @@ async def test_a_caller_who_goes_during_the_goodbye_is_not_why_the_call_ended(se
 
 
 async def test_when_the_worker_leaves_goodbye_is_said_and_no_phone_rings_on(settings: Settings) -> None:
-    call, told = call_of(Job(settings), settings), list[str]()
+    call, told = call_at(Job(settings), settings), list[str]()
     call.board = cast("BoardReader", SimpleNamespace(leaving=True))
-    call.presence.answered_seconds = 1.0
     call.manners = cast("Manners", SimpleNamespace(leave=lambda: told.append("goodbye")))
     call.transfers = cast("Transfers", SimpleNamespace(hurry=lambda: told.append("no phone rings")))
     await call._leave_with_the_worker()
@@ -424,8 +431,7 @@ async def test_when_the_worker_leaves_goodbye_is_said_and_no_phone_rings_on(sett
 
 async def test_a_session_that_fails_while_caller_and_person_talk_cuts_nobody(settings: Settings) -> None:
     job = Job(settings)
-    call = call_of(job, settings)
-    call.transfers = cast("Transfers", SimpleNamespace(is_connected=True))
+    call = call_at(job, settings, News.HOLD, News.DIAL, News.MEET)
     call._on_close(CloseEvent(reason=CloseReason.ERROR))
     await asyncio.sleep(0.05)
 

@@ -11,6 +11,7 @@ from livekit.agents import CloseEvent, CloseReason
 
 from tests.worker.test_entry import Job, call_of
 from tests.worker.test_ringing import BROWSER, Phone, Session
+from voicefleet.conversation.life import News
 from voicefleet.records.ends import End
 from voicefleet_worker.calls.call import Call
 from voicefleet_worker.calls.presence import Presence
@@ -45,7 +46,6 @@ async def begun(settings: Settings) -> tuple[Call, Line, Job]:
     job, line = Job(settings), Line()
     call = call_of(job, settings, session=line)
     phone = Phone(line, is_answered=True, kind=BROWSER)
-    phone.is_over = False  # type: ignore[attr-defined]
     call.presence = call.deeds.presence = call.transfers._presence = cast("Presence", phone)
     call.team = call.apologies._in_charge = cast("Team", line)
     await call.begin()
@@ -54,12 +54,12 @@ async def begun(settings: Settings) -> tuple[Call, Line, Job]:
 
 async def test_nobody_apologises_to_a_caller_on_hold_nor_hangs_up_on_one(settings: Settings) -> None:
     call, line, job = await begun(settings)
-    call.transfers._over.clear()
+    call.course.move(News.HOLD)
     for _ in range(3):
         await line.fail()
     assert (line.said, job.told) == ([], [])
 
-    call.transfers._over.set()
+    call.course.move(News.BACK)
     await line.fail()
 
     assert len(line.said) == 1, "who is back with the agent is told"
@@ -67,7 +67,7 @@ async def test_nobody_apologises_to_a_caller_on_hold_nor_hangs_up_on_one(setting
 
 async def test_a_caller_who_goes_during_the_last_apology_leaves_a_call_that_failed(settings: Settings) -> None:
     call, line, job = await begun(settings)
-    call.presence = Presence(call.ctx)
+    call.presence = Presence(call.ctx, call.course)
     call.watch_caller(job.room.join())
     waits = asyncio.Event()
 
@@ -91,7 +91,7 @@ async def test_a_call_that_cannot_go_on_waits_for_whoever_is_rung(
     settings: Settings, fails: str, *, is_reached: bool
 ) -> None:
     call, _, job = await begun(settings)
-    call.transfers._over.clear()
+    call.course.move(News.HOLD)
     if fails == "session":
         call._on_close(CloseEvent(reason=CloseReason.ERROR))
     else:
@@ -101,7 +101,7 @@ async def test_a_call_that_cannot_go_on_waits_for_whoever_is_rung(
 
     if is_reached:
         call._end(End.TRANSFERRED)
-    call.transfers._over.set()
+    call.course.move(News.BACK)
     await asyncio.sleep(0.01)
 
     assert job.told == (["transferred"] if is_reached else ["room deleted", f"{fails} failed"])

@@ -11,7 +11,9 @@ from livekit.agents import AgentSession
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.conversation.life import News, State
 from voicefleet.conversation.phrases import put_through
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds
 from voicefleet_worker.calls.keypad import Keypad
 from voicefleet_worker.settings import load_settings
@@ -32,10 +34,11 @@ class Phone:
         self.is_rude = False
         self.is_handed_over = True
         self.handlers: dict[str, Any] = {}
-        self.transfers: Any = SimpleNamespace(is_under_way=False, put_through=self._put_through)
-        self.manners: Any = SimpleNamespace(hear=lambda: None, is_ending=False, end_call=self._end_call)
+        self.course = Course(begins=State.TALKING)
+        self.transfers: Any = SimpleNamespace(put_through=self._put_through)
+        self.manners: Any = SimpleNamespace(hear=lambda: None, end_call=self._end_call)
         presence, nobody = cast("Any", SimpleNamespace(identity=ADA)), cast("Any", None)
-        deeds = CallDeeds(nobody, self.manners, presence, self.transfers, nobody)
+        deeds = CallDeeds(nobody, self.course, self.manners, presence, self.transfers, nobody)
         plan = load_settings(mounted.flags, {}).plan
         keypad = Keypad(cast("AgentSession[None]", self), plan, deeds, self._hand_over)
         keypad.begin(cast("rtc.Room", SimpleNamespace(on=self.handlers.__setitem__)))
@@ -103,14 +106,14 @@ async def test_the_key_for_a_person_puts_the_caller_through(mounted: Mounted) ->
     assert at.done == ["silent", "to +4930100", "<Say that nobody picked up.>"]
 
 
-@pytest.mark.parametrize("busy", ["put through", "said goodbye to"])
+@pytest.mark.parametrize("busy", [News.HOLD, News.GOODBYE])
 async def test_a_key_that_waits_for_another_one_means_nothing_to_a_caller_who_is_not_free(
-    mounted: Mounted, busy: str
+    mounted: Mounted, busy: News
 ) -> None:
     actions = [{"digits": "1", "agent": "desk"}, {"digits": "12", "endCall": True}]
     at = await phone(mounted, dtmf={"actions": actions})
     at.press("1")
-    at.transfers.is_under_way, at.manners.is_ending = busy == "put through", busy != "put through"
+    at.course.move(busy)
     await settled()
 
     assert at.done == ["silent"]
@@ -179,7 +182,7 @@ async def test_keys_of_others_are_not_the_callers(mounted: Mounted, by: str) -> 
 
 async def test_keys_while_a_caller_is_put_through_are_for_nobody(mounted: Mounted) -> None:
     at = await phone(mounted)
-    at.transfers.is_under_way = True
+    at.course.move(News.HOLD)
     at.press("0")
     await settled()
 

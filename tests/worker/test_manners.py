@@ -10,7 +10,9 @@ import pytest
 from livekit.agents import NOT_GIVEN, AgentSession
 
 from tests.worker.files import AGENT, Mounted
+from voicefleet.conversation.life import News, State
 from voicefleet_worker.calls import manners as under_test
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.settings import load_settings
 
@@ -83,7 +85,8 @@ class Call:
         self.session = Session()
         self.ends: list[str] = []
         session = cast("AgentSession[None]", self.session)
-        self.manners = Manners(session, plan, InCharge("en", {"name": "Ada"}), self._hang_up)
+        self.course = Course(begins=State.TALKING)
+        self.manners = Manners(session, plan, InCharge("en", {"name": "Ada"}), self.course, self._hang_up)
 
     async def _hang_up(self, reason: str) -> None:
         self.ends.append(reason)
@@ -246,15 +249,28 @@ async def test_a_session_that_refuses_for_good_keeps_nobody_for_long(
     assert call.ends == ["the worker leaves"]
 
 
+async def test_a_call_that_is_given_up_hears_one_goodbye(mounted: Mounted) -> None:
+    """The last apology is one."""
+    call = await begun(mounted, away={"maxPrompts": 0}, endPhrases=["bye"])
+    call.course.move(News.GIVE_UP)
+    call.session.state("away")
+    call.session.words("Bye.")
+    call.manners.leave()
+    await settle()
+
+    assert (call.session.said, call.ends) == ([], [])
+
+
 async def test_who_is_on_hold_is_neither_called_back_nor_cut_off(mounted: Mounted) -> None:
     call = await begun(mounted, away={"maxPrompts": 0}, endPhrases=["bye"])
-    call.manners.hold()
+    call.course.move(News.HOLD)
     call.session.state("away")
     call.session.words("Bye.")
     await settle()
     assert call.session.said == []
     assert call.ends == []
 
+    call.course.move(News.BACK)
     call.manners.go_on()
     await settle()
 

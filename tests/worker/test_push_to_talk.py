@@ -14,7 +14,9 @@ from livekit.agents.voice import io
 
 from tests.worker.failover.scripted import Listener, Thinker
 from voicefleet.api.voiceagent.conversation import PushToTalk as Wishes
+from voicefleet.conversation.life import News, State
 from voicefleet_worker.calls import push_to_talk as under_test
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.push_to_talk import PushToTalk
@@ -34,8 +36,7 @@ class Line:
     is_over: bool = False
     user_state: str = "listening"
     patience: list[float] = field(default_factory=list)
-    is_under_way: bool = False
-    is_ending: bool = False
+    course: Course = field(default_factory=lambda: Course(begins=State.TALKING))
     signs_of_life: int = 0
 
     @property
@@ -95,7 +96,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def deeds_on(line: Line) -> CallDeeds:
     nobody: Any = None
     presence: Any = SimpleNamespace(identity=ADA)
-    return CallDeeds(nobody, cast("Manners", line), presence, cast("Transfers", line), nobody)
+    return CallDeeds(nobody, line.course, cast("Manners", line), presence, cast("Transfers", line), nobody)
 
 
 def begun(**wishes: Any) -> Line:
@@ -114,11 +115,11 @@ async def test_an_app_is_heard_while_its_key_is_held() -> None:
     assert line.done == ["shut", "interrupt", "clear", "open", "shut", "commit"]
 
 
-@pytest.mark.parametrize("meanwhile", ["is_under_way", "is_ending"], ids=["put through", "said goodbye to"])
-async def test_the_key_means_nothing_to_a_caller_who_is(meanwhile: str) -> None:
+@pytest.mark.parametrize("meanwhile", [News.HOLD, News.GOODBYE])
+async def test_the_key_means_nothing_to_a_caller_who_is(meanwhile: News) -> None:
     app, phone = begun(), begun(commitDigit="#")
     for line in (app, phone):
-        setattr(line, meanwhile, True)
+        line.course.move(meanwhile)
         line.words(is_final=True)
     for method in ("start_turn", "end_turn", "cancel_turn"):
         await app.ask(method)
@@ -132,9 +133,9 @@ async def test_a_key_that_is_let_go_while_the_caller_is_put_through_leaves_the_l
     line = begun()
     await line.ask("start_turn")
     line.words(is_final=True)
-    line.is_under_way = True
+    line.course.move(News.HOLD)
     await line.ask(method)
-    line.is_under_way = False
+    line.course.move(News.BACK)
     await line.ask(method)
 
     assert line.done == ["shut", "interrupt", "clear", "open", "stays shut"], "once: who puts through shuts the line"
@@ -146,7 +147,7 @@ async def test_a_caller_who_is_put_through_with_the_last_word_is_not_answered_to
     line.words(is_final=True)
     ends = asyncio.create_task(line.ask("end_turn"))
     await asyncio.sleep(0)
-    line.is_under_way = True
+    line.course.move(News.HOLD)
     await ends
 
     assert line.done[-1] == "stays shut"
@@ -155,7 +156,7 @@ async def test_a_caller_who_is_put_through_with_the_last_word_is_not_answered_to
 async def test_a_phones_line_that_was_open_before_a_caller_is_put_through_is_so_afterwards() -> None:
     line = begun(commitDigit="#")
     await line.ask("start_turn")
-    line.is_under_way = True
+    line.course.move(News.HOLD)
     await line.ask("end_turn")
 
     assert "stays shut" not in line.done
@@ -230,7 +231,7 @@ async def test_a_key_that_is_held_for_too_long_while_the_caller_is_put_through_l
     monkeypatch.setattr(under_test.asyncio, "get_running_loop", lambda: at_once)
     line = begun()
     await line.ask("start_turn")
-    line.is_under_way = True
+    line.course.move(News.HOLD)
     await asyncio.sleep(0)
 
     assert line.done[-1] == "stays shut"

@@ -14,7 +14,9 @@ from livekit.agents.llm import RealtimeModel
 from tests.worker.failover.test_conversing import Talker
 from tests.worker.files import AGENT, POOL, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
+from voicefleet.conversation.life import News, State
 from voicefleet.conversation.phrases import put_through
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.presence import Presence
 from voicefleet_worker.calls.transfers import PERSON, Transfers
@@ -59,6 +61,7 @@ class Scene:
     tts: None = None
     is_heard: bool = True
     values: dict[str, str] = field(default_factory=dict)
+    course: Course = field(default_factory=Course)
 
     @property
     def current_agent(self) -> Any:
@@ -101,9 +104,6 @@ class Scene:
     async def generate_reply(self, *, instructions: str, **_: Any) -> None:
         self.steps.append("introduced" if "colleague" in instructions else instructions)
 
-    def hold(self) -> None:
-        self.steps.append("held")
-
     def go_on(self) -> None:
         self.steps.append("goes on")
 
@@ -122,12 +122,13 @@ def transfers(scene: Scene, mounted: Mounted) -> Transfers:
     outbound = {"trunk": "out", "callerIds": ["+4930199"]}
     mounted.write("pool.json", {**POOL, "spec": {**POOL["spec"], "trunks": trunks}})
     mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "telephony": {"outbound": outbound}}})
-    presence = Presence(scene.ctx)
+    scene.course = course = Course(begins=State.TALKING)
+    presence = Presence(scene.ctx, course)
     presence.watch(scene.people[ADA], lambda _: None)
 
     def leave() -> None:
         scene.steps.append("left")
-        presence.end()
+        course.move(News.END)
 
     talk = (cast("Manners", scene), presence)
     session = cast("AgentSession[None]", scene)
@@ -141,7 +142,7 @@ def to(mode: str = "Cold", **more: Any) -> Transfer:
 async def test_a_cold_transfer_asks_the_callers_carrier_and_leaves(scene: Scene, transfers: Transfers) -> None:
     assert await transfers.put_through(to(ringingTimeoutSeconds=20)) is None
 
-    assert scene.steps == ["held", "deaf", "Wait.", "asked", "left"], "what is said afterwards is not for the agent"
+    assert scene.steps == ["deaf", "Wait.", "asked", "left"], "what is said afterwards is not for the agent"
     (request,) = scene.requests
     assert (request.room_name, request.participant_identity) == ("room", ADA)
     assert (request.transfer_to, request.ringing_timeout.seconds) == (f"tel:{NUMBER}", 20)
@@ -153,7 +154,7 @@ async def test_without_an_announcement_the_agent_in_charge_says_so_in_its_langua
     scene.language = "de-DE"
     await transfers.put_through(to(announcement=None))
 
-    assert scene.steps[2] == put_through("de-DE") != put_through("en")
+    assert scene.steps[1] == put_through("de-DE") != put_through("en")
 
 
 async def test_a_realtime_model_announces_it_too(scene: Scene, transfers: Transfers) -> None:
@@ -161,7 +162,7 @@ async def test_a_realtime_model_announces_it_too(scene: Scene, transfers: Transf
     scene.llm = Talker()
     await transfers.put_through(to())
 
-    assert scene.steps[2].endswith("nothing else: Wait.")
+    assert scene.steps[1].endswith("nothing else: Wait.")
 
 
 async def test_a_server_that_says_nothing_has_done_it(scene: Scene, transfers: Transfers) -> None:
@@ -184,7 +185,7 @@ async def test_a_caller_who_cannot_be_put_through_is_back_with_the_agent(
     assert told is not None
     assert why in told
     assert scene.steps[-2:] == ["hears", "goes on"]
-    assert not transfers.is_under_way
+    assert scene.course.life.state is State.TALKING
     scene.answer = answers(DONE)
     assert await transfers.put_through(to()) is None, "who asks again is put through"
 
@@ -246,6 +247,13 @@ async def test_a_second_wish_while_one_is_under_way_dials_nobody(scene: Scene, t
     rings.set()
     assert await first is None
     assert len(scene.requests) == 1
+
+
+async def test_nobody_is_put_through_while_goodbye_is_said(scene: Scene, transfers: Transfers) -> None:
+    scene.course.move(News.GOODBYE)
+
+    assert await transfers.put_through(to("Warm")) == "The call is being ended."
+    assert (scene.steps, scene.requests) == ([], [])
 
 
 @pytest.mark.parametrize("lost", [TimeoutError(), server_says("deadline_exceeded"), server_says("unavailable")])
@@ -312,14 +320,13 @@ async def test_a_person_who_picked_up_before_the_worker_leaves_is_introduced(
 
 async def test_a_person_is_dialed_into_the_call_and_introduced(scene: Scene, transfers: Transfers) -> None:
     async def pick_up() -> None:
-        assert transfers.is_dialing
-        assert not transfers.is_connected
+        assert scene.course.life.state is State.DIALING
         scene.join(PERSON)
 
     scene.answer = pick_up
     assert await transfers.put_through(to("Warm")) is None
 
-    assert scene.steps == ["held", "deaf", "Wait.", "asked", "introduced", "left"]
+    assert scene.steps == ["deaf", "Wait.", "asked", "introduced", "left"]
     (request,) = scene.requests
     assert (request.sip_trunk_id, request.sip_number) == ("ST_out", "+4930199")
     assert (request.sip_call_to, request.participant_identity) == (NUMBER, PERSON)

@@ -28,7 +28,7 @@ SAFE_FIELDS = frozenset({
     "failed", "field", "file", "from_agent", "id", "job_id", "kind", "limit_seconds", "llm", "load", "lost",
     "max_retry", "max_seconds", "memory_usage_mb", "more", "outcome", "packages", "pid", "plugin", "problem",
     "protocol", "provider", "realtime", "reason", "records", "region", "retry_count", "revision", "role", "room_id",
-    "rtc-version", "sessions", "slots", "stt", "threshold", "timeout", "to_agent", "tool", "tries", "tts",
+    "rtc-version", "sessions", "slots", "state", "stt", "threshold", "timeout", "to_agent", "tool", "tries", "tts",
     "variables", "version", "waiting", "worker_id",
 })  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from voicefleet.conversation.life import State
 from voicefleet.records.usage import Usage
 from voicefleet.wire import WireModel
 
@@ -55,6 +56,14 @@ class Answered(WireModel):
 
     kind: Literal["answered"] = "answered"
     at: _Moment
+
+
+class Entered(WireModel):
+    """The call has entered a state."""
+
+    kind: Literal["entered"] = "entered"
+    at: _Moment
+    state: State
 
 
 class Said(WireModel):
@@ -142,7 +151,9 @@ class Ended(WireModel):
     problem: str = ""
 
 
-Entry = Began | Billed | Answered | Said | ToolUsed | ProviderUsed | ProviderFailed | Brought | Recorded | Ended
+Entry = (
+    Began | Billed | Answered | Entered | Said | ToolUsed | ProviderUsed | ProviderFailed | Brought | Recorded | Ended
+)
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from voicefleet.api.providerpool.providers import PriceBook
+from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
@@ -15,6 +16,7 @@ from voicefleet.records.journal import (
     Billed,
     Brought,
     Ended,
+    Entered,
     Entry,
     ProviderFailed,
     ProviderUsed,
@@ -95,6 +97,7 @@ def make_record(entries: Sequence[Entry], verdict: Verdict, around: Circumstance
         talk_seconds=0.0 if answered is None else _rounded(ended_at - answered),
         disposition=_disposition(end.reason),
         reason=end.reason,
+        ended_while=_last_state(entries),
         problem=end.problem,
         turns=turns,
         interruptions=sum(turn.interrupted for turn in turns),
@@ -121,6 +124,12 @@ def _brought(entries: Sequence[Entry]) -> dict[str, Any]:
         "opted_out": brought.opted_out,
         "callback": brought.callback,
     }
+
+
+def _last_state(entries: Sequence[Entry]) -> State | None:
+    """Return what the call was doing when it ended; one that was refused was doing nothing yet."""
+    states = [entry.state for entry in entries if isinstance(entry, Entered) and entry.state is not State.ENDED]
+    return states[-1] if states else None
 
 
 def _disposition(reason: str) -> Disposition:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition
 from voicefleet.records.journal import RecordedCallback, RecordedRating, Stages
 from voicefleet.records.usage import Usage
@@ -75,6 +76,8 @@ class CallRecord(WireModel):
     """From the answer to the end."""
     disposition: Disposition
     reason: str
+    ended_while: State | None = None
+    """What the call was doing when it ended; absent if it never got as far as the room."""
     problem: str = ""
     """What went wrong, without anything that a caller said."""
     turns: tuple[RecordedTurn, ...] = ()

@@ -8,7 +8,10 @@ from livekit.agents import AgentSession, AgentStateChangedEvent, ErrorEvent, Spe
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.apologies import Apology, Job, apologise
+from voicefleet.conversation.life import News, State
+from voicefleet.records.ends import End
 from voicefleet_worker.calls.beeps import beeps
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import InCharge
 
 GiveUp = Callable[[], Awaitable[None]]
@@ -25,18 +28,15 @@ class Apologies:
         self,
         session: AgentSession[None],
         in_charge: InCharge,
+        course: Course,
         give_up: GiveUp,
-        *,
-        is_moot: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
-        self._is_moot = is_moot
         self._in_charge = in_charge
+        self._course = course
         self._give_up = give_up
         self._failed_in_a_row = 0
         self._is_apologising = False
-        self.gives_up = False
-        """Whether the last apology is being made, after which the call ends."""
         self._has_voice = True
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,12 +70,13 @@ class Apologies:
 
     def _fail(self, job: Job) -> None:
         """Count a failed turn and apologise for it, if anybody waits for an answer; an apology that fails is none."""
-        if self._is_apologising or self._is_moot():
+        if self._is_apologising or self._course.life.state is not State.TALKING:
             return
         self._is_apologising = True
         self._failed_in_a_row += 1
         apology = apologise(job, self._failed_in_a_row, language=self._in_charge.language)
-        self.gives_up = apology.is_last
+        if apology.is_last:
+            self._course.move(News.GIVE_UP, End.PROVIDERS_FAILED)
         self._later(self._apologise(apology))
 
     async def _apologise(self, apology: Apology) -> None:

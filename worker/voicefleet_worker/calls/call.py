@@ -15,14 +15,23 @@ from livekit.agents import CloseEvent, CloseReason, JobContext
 
 from voicefleet.api.voiceagent.conversation import PushToTalk as PushToTalkWishes
 from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.life import (
+    News,
+    Parting,
+    when_it_cannot_go_on,
+    when_the_caller_goes,
+    when_the_session_closes,
+    when_the_worker_leaves,
+)
 from voicefleet.records.ends import End
 from voicefleet_worker.calls.apologies import Apologies
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds
 from voicefleet_worker.calls.greeting import opening_words
 from voicefleet_worker.calls.keypad import Keypad
 from voicefleet_worker.calls.listening import report_on
 from voicefleet_worker.calls.manners import Manners
-from voicefleet_worker.calls.presence import Departure, Presence, is_phone
+from voicefleet_worker.calls.presence import NOBODY_WENT, Departure, Presence, is_phone
 from voicefleet_worker.calls.push_to_talk import PushToTalk
 from voicefleet_worker.calls.sounds import Files, start_sounds
 from voicefleet_worker.calls.transfers import Transfers
@@ -38,7 +47,6 @@ logger = logging.getLogger("voicefleet.call")
 # Whoever has waited longer than this for the agent has hung up.
 CONNECT_SECONDS = 30.0
 HANG_UP_SECONDS = 10.0
-_REFER_SECONDS = 3.0
 _LOOK_SECONDS = 1.0
 _AGENT_NAME = "lk.agent_name"
 
@@ -65,21 +73,22 @@ class Call:
     board: BoardReader
     sound_files: Files = field(default_factory=dict)
     recording: CallRecording = field(default_factory=CallRecording)
+    course: Course = field(init=False)
     presence: Presence = field(init=False)
     manners: Manners = field(init=False)
     transfers: Transfers = field(init=False)
     apologies: Apologies = field(init=False)
     deeds: CallDeeds = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _is_over: bool = False
 
     def __post_init__(self) -> None:
-        self.presence = Presence(self.ctx)
-        self.manners = Manners(self.session, self.plan, self.team, self._hang_up)
+        self.course = Course(self.notebook.entered)
+        self.presence = Presence(self.ctx, self.course)
+        self.manners = Manners(self.session, self.plan, self.team, self.course, self._hang_up)
         talk = (self.manners, self.presence)
         self.transfers = Transfers(self.ctx, self.session, self.plan, talk, lambda: self._end(End.TRANSFERRED))
-        self.apologies = Apologies(self.session, self.team, self._give_up, is_moot=lambda: not self.deeds.is_free)
-        self.deeds = CallDeeds(self.ctx, self.manners, self.presence, self.transfers, self.notebook)
+        self.apologies = Apologies(self.session, self.team, self.course, self._give_up)
+        self.deeds = CallDeeds(self.ctx, self.course, self.manners, self.presence, self.transfers, self.notebook)
 
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
@@ -105,15 +114,17 @@ class Call:
             session_host=False,
         )
         self.recording.listen(self.session)
+        self.course.move(News.WARM)
         caller = await self.presence.arrival()
         if caller is None:
             self._end(End.NO_CALLER)
             return
+        self.course.move(News.CAME)
         self.watch_caller(caller)
         if not await self.presence.answer(caller):
             # The phone would ring on, and whoever picks up would hear nothing.
             await self._hang_up(End.NOT_ANSWERED)
-        elif not self._is_over:
+        elif self.course.move(News.PICKED_UP):
             self.notebook.answered()
             await self._talk(caller)
 
@@ -173,8 +184,9 @@ class Call:
         """Say goodbye when the worker is out of time; to a phone that rings there is nothing to say."""
         while not self.board.leaving:  # noqa: ASYNC110 - it is another process that says so
             await asyncio.sleep(_LOOK_SECONDS)
-        if self.presence.answered_seconds is None:
-            await self._hang_up(End.WORKER_LEAVES)
+        parting = when_the_worker_leaves(self.course.life)
+        if parting is not None:
+            self._part(parting)
         else:
             self.manners.leave()
             self.transfers.hurry()
@@ -183,47 +195,34 @@ class Call:
         """End the job when the caller is gone."""
 
         def on_gone(departure: Departure) -> None:
-            if self.transfers.is_dialing:
-                # Whoever is dialed would pick up for nobody.
-                self._later(self._hang_up(End.CALLER_LEFT))
-            elif self.transfers.is_referring:
-                self._later(self._see_off(departure))
-            else:
-                self._end(self._why_left(), hung_up_early=departure.hung_up_early)
+            self._part(when_the_caller_goes(self.course.life), departure)
 
         self.presence.watch(caller, on_gone)
 
-    def _why_left(self) -> End:
-        """Return why a caller left: who hears goodbye often goes before its end, and the call was over before that."""
-        if self.apologies.gives_up:
-            return End.PROVIDERS_FAILED
-        return self.manners.ending or End.CALLER_LEFT
-
-    async def _see_off(self, departure: Departure) -> None:
-        """End the job; a caller who has been put through may be gone before we hear that it succeeded."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REFER_SECONDS):
-                await self.transfers.settled()
-        self._end(End.CALLER_LEFT, hung_up_early=departure.hung_up_early)
-
     def _on_close(self, event: CloseEvent) -> None:
-        if self.transfers.is_connected:
-            # The caller has somebody else to talk to.
-            self._end(End.TRANSFERRED)
-            return
-        if event.reason == CloseReason.ERROR:
+        has_failed = event.reason == CloseReason.ERROR
+        if has_failed:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
-            self._later(self._fail(End.SESSION_FAILED))
-            return
-        self._end(End.SESSION_CLOSED)
+        self._part(when_the_session_closes(self.course.life, has_failed=has_failed))
 
     async def _give_up(self) -> None:
-        await self._fail(End.PROVIDERS_FAILED)
+        await self._see_off(when_it_cannot_go_on(End.PROVIDERS_FAILED))
 
-    async def _fail(self, reason: End) -> None:
-        """Hang up; a caller who is being put through may yet reach a person, which takes no agent."""
-        await self.transfers.settled()
-        await self._hang_up(reason)
+    def _part(self, parting: Parting, departure: Departure = NOBODY_WENT) -> None:
+        """End the call as it was decided, at once if nobody has to be seen off."""
+        if parting.is_at_once:
+            self._end(parting.end, hung_up_early=departure.hung_up_early)
+        else:
+            self._later(self._see_off(parting, departure))
+
+    async def _see_off(self, parting: Parting, departure: Departure = NOBODY_WENT) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(parting.patience_seconds):
+                await self.course.settled()
+        if parting.hangs_up:
+            await self._hang_up(parting.end)
+        else:
+            self._end(parting.end, hung_up_early=departure.hung_up_early)
 
     async def _hang_up(self, reason: End) -> None:
         if self._note_end(reason):
@@ -234,15 +233,14 @@ class Call:
             self.ctx.shutdown(reason)
 
     def _note_end(self, reason: End, *, hung_up_early: bool = False) -> bool:
-        if self._is_over:
+        state = self.course.life.state
+        if not self.course.move(News.END, reason):
             return False
-        self._is_over = True
-        self.presence.end()
         self.notebook.ended(reason)
         if reason in (End.SESSION_FAILED, End.PROVIDERS_FAILED):
             self.reporter.note_failure()
         self.reporter.note_end(hung_up_early=hung_up_early)
-        logger.info("call ends", extra={"reason": reason.value})
+        logger.info("call ends", extra={"reason": reason.value, "state": state.value})
         return True
 
     def _later(self, work: Awaitable[None]) -> None:

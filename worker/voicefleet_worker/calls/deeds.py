@@ -8,6 +8,7 @@ from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.outcome import CallOutcome
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.presence import Presence
 from voicefleet_worker.calls.transfers import Transfers
@@ -23,6 +24,7 @@ class CallDeeds:
     """Deeds of one call, and what they have brought."""
 
     ctx: JobContext
+    course: Course
     manners: Manners
     presence: Presence
     transfers: Transfers
@@ -48,7 +50,7 @@ class CallDeeds:
     @property
     def is_free(self) -> bool:
         """Whether keys mean something: not to a caller who is put through, nor to one who is said goodbye to."""
-        return not self.transfers.is_under_way and not self.manners.is_ending
+        return self.course.life.is_free
 
     def end_call(self, after: SpeechHandle | None = None) -> None:
         """Say goodbye and hang up, once this has been said and what is done for it has been told."""

@@ -11,8 +11,10 @@ from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.life import State
 from voicefleet.conversation.phrases import call_back, goodbye, must_go, nobody_there, says_one_of
 from voicefleet.records.ends import End
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.saying import reply, say
 
 HangUp = Callable[[End], Awaitable[None]]
@@ -43,16 +45,16 @@ class InCharge(Protocol):
 class Manners:
     """Those of one call, from the moment at which the caller is there."""
 
-    def __init__(self, session: AgentSession[None], plan: DialoguePlan, in_charge: InCharge, hang_up: HangUp) -> None:
+    def __init__(
+        self, session: AgentSession[None], plan: DialoguePlan, in_charge: InCharge, course: Course, hang_up: HangUp
+    ) -> None:
         self._session = session
         self._plan = plan
         self._in_charge = in_charge
+        self._course = course
         self._hang_up = hang_up
         self._called_back = 0
-        self._ending: End | None = None
         self._is_over = False
-        self._is_free = asyncio.Event()
-        self._is_free.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -77,27 +79,12 @@ class Manners:
         """Variables as the agent in charge sees them."""
         return self._in_charge.values
 
-    @property
-    def ending(self) -> End | None:
-        """Why goodbye is being said, if it is."""
-        return self._ending
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether goodbye is being said."""
-        return self._ending is not None
-
     def end_call(self, instructions: str = _AGENT_IS_DONE, *, after: SpeechHandle | None = None) -> None:
         """Say goodbye and hang up, because the agent wants to; first it says what it is about to say."""
         self._later(self._end_after(after or self._session.current_speech, instructions))
 
-    def hold(self) -> None:
-        """Call nobody back and end nothing for now: the caller is being put through to somebody else."""
-        self._is_free.clear()
-
     def go_on(self) -> None:
-        """Keep them again; a caller who has waited has not been silent."""
-        self._is_free.set()
+        """Begin to count anew; a caller who has waited to be put through has not been silent."""
         self._called_back = 0
         self._session.reset_away_timer()
 
@@ -108,6 +95,10 @@ class Manners:
     def leave(self) -> None:
         """Say goodbye and hang up, because the worker has to go."""
         self._later(self._end(words=must_go(self._in_charge.language), reason=End.WORKER_LEAVES))
+
+    @property
+    def _is_talking(self) -> bool:
+        return self._course.life.state is State.TALKING
 
     def _on_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state == "away":
@@ -123,7 +114,7 @@ class Manners:
         self._is_over = True
 
     async def _call_back(self) -> None:
-        if self.is_ending or not self._is_free.is_set():
+        if not self._is_talking:
             return
         away, language = self._plan.conversation.away, self._in_charge.language
         if self._called_back >= away.max_prompts:
@@ -149,8 +140,8 @@ class Manners:
 
     async def _warn(self, at_seconds: float) -> None:
         await asyncio.sleep(at_seconds)
-        await self._is_free.wait()
-        if self.is_ending:
+        await self._course.settled()
+        if not self._is_talking:
             return
         with contextlib.suppress(RuntimeError):
             await reply(self._session, _TIME_RUNS_OUT, uses_tools=False)
@@ -162,10 +153,8 @@ class Manners:
 
     async def _end(self, *, reason: End, words: str | None = None, instructions: str = "") -> None:
         """Say goodbye, once and to its end, and hang up; nobody is cut off while they are put through."""
-        await self._is_free.wait()
-        if self.is_ending:
+        if not await self._course.close(reason):
             return
-        self._ending = reason
         try:
             # A provider that is slow, or a caller who hangs up just now, does not keep the line.
             with contextlib.suppress(TimeoutError):

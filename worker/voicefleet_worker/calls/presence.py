@@ -9,6 +9,8 @@ from typing import Literal
 from livekit import rtc
 from livekit.agents import JobContext
 
+from voicefleet_worker.calls.course import Course
+
 # An outbound agent waits in the room while the phone rings; carriers give up within two minutes.
 CALLER_WAIT_SECONDS = 180.0
 # A browser whose network changed takes seconds to join anew, and counts as gone meanwhile.
@@ -36,6 +38,7 @@ class Departure:
     hung_up_early: bool = False
 
 
+NOBODY_WENT = Departure()
 OnGone = Callable[[Departure], None]
 
 
@@ -44,11 +47,11 @@ class Presence:
     """That of the caller of one call."""
 
     ctx: JobContext
+    course: Course
     identity: str = ""
     """The caller's, once there is one."""
     answered_seconds: float | None = None
     """When the caller picked up, or came to a line that does not ring."""
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Future[None]] = field(default_factory=set)
 
     @property
@@ -61,11 +64,6 @@ class Presence:
         """Number of the caller's phone, as far as it is known."""
         caller = self.caller
         return caller.attributes.get(_NUMBER) or None if caller is not None else None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the call has ended."""
-        return self._over.is_set()
 
     async def arrival(self) -> rtc.RemoteParticipant | None:
         """Wait for the caller; None if nobody comes."""
@@ -101,7 +99,7 @@ class Presence:
         def look(*_: object) -> None:
             # Who was lost and came back is somebody new to the SDK.
             now = self.ctx.room.remote_participants.get(caller.identity, caller)
-            if self._over.is_set() or now.attributes.get(_CALL_STATUS, "") in _ANSWERED:
+            if self.course.life.is_over or now.attributes.get(_CALL_STATUS, "") in _ANSWERED:
                 answered.set()
 
         for event in _NEWS_OF_CALLERS:
@@ -115,13 +113,9 @@ class Presence:
         finally:
             for event in _NEWS_OF_CALLERS:
                 self.ctx.room.off(event, look)
-        if not self._over.is_set():
+        if not self.course.life.is_over:
             self.answered_seconds = time.monotonic()
         return True
-
-    def end(self) -> None:
-        """Wait for nobody any more."""
-        self._over.set()
 
     def _is_early(self, caller: rtc.RemoteParticipant) -> bool:
         """Tell whether a caller who goes has hardly been here; who never picked up has not been here at all."""

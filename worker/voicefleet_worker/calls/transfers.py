@@ -17,6 +17,7 @@ from livekit.agents import AgentSession, JobContext
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.life import News
 from voicefleet.conversation.phrases import put_through
 from voicefleet.conversation.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
 from voicefleet_worker.calls.manners import Manners
@@ -31,6 +32,7 @@ _SPEAKING_SECONDS = 30.0
 _CALL_OFF_SECONDS = 10.0
 _UNANSWERED = (api.ServerErrorCode.DEADLINE_EXCEEDED, api.ServerErrorCode.UNAVAILABLE)
 _UNDER_WAY = "The caller is being put through already."
+_ENDS = "The call is being ended."
 _IN_DOUBT = "An earlier transfer may still come about, so there can be no other one."
 _GONE = "the caller is gone"
 _NO_TIME = "this line has to close"
@@ -57,34 +59,11 @@ class Transfers:
         self._session = session
         self._plan = plan
         self._manners, self._presence = talk
+        self._course = self._presence.course
         self._leave = leave
         self._is_in_doubt = False
-        self._under_way: Refer | Dial | None = None
-        self._has_picked_up = False
         self._was_heard = True
-        self._over = asyncio.Event()
-        self._over.set()
         self._is_late = asyncio.Event()
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a caller is being put through, or has been."""
-        return not self._over.is_set() or self._presence.is_over
-
-    @property
-    def is_referring(self) -> bool:
-        """Whether the caller's carrier has been asked and has not answered."""
-        return isinstance(self._under_way, Refer)
-
-    @property
-    def is_dialing(self) -> bool:
-        """Whether somebody's phone rings for the caller, or somebody has picked up."""
-        return isinstance(self._under_way, Dial)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether caller and person can hear each other."""
-        return self.is_dialing and self._has_picked_up
 
     def let_go(self) -> None:
         """Do not hear the caller afterwards, if the transfer fails: they have let go of the key that they held."""
@@ -97,22 +76,15 @@ class Transfers:
         """
         self._is_late.set()
 
-    async def settled(self) -> None:
-        """Return when nobody is being put through."""
-        await self._over.wait()
-
     async def put_through(self, transfer: Transfer) -> str | None:
         """Put the caller through; return what the agent is to do if that failed and the call goes on."""
-        if self.is_under_way:
+        if self._course.life.is_putting_through:
             return _UNDER_WAY
+        if not self._course.life.is_free:
+            return _ENDS
         if self._is_in_doubt:
             return _IN_DOUBT
-        self._over.clear()
-        try:
-            why = await self._try(transfer)
-        finally:
-            self._under_way, self._has_picked_up = None, False
-            self._over.set()
+        why = await self._try(transfer)
         if why is None:
             return None
         logger.info("transfer failed", extra={"reason": why})
@@ -134,11 +106,12 @@ class Transfers:
             announcement = fill(transfer.announcement or "", self._manners.values)
             await self._say(announcement or put_through(self._manners.language))
             caller = self._presence.caller
-            if caller is None or self._presence.is_over:
+            if caller is None:
                 return _GONE
             if self._is_late.is_set():
                 return _NO_TIME
-            self._under_way = way
+            if not self._course.move(News.REFER if isinstance(way, Refer) else News.DIAL):
+                return _GONE
             why = await self._refer(way, caller) if isinstance(way, Refer) else await self._dial(way)
             if why is None:
                 # What is said from now on is not for us.
@@ -148,14 +121,15 @@ class Transfers:
 
     def _hold(self) -> None:
         """Let the caller wait: what they say meanwhile is meant for nobody, and their silence means nothing."""
-        self._manners.hold()
+        self._course.move(News.HOLD)
         # Whoever has to hold a key in order to be heard has to do so afterwards, too.
         self._was_heard = self._session.input.audio_enabled
         self._session.input.set_audio_enabled(False)
 
     def _go_on(self) -> None:
-        self._session.input.set_audio_enabled(self._was_heard)
-        self._manners.go_on()
+        if self._course.move(News.BACK):
+            self._session.input.set_audio_enabled(self._was_heard)
+            self._manners.go_on()
 
     async def _refer(self, way: Refer, caller: rtc.RemoteParticipant) -> str | None:
         request = api.TransferSIPParticipantRequest(
@@ -193,7 +167,7 @@ class Transfers:
             return self._note(error, called_off=await self._call_off())
         except (TimeoutError, aiohttp.ClientError):
             return self._note(None, called_off=await self._call_off())
-        self._has_picked_up = True
+        self._course.move(News.MEET)
         await self._introduce()
         return None if PERSON in self._ctx.room.remote_participants else _HUNG_UP
 

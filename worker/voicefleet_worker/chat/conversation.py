@@ -14,10 +14,12 @@ from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.call_variables import Missing, resolve_variables
 from voicefleet.conversation.dialogue import DialoguePlan
+from voicefleet.conversation.life import State
 from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.conversation.phrases import says_one_of
 from voicefleet.conversation.voice_plan import PipelinePlan
 from voicefleet.records.ends import End
+from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.greeting import opening_words
 from voicefleet_worker.calls.lookup import find_variables
 from voicefleet_worker.calls.manners import Manners
@@ -125,7 +127,8 @@ class _Chat:
         plan = self.material.plan
         session.output.transcription = Words(self.screen, plan.name)
         session.on("function_tools_executed", self._show_tools)
-        manners = Manners(session, plan, self.team, self._hang_up)
+        course = Course(begins=State.TALKING)
+        manners = Manners(session, plan, self.team, course, self._hang_up)
         self._deeds = _Deeds(manners, self.screen)
         await session.start(self.team.begin(session, self._deeds), record=False)
         try:

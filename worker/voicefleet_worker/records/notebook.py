@@ -10,6 +10,7 @@ from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics,
 from livekit.protocol.agent import Job
 
 from voicefleet.api.voiceagent.records import Transcript
+from voicefleet.conversation.life import State
 from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.records.journal import (
     Answered,
@@ -17,6 +18,7 @@ from voicefleet.records.journal import (
     Billed,
     Brought,
     Ended,
+    Entered,
     ProviderFailed,
     ProviderUsed,
     Recorded,
@@ -73,6 +75,10 @@ class Notebook:
             at = None if wish.when is None else wish.when.isoformat()
             callback = RecordedCallback(number=wish.number, at=at, from_number=wish.from_number)
         self._journal.write(Brought(feedback=feedback, opted_out=outcome.opted_out, callback=callback))
+
+    def entered(self, state: State) -> None:
+        """Note how far the call is."""
+        self._journal.write(Entered(at=self._clock(), state=state))
 
     def recorded(self, outcome: str, file: str) -> None:
         """Note what became of the recording."""
