@@ -74,7 +74,7 @@ async def test_a_call_that_went_well_is_told_as_it_was(
     assert record["agent"] | {"prompt": ""} == {
         "namespace": "e2e", "name": "recorded", "revision": "rev-1", "prompt": ""
     }  # fmt: skip
-    assert record["room"] == caller.seat.room
+    assert (record["room"], record["endedWhile"]) == (caller.seat.room, "Talking")
     assert record["beganAt"] < record["answeredAt"] < record["endedAt"]
     words = [(said["who"], said["text"]) for said in record["transcript"]]
     assert words[0] == ("Agent", "Hello Ada, this is Riverside Dental. How can I help you?")
@@ -131,6 +131,7 @@ async def test_a_worker_that_is_killed_leaves_its_calls_to_the_next_one_in_its_p
         records = await eventually(on_disk(tmp_path), 1)
 
     assert [(record["disposition"], record["room"]) for record in records] == [("Crashed", caller.seat.room)]
+    assert records[0]["endedWhile"] == "Talking", "the next one reads what the call had written down"
 
 
 async def test_a_worker_that_must_go_says_goodbye_and_the_record_says_why(
@@ -152,6 +153,7 @@ async def test_a_worker_that_must_go_says_goodbye_and_the_record_says_why(
     assert not is_there
     assert status == 0
     assert [(record["disposition"], record["reason"]) for record in records] == [("Drained", "the worker leaves")]
+    assert records[0]["endedWhile"] == "Closing"
 
 
 async def test_records_wait_for_a_redis_that_is_away_and_come_once_and_in_order(

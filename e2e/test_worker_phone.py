@@ -134,8 +134,10 @@ async def phone_call(
         yield call
 
 
-def ends(worker: Worker) -> list[str]:
-    return [record["reason"] for record in worker.records() if record["message"] == "call ends"]
+def ends(worker: Worker) -> list[tuple[str, str]]:
+    """Return why calls ended, and what they were doing."""
+    told = [record for record in worker.records() if record["message"] == "call ends"]
+    return [(record["reason"], record["state"]) for record in told]
 
 
 async def test_the_key_for_a_person_puts_a_phone_caller_through(
@@ -149,7 +151,7 @@ async def test_the_key_for_a_person_puts_a_phone_caller_through(
 
     assert call.record.transfers == ((f"tel:{COLLEAGUE}", 200),)
     assert call.record.ended_by == "transfer"
-    assert ends(worker)[-1] == "transferred"
+    assert ends(worker)[-1] == ("transferred", "Referring")
 
 
 async def test_a_key_of_its_own_leads_to_another_number(bench: Bench, gateway: SipGateway, worker: Worker) -> None:
@@ -236,7 +238,7 @@ async def test_a_colleague_is_dialed_into_the_call_introduced_and_left_with_the_
         person = gateway.call(invite.id)
         assert (invite.call_to, invite.outcome, invite.ended_at) == (COLLEAGUE, "answered", None)
         assert person.voiced_ms > 1500, "the colleague hears whom they are put through to"
-        assert ends(worker)[-1] == "transferred"
+        assert ends(worker)[-1] == ("transferred", "Meeting")
         assert await call.names() == {call.record.participant_identity, "person"}
         heard = call.record.voiced_ms
         await asyncio.to_thread(gateway.say, invite.id, "Hello, you are speaking to a person now, how can I help?")
@@ -278,6 +280,7 @@ async def test_a_phone_does_not_ring_on_for_a_caller_who_hung_up(
 
     (invite,) = gateway.invites()
     assert invite.outcome == "canceled"
+    assert ends(worker)[-1] == ("caller left", "Dialing")
 
 
 async def test_a_caller_in_a_browser_presses_keys_and_talks_to_a_colleague(

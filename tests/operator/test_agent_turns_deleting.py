@@ -16,6 +16,16 @@ async def test_an_agent_that_is_being_deleted_gets_no_new_workers(world: World) 
     assert world.ports.cache.agents.get("voice", "desk") is None
 
 
+async def test_an_agent_is_held_back_before_its_first_worker_comes_up(world: World) -> None:
+    """Whoever deletes it while a new leader takes over would take the first calls along."""
+    world.apply()
+    world.apply_pool()
+    await world.turn()
+    assert len(list(world.ports.cache.pods)) == 1, "it is there, and nothing of it has been heard"
+
+    assert f"finalizers desk ['{FINALIZER}']" in await world.turn()
+
+
 async def test_an_agent_that_is_being_deleted_waits_for_its_calls(world: World) -> None:
     await world.run(scaling={"max": 1})
     world.everybody_says(calls=1)

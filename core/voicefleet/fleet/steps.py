@@ -158,13 +158,11 @@ def _new_pods(seen: AgentSeen, plan: FleetPlan, revisions: Mapping[str, Revision
 
 
 def _finalizer(seen: AgentSeen) -> Literal["add"] | None:
-    """Hold the agent back as soon as one of its workers may come up; before that there is no call to wait for."""
-    return "add" if _has_come_up(seen) and not _is_held_back(seen) else None
+    """Hold the agent back as soon as it has a worker: who is told late that one came up would let its calls go along.
 
-
-def _has_come_up(seen: AgentSeen) -> bool:
-    """Tell whether a worker may ever have come up: an agent that is held back had one, which may be gone again."""
-    return _is_held_back(seen) or any(worker.pod.phase != "Pending" for worker in seen.fleet)
+    Not before: where a thousand agents come at once, the last one's callers would wait for the papers of the others.
+    """
+    return "add" if seen.fleet.workers and not _is_held_back(seen) else None
 
 
 def _is_held_back(seen: AgentSeen) -> bool:

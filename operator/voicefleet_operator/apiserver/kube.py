@@ -24,6 +24,8 @@ from voicefleet_operator.pulse import QUIET_SECONDS
 Body = dict[str, Any]
 
 JSON = "application/json"
+# Nobody reads warnings of fields that a server does not know, and it would look at each write more closely for them.
+_UNCHECKED = {"fieldValidation": "Ignore"}
 # Whoever knows what it has just written needs no copy of it.
 _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -111,11 +113,15 @@ class Kube:
 
     async def post(self, path: str, body: Body) -> Body:
         """Create one object and return its metadata."""
-        return await self.request("POST", path, body=body, types=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS)
+        return await self.request(
+            "POST", path, body=body, query=_UNCHECKED, types=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS
+        )
 
     async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
-        return await self.request("PATCH", path, body=body, types=MERGE_PATCH, timeout_seconds=timeout_seconds)
+        return await self.request(
+            "PATCH", path, body=body, query=_UNCHECKED, types=MERGE_PATCH, timeout_seconds=timeout_seconds
+        )
 
     async def merge_strategically(self, path: str, body: Body) -> Body:
         """Change some fields of an object whose lists have keys, such as the containers of a pod."""
@@ -123,7 +129,7 @@ class Kube:
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         """Bring an object that is ours to what a manifest says."""
-        query = {"fieldManager": field_manager, "force": "true"}
+        query = {"fieldManager": field_manager, "force": "true", **_UNCHECKED}
         return await self.request(
             "PATCH", path, body=body, query=query, types=APPLY_PATCH, timeout_seconds=WRITE_SECONDS
         )
