@@ -3,7 +3,6 @@
 Models lose the fields of newer servers, and cost more than the request itself. Every request has a time-out.
 """
 
-import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -228,26 +227,13 @@ def _plural_in(path: str) -> str:
 
 def _decode(status: int, reason: str, data: bytes) -> Body:
     try:
-        document: Body = dict(_parse(data)) if data else {}
+        document: Body = dict(orjson.loads(data)) if data else {}
     except (ValueError, TypeError) as error:
         # Whatever stands between us and the apiserver does not speak JSON.
         raise ApiError(status, reason, data[:_MESSAGE_LENGTH].decode(errors="replace")) from error
     if not 200 <= status < 300:
         raise ApiError(status, document.get("reason") or reason, _in_words(str(document.get("message") or "")))
     return document
-
-
-def _parse(data: bytes) -> Any:  # noqa: ANN401 - JSON has no type
-    """Parse JSON, and let nobody look for cycles in it meanwhile.
-
-    It has none, and to look for them again and again amid ten thousand pods takes four times as long as to read these;
-    from Python 3.12 on nobody does.
-    """
-    gc.disable()
-    try:
-        return orjson.loads(data)
-    finally:
-        gc.enable()
 
 
 def _event(line: bytes) -> Body:
