@@ -42,6 +42,8 @@ class Member:
     """It held a call when it was told to take no more."""
     sequence: int = 0
     listeners: set["_Connection"] = field(default_factory=set)
+    connections: set["_Connection"] = field(default_factory=set)
+    """Of listeners, and of whoever only gave orders."""
 
     def line(self) -> bytes:
         """Say how it is."""
@@ -88,6 +90,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
             self._transport = transport
+            self._member.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._read += data
@@ -112,6 +115,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._member.listeners.discard(self)
+        self._member.connections.discard(self)
 
     def send(self, line: bytes) -> None:
         """Send one line as a chunk."""
@@ -119,9 +123,9 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"%x\r\n%b\r\n" % (len(line), line))
 
     def hang_up(self) -> None:
-        """End it."""
+        """End it at once, whether or not all that was said has been read."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
 
 class Swarm:
@@ -141,6 +145,8 @@ class Swarm:
             self._beating.cancel()
         for uid in list(self._servers):
             self.leave(uid)
+        # A connection is closed when the loop comes to it.
+        await asyncio.sleep(0)
 
     async def join(self, members: Iterable[Member]) -> None:
         """Serve these, too."""
@@ -158,8 +164,8 @@ class Swarm:
         """End one."""
         member = self.members.pop(uid)
         self._servers.pop(uid).close()
-        for listener in list(member.listeners):
-            listener.hang_up()
+        for connection in list(member.connections):
+            connection.hang_up()
         return member
 
     @property
