@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.conversation.life import (
+from voicefleet.records.ends import End
+from voicefleet.records.life import (
     TABLE,
     Life,
     News,
@@ -19,7 +20,6 @@ from voicefleet.conversation.life import (
     when_the_session_closes,
     when_the_worker_leaves,
 )
-from voicefleet.records.ends import End
 
 DOCUMENT = Path(__file__).parents[2] / "docs/conversation.md"
 TO_TALKING = (News.WARM, News.CAME, News.PICKED_UP)

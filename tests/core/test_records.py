@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.api.providerpool.providers import PriceBook
-from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
@@ -23,6 +22,7 @@ from voicefleet.records.journal import (
     ToolUsed,
     read_journal,
 )
+from voicefleet.records.life import State
 from voicefleet.records.making import Circumstances, PricedProvider, Verdict, make_record
 from voicefleet.records.record import CallRecord, RecordedAgent
 from voicefleet.records.usage import Usage, cost_of

@@ -14,7 +14,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from tests.worker.failover.scripted import Speaker, Step, Thinker, lineup, stage
 from voicefleet.conversation.apologies import MOST_IN_A_ROW, apologise
-from voicefleet.conversation.life import News, State
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls.apologies import Apologies
 from voicefleet_worker.calls.beeps import beeps
 from voicefleet_worker.calls.course import Course

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from voicefleet.conversation.life import Life, News, State
 from voicefleet.records.ends import End
+from voicefleet.records.life import Life, News, State
 from voicefleet_worker.calls.course import Course
 
 

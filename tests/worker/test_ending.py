@@ -12,7 +12,7 @@ from tests.worker.files import Mounted
 from tests.worker.test_manners import InCharge
 from tests.worker.tools.test_toolbox import LOOK_UP, Deeds, Http
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
-from voicefleet.conversation.life import State
+from voicefleet.records.life import State
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.settings import load_settings

@@ -15,8 +15,8 @@ from livekit.agents import AgentSession, CloseEvent, CloseReason, JobContext
 
 from tests.worker.failover.scripted import unread
 from tests.worker.files import Mounted
-from voicefleet.conversation.life import News
 from voicefleet.records.ends import End
+from voicefleet.records.life import News
 from voicefleet_worker.calls import call as life
 from voicefleet_worker.calls import entry, lookup, presence
 from voicefleet_worker.calls.call import Call

@@ -11,8 +11,8 @@ from livekit.agents import CloseEvent, CloseReason
 
 from tests.worker.test_entry import Job, call_of
 from tests.worker.test_ringing import BROWSER, Phone, Session
-from voicefleet.conversation.life import News
 from voicefleet.records.ends import End
+from voicefleet.records.life import News
 from voicefleet_worker.calls.call import Call
 from voicefleet_worker.calls.presence import Presence
 from voicefleet_worker.handoffs.team import Team

@@ -11,8 +11,8 @@ from livekit.agents import AgentSession
 
 from tests.worker.files import AGENT, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.conversation.life import News, State
 from voicefleet.conversation.phrases import put_through
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds
 from voicefleet_worker.calls.keypad import Keypad

@@ -10,7 +10,7 @@ import pytest
 from livekit.agents import NOT_GIVEN, AgentSession
 
 from tests.worker.files import AGENT, Mounted
-from voicefleet.conversation.life import News, State
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls import manners as under_test
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners

@@ -14,7 +14,7 @@ from livekit.agents.voice import io
 
 from tests.worker.failover.scripted import Listener, Thinker
 from voicefleet.api.voiceagent.conversation import PushToTalk as Wishes
-from voicefleet.conversation.life import News, State
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls import push_to_talk as under_test
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds

@@ -14,8 +14,8 @@ from livekit.agents.llm import RealtimeModel
 from tests.worker.failover.test_conversing import Talker
 from tests.worker.files import AGENT, POOL, Mounted
 from voicefleet.api.voiceagent.telephony import Transfer
-from voicefleet.conversation.life import News, State
 from voicefleet.conversation.phrases import put_through
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.presence import Presence

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from voicefleet.conversation.life import State
+from voicefleet.records.life import State
 from voicefleet.records.usage import Usage
 from voicefleet.wire import WireModel
 

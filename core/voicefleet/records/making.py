@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from voicefleet.api.providerpool.providers import PriceBook
-from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition, End
 from voicefleet.records.journal import (
     Answered,
@@ -25,6 +24,7 @@ from voicefleet.records.journal import (
     Stages,
     ToolUsed,
 )
+from voicefleet.records.life import State
 from voicefleet.records.record import CallRecord, RecordedAgent, RecordedTurn, RecordedUse, TranscriptLine
 from voicefleet.records.usage import Usage, cost_of
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from voicefleet.conversation.life import State
 from voicefleet.records.ends import Disposition
 from voicefleet.records.journal import RecordedCallback, RecordedRating, Stages
+from voicefleet.records.life import State
 from voicefleet.records.usage import Usage
 from voicefleet.wire import WireModel
 

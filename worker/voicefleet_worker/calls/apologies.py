@@ -8,8 +8,8 @@ from livekit.agents import AgentSession, AgentStateChangedEvent, ErrorEvent, Spe
 from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.apologies import Apology, Job, apologise
-from voicefleet.conversation.life import News, State
 from voicefleet.records.ends import End
+from voicefleet.records.life import News, State
 from voicefleet_worker.calls.beeps import beeps
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.manners import InCharge

@@ -15,7 +15,8 @@ from livekit.agents import CloseEvent, CloseReason, JobContext
 
 from voicefleet.api.voiceagent.conversation import PushToTalk as PushToTalkWishes
 from voicefleet.conversation.dialogue import DialoguePlan
-from voicefleet.conversation.life import (
+from voicefleet.records.ends import End
+from voicefleet.records.life import (
     News,
     Parting,
     when_it_cannot_go_on,
@@ -23,7 +24,6 @@ from voicefleet.conversation.life import (
     when_the_session_closes,
     when_the_worker_leaves,
 )
-from voicefleet.records.ends import End
 from voicefleet_worker.calls.apologies import Apologies
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.deeds import CallDeeds

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from voicefleet.conversation.life import Life, News, State, step
 from voicefleet.records.ends import End
+from voicefleet.records.life import Life, News, State, step
 
 
 class Course:

@@ -11,9 +11,9 @@ from livekit.agents.voice import SpeechHandle
 
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
-from voicefleet.conversation.life import State
 from voicefleet.conversation.phrases import call_back, goodbye, must_go, nobody_there, says_one_of
 from voicefleet.records.ends import End
+from voicefleet.records.life import State
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.saying import reply, say
 

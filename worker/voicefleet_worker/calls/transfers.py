@@ -17,9 +17,9 @@ from livekit.agents import AgentSession, JobContext
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.call_variables import fill
 from voicefleet.conversation.dialogue import DialoguePlan
-from voicefleet.conversation.life import News
 from voicefleet.conversation.phrases import put_through
 from voicefleet.conversation.transferring import Dial, Impossible, Refer, after_failure, plan_transfer, why_not
+from voicefleet.records.life import News
 from voicefleet_worker.calls.manners import Manners
 from voicefleet_worker.calls.presence import Presence, is_phone
 from voicefleet_worker.saying import say

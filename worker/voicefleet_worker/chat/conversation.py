@@ -14,11 +14,11 @@ from voicefleet.api.voiceagent.records import Transcript
 from voicefleet.api.voiceagent.telephony import Transfer
 from voicefleet.conversation.call_variables import Missing, resolve_variables
 from voicefleet.conversation.dialogue import DialoguePlan
-from voicefleet.conversation.life import State
 from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.conversation.phrases import says_one_of
 from voicefleet.conversation.voice_plan import PipelinePlan
 from voicefleet.records.ends import End
+from voicefleet.records.life import State
 from voicefleet_worker.calls.course import Course
 from voicefleet_worker.calls.greeting import opening_words
 from voicefleet_worker.calls.lookup import find_variables

@@ -10,7 +10,6 @@ from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics,
 from livekit.protocol.agent import Job
 
 from voicefleet.api.voiceagent.records import Transcript
-from voicefleet.conversation.life import State
 from voicefleet.conversation.outcome import CallOutcome
 from voicefleet.records.journal import (
     Answered,
@@ -28,6 +27,7 @@ from voicefleet.records.journal import (
     Stages,
     ToolUsed,
 )
+from voicefleet.records.life import State
 from voicefleet.records.usage import Usage
 from voicefleet_worker.records.journal import Journal
 
