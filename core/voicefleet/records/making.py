@@ -128,8 +128,8 @@ def _brought(entries: Sequence[Entry]) -> dict[str, Any]:
 
 def _last_state(entries: Sequence[Entry]) -> State | None:
     """Return what the call was doing when it ended; one that was refused was doing nothing yet."""
-    states = [entry.state for entry in entries if isinstance(entry, Entered) and entry.state is not State.ENDED]
-    return states[-1] if states else None
+    states = (entry.state for entry in reversed(entries) if isinstance(entry, Entered))
+    return next((state for state in states if state is not State.ENDED), None)
 
 
 def _disposition(reason: str) -> Disposition:

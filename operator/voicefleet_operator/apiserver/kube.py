@@ -112,26 +112,19 @@ class Kube:
 
     async def post(self, path: str, body: Body) -> Body:
         """Create one object and return its metadata."""
-        return await self.request(
-            "POST", path, body=body, query=_UNCHECKED, types=_METADATA_ONLY, timeout_seconds=WRITE_SECONDS
-        )
+        return await self._write("POST", path, body, _METADATA_ONLY)
 
     async def merge(self, path: str, body: Body, *, timeout_seconds: float = WRITE_SECONDS) -> Body:
         """Change some fields of an object; a resourceVersion among them makes it conditional."""
-        return await self.request(
-            "PATCH", path, body=body, query=_UNCHECKED, types=MERGE_PATCH, timeout_seconds=timeout_seconds
-        )
+        return await self._write("PATCH", path, body, MERGE_PATCH, timeout_seconds=timeout_seconds)
 
     async def merge_strategically(self, path: str, body: Body) -> Body:
         """Change some fields of an object whose lists have keys, such as the containers of a pod."""
-        return await self.request("PATCH", path, body=body, types=STRATEGIC_PATCH, timeout_seconds=WRITE_SECONDS)
+        return await self._write("PATCH", path, body, STRATEGIC_PATCH)
 
     async def apply(self, path: str, body: Body, *, field_manager: str) -> Body:
         """Bring an object that is ours to what a manifest says."""
-        query = {"fieldManager": field_manager, "force": "true", **_UNCHECKED}
-        return await self.request(
-            "PATCH", path, body=body, query=query, types=APPLY_PATCH, timeout_seconds=WRITE_SECONDS
-        )
+        return await self._write("PATCH", path, body, APPLY_PATCH, fieldManager=field_manager, force="true")
 
     async def delete(self, path: str, body: Body) -> Body:
         """Delete one object under the conditions of the body."""
@@ -147,6 +140,19 @@ class Kube:
             if not token:
                 return
             going_on = {"continue": token}
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        types: Mapping[str, str],
+        *,
+        timeout_seconds: float = WRITE_SECONDS,
+        **query: str,
+    ) -> Body:
+        query |= _UNCHECKED
+        return await self.request(method, path, body=body, query=query, types=types, timeout_seconds=timeout_seconds)
 
     async def request(  # noqa: PLR0913 - the one place where all of them meet
         self,
