@@ -180,14 +180,21 @@ class Fleet:
         status: dict[str, Any] = json.loads(answer.stdout).get("status", {})
         return status
 
+    def told(self, path: str) -> Any:  # noqa: ANN401 - any field
+        """Return one field of the status by its path, and None while it is not told."""
+        told: Any = self.status()
+        for name in path.split("."):
+            told = told.get(name) if told else None
+        return told
+
     def says(self, kind: str) -> str:
         """Return one condition as `status reason`."""
-        found = [c for c in self.status().get("conditions", []) if c["type"] == kind]
+        found = [c for c in self.told("conditions") or () if c["type"] == kind]
         return f"{found[0]['status']} {found[0]['reason']}" if found else ""
 
     def message(self) -> str:
         """Return the words of Ready."""
-        return str(next(c["message"] for c in self.status()["conditions"] if c["type"] == "Ready"))
+        return next((str(c["message"]) for c in self.told("conditions") or () if c["type"] == "Ready"), "")
 
     def patch(self, spec: dict[str, Any]) -> None:
         """Change the agent's spec."""

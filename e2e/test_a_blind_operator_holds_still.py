@@ -96,11 +96,11 @@ def test_half_of_the_streams_down_takes_nothing_away_and_lets_the_fleet_grow(fle
     lost = names[2:]
     for name in lost:
         fleet.workers[name].close()
-    wait_for(lambda: fleet.status()["workers"]["silent"] == 2, "two silent workers", within_seconds=SILENT_SECONDS)
+    wait_for(lambda: fleet.told("workers.silent") == 2, "two silent workers", within_seconds=SILENT_SECONDS)
 
     fleet.patch({"scaling": {"min": 1}})
 
-    wait_for(lambda: fleet.status()["scale"]["limit"] == "Blind", "a status that says why nothing leaves")
+    wait_for(lambda: fleet.told("scale.limit") == "Blind", "a status that says why nothing leaves")
     assert fleet.says("Reconciling") == "True LoadUnknown"
     assert fleet.says("Ready") == "True Ready"
     assert "2 not heard of" in fleet.message()
@@ -109,7 +109,7 @@ def test_half_of_the_streams_down_takes_nothing_away_and_lets_the_fleet_grow(fle
     fleet.patch({"scaling": {"min": 6}})
     fleet.wait_for(6)
     fleet.serve()
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 4, "two more that take calls")
+    wait_for(lambda: fleet.told("workers.ready") == 4, "two more that take calls")
     fleet.patch({"scaling": {"min": 1}})
     assert holds_for(lambda: untouched(fleet, names) and len(fleet.pods()) == 6, 2)
 
@@ -117,7 +117,7 @@ def test_half_of_the_streams_down_takes_nothing_away_and_lets_the_fleet_grow(fle
 
     wait_for(lambda: shrinks_to(fleet, names[0]), "all but the busy one to leave", within_seconds=SILENT_SECONDS)
     wait_for(lambda: fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
-    assert fleet.status()["calls"] == 2
+    assert fleet.told("calls") == 2
 
 
 def test_an_operator_that_begins_deaf_takes_nothing_away_and_says_so(fleet: Fleet, operator: OperatorProcess) -> None:
@@ -170,7 +170,7 @@ def test_an_apiserver_that_is_gone_for_a_while_finds_calls_where_none_were(
 
     wire.mend()
 
-    wait_for(lambda: fleet.status()["calls"] == 48, "all calls in the status", within_seconds=SILENT_SECONDS)
+    wait_for(lambda: fleet.told("calls") == 48, "all calls in the status", within_seconds=SILENT_SECONDS)
     assert holds_for(lambda: set(names) <= set(fleet.pods()), 2)
     assert operator.leads()
 
@@ -189,7 +189,7 @@ def test_an_operator_that_hears_nothing_of_pods_takes_none_away_and_says_so(
         fleet.patch({"scaling": {"min": 1}})
 
         wait_for(lambda: fleet.says("Reconciling") == "True PodsUnknown", "words", within_seconds=SILENT_SECONDS)
-        assert fleet.status()["scale"]["limit"] == "Blind"
+        assert fleet.told("scale.limit") == "Blind"
         assert holds_for(lambda: untouched(fleet, names), 3)
 
     wait_for(lambda: shrinks_to(fleet, names[0]), "the idle ones to leave", within_seconds=SILENT_SECONDS)
@@ -233,4 +233,4 @@ def test_an_operator_that_cannot_renew_ends_and_its_successor_takes_nothing_away
     busy = {names[0], names[3]}
     wait_for(lambda: shrinks_to(fleet, *busy), "the idle ones to leave", within_seconds=SILENT_SECONDS)
     assert holds_for(lambda: set(fleet.pods()) == busy, 2)
-    assert fleet.status()["calls"] == 3
+    assert fleet.told("calls") == 3

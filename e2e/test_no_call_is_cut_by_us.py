@@ -235,7 +235,7 @@ async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene
         await trial.until(lambda: records.tally()[0] == CALLS, "the workers to have counted all calls")
         await trial.until(lambda: not first & set(scene.fleet.pods()), "the workers of the first calls to leave")
         await trial.until(lambda: scene.fleet.says("Reconciling") == "False AsWanted", "a fleet as wanted")
-        assert {name.split("-")[1] for name in scene.fleet.pods()} == {scene.fleet.status()["revision"]}
+        assert {name.split("-")[1] for name in scene.fleet.pods()} == {scene.fleet.told("revision")}
     reports = [call.report() for call in calls]
     shortest = min(report.seconds for report in reports)
     print(f"shortest call {shortest:.0f} s, begun on {sorted(first)}; {scene.ends} operators ended by themselves")

@@ -89,9 +89,9 @@ def test_calls_show_in_the_status_and_guard_the_pod(bench: Bench, fleet: Fleet) 
     wait_for(lambda: fleet.status().get("freeSlots") == 12, "a free worker")
     fleet.workers[name].calls = 3
 
-    wait_for(lambda: fleet.status()["calls"] == 3, "three calls in the status")
+    wait_for(lambda: fleet.told("calls") == 3, "three calls in the status")
     wait_for(lambda: fleet.pods()[name]["metadata"]["labels"]["voicefleet.dev/busy"] == "true", "a busy pod")
-    assert (fleet.status()["freeSlots"], fleet.status()["slots"]) == (9, 12)
+    assert (fleet.told("freeSlots"), fleet.told("slots")) == (9, 12)
     annotations = fleet.pods()[name]["metadata"]["annotations"]
     assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
     assert annotations["karpenter.sh/do-not-disrupt"] == "true"
@@ -116,7 +116,7 @@ def test_a_caller_who_found_no_slot_is_counted_and_gets_the_next_one(fleet: Flee
     worker.calls = 12
 
     wait_for(lambda: fleet.status().get("waitingCalls") == 2, "two callers in the status")
-    assert "2 waiting for a slot" in fleet.status()["summary"]
+    assert "2 waiting for a slot" in fleet.told("summary")
     worker.calls = 11
 
     wait_for(lambda: worker.calls == 12, "a caller on the slot that came free")
@@ -162,10 +162,10 @@ def test_a_fleet_grows_at_once_and_shrinks_only_by_workers_without_calls(fleet: 
     fleet.patch({"scaling": {"min": 3}})
     names = fleet.wait_for(3)
     fleet.serve()
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 3, "three workers heard")
+    wait_for(lambda: fleet.told("workers.ready") == 3, "three workers heard")
     for name in names[:2]:
         fleet.workers[name].calls = 1
-    wait_for(lambda: fleet.status()["calls"] == 2, "two calls")
+    wait_for(lambda: fleet.told("calls") == 2, "two calls")
 
     # Short calls and quick starts: the two that came just now promise no crowd.
     calm = {"warmFloorSlots": 0, "startupSeconds": 1, "expectedCallSeconds": 2}
@@ -179,10 +179,10 @@ def test_a_fleet_grows_at_once_and_shrinks_only_by_workers_without_calls(fleet: 
     emptied = fleet.workers[cordoned[0]]
     emptied.unsent_for_seconds = 90
     emptied.calls = 0
-    wait_for(lambda: fleet.status()["calls"] == 1, "one call")
+    wait_for(lambda: fleet.told("calls") == 1, "one call")
 
     assert holds_for(lambda: set(fleet.pods()) == set(names[:2]), 2), "its disk holds what somebody has yet to take"
-    said = {each["type"]: each["message"] for each in fleet.status()["conditions"]}
+    said = {each["type"]: each["message"] for each in fleet.told("conditions")}
     assert "1 worker stays until the records and recordings of calls are sent" in said["Reconciling"]
     assert "records or recordings on 1 worker are not taken: see their logs" in said["Ready"]
 
@@ -201,7 +201,7 @@ def test_an_external_scaler_scales_by_the_scale_subresource(bench: Bench, fleet:
     scale = json.loads(
         bench.kubectl("get", "va", AGENT, "-n", fleet.namespace, "--subresource=scale", "-o", "json").stdout
     )
-    wait_for(lambda: fleet.status()["replicas"] == 4, "four replicas in the status")
+    wait_for(lambda: fleet.told("replicas") == 4, "four replicas in the status")
     assert scale["status"]["selector"] == f"app.kubernetes.io/managed-by=voicefleet,voicefleet.dev/agent={AGENT}"
 
 
@@ -209,13 +209,13 @@ def test_silence_takes_no_worker_away(fleet: Fleet) -> None:
     fleet.patch({"scaling": {"min": 2}})
     names = fleet.wait_for(2)
     fleet.serve()
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 2, "two workers heard")
+    wait_for(lambda: fleet.told("workers.ready") == 2, "two workers heard")
     fleet.workers[names[0]].quiet = True
-    wait_for(lambda: fleet.status()["workers"]["silent"] == 1, "one that fell silent", within_seconds=25)
+    wait_for(lambda: fleet.told("workers.silent") == 1, "one that fell silent", within_seconds=25)
 
     fleet.patch({"scaling": {"min": 1, "warmFloorSlots": 0}})
 
-    wait_for(lambda: fleet.status()["scale"]["limit"] == "Blind", "a blind operator")
+    wait_for(lambda: fleet.told("scale.limit") == "Blind", "a blind operator")
     assert holds_for(lambda: len(fleet.pods()) == 2, 2)
     assert not fleet.workers[names[1]].cordoned
 
@@ -223,9 +223,9 @@ def test_silence_takes_no_worker_away(fleet: Fleet) -> None:
 def test_a_rollout_replaces_workers_and_cuts_no_call(fleet: Fleet) -> None:
     (old,) = fleet.wait_for(1)
     fleet.serve()
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 1, "the old worker heard")
+    wait_for(lambda: fleet.told("workers.ready") == 1, "the old worker heard")
     fleet.workers[old].calls = 1
-    wait_for(lambda: fleet.status()["calls"] == 1, "a call")
+    wait_for(lambda: fleet.told("calls") == 1, "a call")
 
     fleet.patch({"languages": ["en", "de"]})
 
@@ -240,7 +240,7 @@ def test_a_rollout_replaces_workers_and_cuts_no_call(fleet: Fleet) -> None:
 
     wait_for(lambda: set(fleet.pods()) == {new}, "the old worker to leave")
     wait_for(lambda: fleet.says("Reconciling") == "False AsWanted", "a settled fleet")
-    assert fleet.status()["revision"] in new
+    assert fleet.told("revision") in new
 
 
 def test_a_failed_worker_is_replaced(bench: Bench, fleet: Fleet) -> None:
@@ -265,7 +265,7 @@ def test_a_worker_that_is_put_aside_by_its_labels_is_replaced_and_comes_back_wit
 
     bench.kubectl(*put, f"voicefleet.dev/agent={AGENT}", "app.kubernetes.io/managed-by=voicefleet")
 
-    wait_for(lambda: fleet.status()["replicas"] == 2, "an operator that sees it again")
+    wait_for(lambda: fleet.told("replicas") == 2, "an operator that sees it again")
 
 
 def test_a_worker_that_no_node_takes_is_told_in_words(fleet: Fleet) -> None:
@@ -333,9 +333,9 @@ def test_a_killed_operator_comes_back_to_the_fleet_that_it_left(
     fleet.patch({"scaling": {"min": 3}})
     names = fleet.wait_for(3)
     fleet.serve()
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 3, "three workers heard")
+    wait_for(lambda: fleet.told("workers.ready") == 3, "three workers heard")
     fleet.workers[names[0]].calls = 2
-    wait_for(lambda: fleet.status()["calls"] == 2, "two calls")
+    wait_for(lambda: fleet.told("calls") == 2, "two calls")
     before = {name: pod["metadata"]["uid"] for name, pod in fleet.pods().items()}
 
     operator.kill()
@@ -348,7 +348,7 @@ def test_a_killed_operator_comes_back_to_the_fleet_that_it_left(
 
     after = {name: fleet.pods()[name]["metadata"]["uid"] for name in fleet.wait_for(4)}
     assert before.items() <= after.items()
-    assert holds_for(lambda: fleet.status()["calls"] == 2 and len(fleet.pods()) == 4, 2)
+    assert holds_for(lambda: fleet.told("calls") == 2 and len(fleet.pods()) == 4, 2)
 
 
 def _lease(bench: Bench) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def live_a_life(bench: Bench, fleet: Fleet, operator: OperatorProcess) -> None:
     apply_agent(bench, AGENT, {"providerPoolRef": {"name": "shared", "namespace": "rights-pools"}})
     (first,) = fleet.wait_for(1)
     serve(fleet)
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 1, "a worker heard")
+    wait_for(lambda: fleet.told("workers.ready") == 1, "a worker heard")
     calls_come_and_go(fleet, first)
     # A crowd of one is no reason for a second worker in what follows.
     fleet.patch({"scaling": {"max": 1}})
@@ -186,7 +186,7 @@ def calls_come_and_go(fleet: Fleet, name: str) -> None:
     fleet.patch({"scaling": {"min": 3}})
     fleet.wait_for(3)
     serve(fleet)
-    wait_for(lambda: fleet.status()["workers"]["ready"] == 3, "three workers heard")
+    wait_for(lambda: fleet.told("workers.ready") == 3, "three workers heard")
     fleet.patch({"scaling": {"min": 1, "warmFloorSlots": 0, "scaleDownDelaySeconds": 0}})
     wait_for(lambda: set(fleet.pods()) == {name}, "the idle ones to leave", within_seconds=90)
     fleet.workers[name].calls = 0

@@ -107,7 +107,7 @@ def assert_well(neighbour: Fleet) -> None:
     (worker,) = neighbour.workers.values()
     for calls in (3, 0):
         worker.calls = calls
-        wait_for(lambda calls=calls: neighbour.status()["calls"] == calls, f"{calls} calls", within_seconds=5)  # type: ignore[misc]
+        wait_for(lambda calls=calls: neighbour.told("calls") == calls, f"{calls} calls", within_seconds=5)  # type: ignore[misc]
     assert neighbour.says("Ready") == "True Ready"
     assert neighbour.says("Stalled").startswith("False")
     assert set(neighbour.pods()) == set(neighbour.workers)
@@ -123,7 +123,7 @@ def test_workers_that_talk_nonsense_count_as_silent_and_none_is_taken_away(
         fleet.workers[name] = Liar(fleet.pods()[name]["status"]["podIP"], token, words)
 
     silent = f"{len(NONSENSE)} silent"
-    wait_for(lambda: silent in fleet.status()["summary"], "that none is heard", within_seconds=SILENT_SECONDS)
+    wait_for(lambda: silent in (fleet.told("summary") or ""), "that none is heard", within_seconds=SILENT_SECONDS)
     status = fleet.status()
     assert fleet.says("Ready") == "Unknown LoadUnknown"
     assert "hears nothing of the load and so takes none away" in fleet.message()
@@ -146,8 +146,8 @@ def test_a_worker_that_exaggerates_is_believed_only_as_far_as_it_harms_nobody(fl
     lie = said(revision="another", sessions=sessions, reportedLoad=1e9, refused=2**53)
     fleet.workers[name] = Liar(fleet.pods()[name]["status"]["podIP"], fleet.token(), lie)
 
-    wait_for(lambda: fleet.status()["calls"] == 200, "its calls in the status")
-    assert fleet.status()["freeSlots"] == 0
+    wait_for(lambda: fleet.told("calls") == 200, "its calls in the status")
+    assert fleet.told("freeSlots") == 0
     wait_for(lambda: fleet.pods()[name]["metadata"]["labels"]["voicefleet.dev/busy"] == "true", "a guard")
     # As many as the pool's providers have room for, and not one for every lie.
     assert holds_for(lambda: len(fleet.pods()) <= MOST_WORKERS, 2)
@@ -166,7 +166,7 @@ def test_a_quota_that_refuses_workers_is_told_and_its_end_noticed(bench: Bench, 
     fleet.patch({"scaling": {"min": 3}})
 
     wait_for(lambda: fleet.says("Stalled") == "True RefusedByCluster", "words about the refusal")
-    stalled = next(c for c in fleet.status()["conditions"] if c["type"] == "Stalled")
+    stalled = next(c for c in fleet.told("conditions") if c["type"] == "Stalled")
     assert "the cluster refuses what this agent needs" in stalled["message"]
     assert "exceeded quota: few" in stalled["message"]
     assert fleet.says("Ready") == "True Ready"
