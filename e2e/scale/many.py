@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 
 from e2e.scale.client import all_at_once, until
 from e2e.scale.figures import Figure, Outcome
@@ -39,6 +40,7 @@ class Crowd:
 
     agents: int
     workers: int
+    pairs: int = 2
     speaking: bool = True
     crash: bool = True
     quiet_seconds: float = 20.0
@@ -55,39 +57,53 @@ class Crowd:
 
 
 async def measure_many(stage: Stage, crowd: Crowd) -> Outcome:
-    """Create both kinds of fleets, one after the other, and start the operator anew amid the second."""
+    """Create both kinds of fleets in turn, and start the operator anew amid the last ones of ours."""
     async with stage.namespaces("single", 1) as (name,):
         await stage.make_fleet(name, TEMPLATE, workers=1, within_seconds=60)
         (pod,) = (await stage.client.get(PODS_PATH.format(namespace=name)))["items"]
-    before = await _create_theirs(stage, "before", crowd, pod)
-    ours, figures = await _create_ours(stage, crowd)
-    # Of two rounds of the same, one may take a fifth longer: what came between them is held to their mean.
-    after = await _create_theirs(stage, "after", crowd, pod)
+    a_deployment = partial(deployment, pod=pod, replicas=crowd.workers)
+    theirs: list[float] = []
+    ours: list[float] = []
+    # Of two rounds of the very same one may take a third longer: ours come between theirs, and means are compared.
+    for number in range(1, crowd.pairs):
+        theirs.append(await _create_alone(stage, f"theirs-{number}", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
+        ours.append(await _create_alone(stage, f"ours-{number}", crowd, path=AGENTS_PATH, build=_an_agent(crowd)))
+    theirs.append(await _create_alone(stage, "theirs", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
+    last, figures = await _create_and_go_on(stage, crowd)
+    ours.append(last)
+    theirs.append(await _create_alone(stage, "theirs-last", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
     figures = (
-        Figure("pods of Deployments, before", before, "s"),
-        Figure("pods of Deployments, after", after, "s"),
-        Figure("pods of VoiceAgents", ours, "s"),
-        Figure("ratio to Deployments", 2 * ours / (before + after), "x", at_most=1.0),
+        *_rounds("pods of Deployments", theirs),
+        *_rounds("pods of VoiceAgents", ours),
+        Figure("ratio to Deployments", fmean(ours) / fmean(theirs), "x", at_most=1.0),
         *figures,
     )
     sizes: dict[str, float] = {"agents": crowd.agents, "pods": crowd.pods}
     return Outcome("many", "Many agents, amid as many Deployments; then ended and started", figures, (), sizes)
 
 
-async def _create_theirs(stage: Stage, when: str, crowd: Crowd, pod: Manifest) -> float:
-    build = partial(deployment, pod=pod, replicas=crowd.workers)
+def _rounds(what: str, took: Sequence[float]) -> tuple[Figure, ...]:
+    return tuple(Figure(f"{what}, round {number}", seconds, "s") for number, seconds in enumerate(took, 1))
+
+
+def _an_agent(crowd: Crowd) -> Callable[[str, str], Manifest]:
+    # No more workers than that: to the operator these are late, and it would have others beside them.
+    return partial(agent, workers=crowd.workers, at_most=crowd.workers)
+
+
+async def _create_alone(
+    stage: Stage, prefix: str, crowd: Crowd, *, path: str, build: Callable[[str, str], Manifest]
+) -> float:
     with stage.nobody_starts():
-        async with stage.namespaces(f"deployments-{when}", crowd.namespaces) as names:
-            return await _create(stage, names, crowd, path=DEPLOYMENTS_PATH, build=build)
+        async with stage.namespaces(prefix, crowd.namespaces) as names:
+            return await _create(stage, names, crowd, path=path, build=build)
 
 
-async def _create_ours(stage: Stage, crowd: Crowd) -> tuple[float, tuple[Figure, ...]]:
+async def _create_and_go_on(stage: Stage, crowd: Crowd) -> tuple[float, tuple[Figure, ...]]:
     async with stage.namespaces("agents", crowd.namespaces) as names:
         before = await stage.gauges()
-        # No more than that: to the operator these workers are late, and it would have others beside them.
-        build = partial(agent, workers=crowd.workers, at_most=crowd.workers)
         with stage.nobody_starts():
-            took = await _create(stage, names, crowd, path=AGENTS_PATH, build=build)
+            took = await _create(stage, names, crowd, path=AGENTS_PATH, build=_an_agent(crowd))
             after = await stage.gauges()
             version = (await stage.client.get(ALL_PODS_PATH, limit="1"))["metadata"]["resourceVersion"]
         with closing(StandIns(crowd.pods if crowd.speaking else 0)) as stand_ins:
