@@ -11,7 +11,7 @@ UV := .tools/bin/uv
 UV_VERSION := 0.13.9
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider
 
-.PHONY: help setup check lint types layers unit test verify gen charts e2e proof demo bench bench-scale bench-worker fmt clean lock
+.PHONY: help setup check lint types layers unit test verify gen charts e2e proof demo bench bench-scale bench-worker gates fmt clean lock
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-scale: setup ## how fast the operator is with 10,000 pods; some ten minute
 
 bench-worker: setup ## what a call costs beside a plain livekit-agents agent; some 35 minutes of two quiet cores
 	@$(PYTHON) -m e2e.voice_bench --output build/bench-worker.json --plot docs/worker-bench.svg
+
+gates: $(STAMP) ## what fleets cost and lose over whole days and many seeds, beside all baselines; hours of two cores
+	@$(PYTHON) -m tools.gates
 
 fmt: $(STAMP) ## format and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . || true

@@ -26,7 +26,8 @@ SILENT_SECONDS = 30.0
 FORGET_SECONDS = 90.0
 # Beyond it a leader may not write any more, and ends.
 LEASE_SECONDS = 10.0
-SLOW_SECONDS = 0.7
+SLOW_SECONDS = 0.4
+VERY_SLOW_SECONDS = 0.85
 # A watch that is broken for longer tells nothing of how things are.
 UNHEARD_SECONDS = 17.0
 pytestmark = pytest.mark.timeout(180)
@@ -155,6 +156,25 @@ def test_a_slow_apiserver_makes_it_slow_and_not_wrong(fleet: Fleet, wire: Wire, 
     fleet.workers[names[1]].calls = 0
 
     wait_for(lambda: shrinks_to(fleet, names[0]), "the emptied one to leave", within_seconds=FORGET_SECONDS)
+
+
+def test_an_apiserver_that_takes_seconds_to_answer_has_nothing_taken_away_until_it_is_quick_again(
+    fleet: Fleet, wire: Wire, operator: OperatorProcess
+) -> None:
+    names = sorted(fleet.pods())
+    wire.slow_down(VERY_SLOW_SECONDS)
+    assert holds_for(lambda: untouched(fleet, names), LEASE_SECONDS)
+
+    fleet.patch({"scaling": {"min": 1}})
+
+    wait_for(lambda: fleet.told("scale.limit") == "Blind", "a status that says why", within_seconds=SILENT_SECONDS)
+    assert fleet.says("Reconciling") == "True PodsUnknown"
+    assert holds_for(lambda: untouched(fleet, names), 5)
+    assert operator.leads()
+
+    wire.slow_down(0)
+
+    wait_for(lambda: shrinks_to(fleet, names[0]), "the idle ones to leave", within_seconds=SILENT_SECONDS)
 
 
 def test_an_apiserver_that_is_gone_for_a_while_finds_calls_where_none_were(

@@ -138,6 +138,34 @@ def test_a_worker_that_sees_its_secrets_change_has_the_kubelet_look_after_anothe
         worker.close()
 
 
+def test_a_worker_with_a_call_is_given_more_cores_and_memory_while_it_runs(fleet: Fleet) -> None:
+    give_secrets(fleet, "some")
+    fleet.patch({"worker": {"image": PROBE_IMAGE}})
+    name = running_pod(fleet)
+    before = fleet.pods()[name]
+    worker = speak_in(before, fleet.token())
+    worker.calls = 1
+    try:
+        wait_for(lambda: fleet.told("calls") == 1, "a call in the status")
+
+        fleet.patch({"worker": {"resources": {"cpu": "70m", "memory": "96Mi"}}})
+
+        wait_for(lambda: given(fleet.pods()[name]) == {"cpu": "70m", "memory": "96Mi"}, "the kubelet to give them")
+        wait_for(lambda: fleet.says("Reconciling") == "False AsWanted", "a settled fleet")
+        (after,) = fleet.pods().values()
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert after["status"]["containerStatuses"][0]["restartCount"] == 0
+        assert not worker.cordoned
+    finally:
+        worker.close()
+
+
+def given(pod: dict[str, Any]) -> dict[str, str]:
+    """Return what the kubelet says that the container has by now."""
+    limits = pod["status"]["containerStatuses"][0].get("resources", {}).get("limits", {})
+    return {name: limits.get(name) for name in ("cpu", "memory")}
+
+
 def test_missing_secrets_keys_and_images_are_told_one_after_another(real_node_bench: Bench, fleet: Fleet) -> None:
     bench, where = real_node_bench, fleet.namespace
     wait_for(lambda: fleet.says("Stalled") == "True SecretMissing", "a missing Secret", within_seconds=60)

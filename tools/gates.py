@@ -7,6 +7,7 @@ axes. `--seeds 2 --only smooth` gives a first impression in a minute.
 import argparse
 import multiprocessing
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Seen:
     blocked: float
     cut: int
     waited: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 DAYS = (
@@ -76,10 +78,10 @@ def see(task: Task) -> Seen:
     day, seed, key = task
     world = World(startup_seconds=day.startup_seconds, target_blocked=TARGET, seed=seed)
     contender = next(c for c in CONTENDERS if (c.name, c.dispatch) == key)
-    figures = play(contender, _trace(day.scenario, day.peak, seed), world)
-    return Seen(
-        figures.ratio or 0.0, figures.outcome.blocked_fraction, figures.outcome.cut, figures.outcome.waited_fraction
-    )
+    trace, began = _trace(day.scenario, day.peak, seed), time.process_time()
+    figures = play(contender, trace, world)
+    outcome, took = figures.outcome, time.process_time() - began
+    return Seen(figures.ratio or 0.0, outcome.blocked_fraction, outcome.cut, outcome.waited_fraction, took)
 
 
 def judge(day: Day, seen: Sequence[Seen]) -> list[str]:
@@ -104,7 +106,8 @@ def _line(label: str, seen: Sequence[Seen], verdict: str) -> str:
     ratios, blocked = [one.ratio for one in seen], [one.blocked for one in seen]
     return (
         f"{label:<44}{fmean(ratios):8.4f}{max(ratios):8.4f}{fmean(blocked):11.4%}{max(blocked):11.4%}"
-        f"{fmean(one.waited for one in seen):9.3%}{sum(one.cut for one in seen):7}  {verdict}"
+        f"{fmean(one.waited for one in seen):9.3%}{sum(one.cut for one in seen):7}"
+        f"{max(one.cpu_seconds for one in seen):7.1f}  {verdict}"
     )
 
 
@@ -130,8 +133,8 @@ def main() -> int:
     arguments = parser.parse_args()
     days = [day for day in DAYS if arguments.only in str(day)]
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        print(f"{'':44}{'ratio':>16}{'blocked':>22}{'waited':>9}{'cut':>7}")
-        print(f"{'':44}{'mean':>8}{'worst':>8}{'mean':>11}{'worst':>11}{'mean':>9}")
+        print(f"{'':44}{'ratio':>16}{'blocked':>22}{'waited':>9}{'cut':>7}{'CPU s':>7}")
+        print(f"{'':44}{'mean':>8}{'worst':>8}{'mean':>11}{'worst':>11}{'mean':>9}{'':7}{'worst':>7}")
         failed = _gate_ours(pool, days, arguments.seeds)
         if arguments.baseline_seeds:
             failed += _gate_baselines(pool, [day for day in days if _has_baselines(day)], arguments.baseline_seeds)

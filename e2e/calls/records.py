@@ -1,7 +1,7 @@
-"""The workers' own records: what the state stream of each worker said, from its first line to its last.
+"""What the state stream of each worker said, from its first line to its last.
 
-Until a worker writes a record for each call, this is its word about them: which calls it holds at any moment, and its
-tally of those that ended and those that failed.
+It is the worker's word about its calls while they last: which it holds at any moment, and its tally of those that ended
+and those that failed.
 """
 
 import asyncio

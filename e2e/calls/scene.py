@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 import yaml
 
 from e2e.bench import Bench, BenchOptions
@@ -89,6 +90,12 @@ class Scene:
         path = ("get", "secret", f"{AGENT}-control", "-o=jsonpath={.data.token}")
         return base64.b64decode(self.kubectl(*path)).decode()
 
+    def call_records(self) -> list[dict[str, Any]]:
+        """Return the record of each call that has ended."""
+        with redis.Redis.from_url(self.bench.redis_url, decode_responses=True) as client:
+            entries: Any = client.xrange("voicefleet:records")
+        return [json.loads(fields["record"]) for _, fields in entries]
+
     def another_operator(self) -> KeptOperator:
         """Return an operator that has not been started yet."""
         return KeptOperator(self.bench, NAMESPACE, log=self.log)
@@ -116,7 +123,7 @@ def set_scene(folder: Path, *, workers: int) -> Iterator[Scene]:
     """Bring it all up, with so many workers at the least, and take it down at the end."""
     image = build_image("worker")
     with ExitStack() as stack:
-        bench = stack.enter_context(Bench.up(BenchOptions(node=True, kwok_nodes=0, redis=False)))
+        bench = stack.enter_context(Bench.up(BenchOptions(node=True, kwok_nodes=0)))
         node = bench.node
         assert node is not None
         stack.enter_context(unlimited_cores(bench))
@@ -140,7 +147,7 @@ def set_scene(folder: Path, *, workers: int) -> Iterator[Scene]:
 
 def _secrets(bench: Bench) -> list[dict[str, Any]]:
     keys = {"livekit": {"api-key": bench.livekit.api_key, "api-secret": bench.livekit.api_secret}}
-    keys |= {name: {"api-key": "any"} for name in _SECRETS}
+    keys |= {name: {"api-key": "any"} for name in _SECRETS} | {"redis": {"url": bench.redis_url}}
     return [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
         for name, data in keys.items()
@@ -163,7 +170,7 @@ def _pool(bench: Bench, providers: Providers) -> dict[str, Any]:
         "apiVersion": "voicefleet.dev/v1alpha1",
         "kind": "ProviderPool",
         "metadata": {"name": "default"},
-        "spec": {"livekit": access, "providers": listed},
+        "spec": {"livekit": access, "providers": listed, "redis": {"urlFrom": _key("redis", "url")}},
     }
 
 

@@ -1,4 +1,4 @@
-"""`make bench-scale`: four measurements on a real control plane, as a table and as JSON."""
+"""`make bench-scale`: five measurements on a real control plane, as a table and as JSON."""
 
 import argparse
 import asyncio
@@ -17,13 +17,15 @@ from e2e.scale.figures import Outcome, table
 from e2e.scale.many import Crowd, measure_many
 from e2e.scale.one import measure_shrink, measure_stream
 from e2e.scale.stage import Stage, bench_for_scale, set_stage
+from e2e.scale.takeover import measure_takeover
 
 _EPILOG = """\
 measurements:
-  many    1,000 agents x 10 pods against 1,000 Deployments x 10; then the operator is killed, stopped, and started
-  stream  one agent, 1,000 workers, 200 changes a second
-  apply   20 applies a second: how soon each has its first pod
-  shrink  500 idle workers of 1,000 leave, 500 hold a call each
+  many      1,000 agents x 10 pods against 1,000 Deployments x 10; then the operator is killed, stopped, and started
+  stream    one agent, 1,000 workers, 200 changes a second
+  apply     20 applies a second: how soon each has its first pod
+  shrink    500 idle workers of 1,000 leave, 500 hold a call each
+  takeover  the leader is killed, then stopped, beside a standby: how soon that one creates a pod
 exit code: 0 when every figure kept its limit, 1 when not, 2 when the run could not be made
 """
 
@@ -45,6 +47,7 @@ def measurements(sizes: Sizes) -> dict[str, Callable[[Stage], Awaitable[Outcome]
     workers = sizes.of(1_000, least=4)
     return {
         "apply": lambda stage: measure_apply(stage, per_second=20, seconds=sizes.of(15)),
+        "takeover": lambda stage: measure_takeover(stage, rounds=sizes.of(5)),
         "stream": lambda stage: measure_stream(
             stage, workers=workers, changes_per_second=sizes.of(200, least=10), seconds=max(2, sizes.of(20))
         ),

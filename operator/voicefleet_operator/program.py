@@ -103,7 +103,7 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
     state.lease = lease
     key = await _control_key(settings, kube)
-    sight = Sight(kube, settings.namespaces, state.metrics, state.watched)
+    sight = Sight(kube, settings.namespaces, state.metrics, state.watched, watch_nodes=settings.watch_nodes)
     state.resync = sight.resync
     for resource in CACHED:
         state.metrics.cached.labels(resource.plural).set_function(partial(len, sight.cache.store(resource)))
@@ -143,7 +143,7 @@ def _build_ports(
         own_namespace=settings.own_namespace,
         decided=metrics.delays.decided,
         nodes=sight.nodes.nodes if sight.nodes is not None else Nodes(),
-        pods_are_old=sight.is_old,
+        pods_are_old=lambda namespace: lease.is_slow() or sight.is_old(namespace),
         pacer=Pacer(waiting=partial(len, queue)),
         probes=Prober(queue.add),
     )

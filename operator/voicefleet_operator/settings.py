@@ -41,6 +41,8 @@ class Settings:
     repair_seconds: float = REPAIR_SECONDS
     probes: bool = True
     """Whether this process asks providers whether they are there."""
+    watch_nodes: bool = True
+    """Whether it may see nodes, so that workers are replaced before a node that is drained evicts them."""
 
 
 def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Settings:
@@ -62,6 +64,7 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
         log_level=options.log_level,
         repair_seconds=options.repair_seconds,
         probes=not options.no_probes,
+        watch_nodes=not options.no_node_watch,
     )
 
 
@@ -138,6 +141,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-probes", action="store_true", help="ask no provider whether it is there, whatever pools say"
+    )
+    parser.add_argument(
+        "--no-node-watch",
+        action="store_true",
+        help="do without the right to see nodes: that one is drained is then noticed by its evictions",
     )
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="info", help="how much to log (default: %(default)s)"

@@ -4,14 +4,12 @@ from functools import cache
 
 import pytest
 
-from tools.gates import Day, Seen, is_below, judge
+from tools.gates import DAYS, PACKED, Day, Seen, is_below, judge, see
 from voicefleet_simulator.catalogue import CONTENDERS, OURS
 from voicefleet_simulator.compare import Figures, play
 from voicefleet_simulator.dispatch import Dispatch
 from voicefleet_simulator.scenarios import SCENARIOS
 from voicefleet_simulator.world import World
-
-PACKED = (OURS, Dispatch.PACKED)
 
 
 @cache
@@ -66,3 +64,12 @@ def test_a_baseline_is_below_only_if_it_pays_less_and_loses_less() -> None:
     assert is_below([Seen(1.09, 0.0009, 0)], ours)
     assert not is_below([Seen(1.09, 0.001, 0)], ours)
     assert not is_below([Seen(1.1, 0.0, 0)], ours)
+
+
+def test_a_smooth_day_of_sixty_thousand_calls_costs_and_loses_no_more_than_its_gate_says() -> None:
+    smooth = DAYS[0]
+
+    seen = see((smooth, 1, PACKED))
+
+    assert judge(smooth, [seen]) == []
+    assert seen.ratio > 1, "to pay less than the clairvoyant bound is a mistake in the counting"

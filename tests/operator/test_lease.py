@@ -22,6 +22,7 @@ class World:
         self.lease: Body | None = None
         self.cut_off: set[str] = set()
         self.seconds_per_refusal = 0.0
+        self.seconds_per_request = 0.0
 
     def candidate(self, name: str) -> Lease:
         connection = Connection(self, name)
@@ -64,6 +65,7 @@ class Connection:
         return self.world.write({**self.world.lease["spec"], **body["spec"]})
 
     def check(self) -> None:
+        self.world.seconds += self.world.seconds_per_request
         if self.name in self.world.cut_off:
             self.world.seconds += self.world.seconds_per_refusal
             raise ApiError(0, "TimeoutError", "")
@@ -109,6 +111,38 @@ async def test_renewing_keeps_others_waiting_however_long(world: World) -> None:
         await first._try()
         assert not await second._try()
         world.seconds += 2
+
+
+@pytest.mark.parametrize(("seconds_per_request", "is_slow"), [(0.05, False), (1.4, False), (1.6, True)])
+async def test_an_apiserver_is_slow_whose_renewals_take_more_than_three_seconds(
+    world: World, seconds_per_request: float, is_slow: bool
+) -> None:
+    leader = world.candidate("first")
+    await leader._try()
+    world.seconds_per_request = seconds_per_request
+    said = set()
+    for _ in range(5):
+        world.seconds += 2
+        await leader._try()
+        said.add(leader.is_slow())
+
+    assert leader.is_valid()
+    assert said == {is_slow}
+
+
+async def test_a_renewal_that_is_overdue_is_slow_before_it_ends(world: World) -> None:
+    leader = world.candidate("first")
+    assert not leader.is_slow()
+    await leader._try()
+    world.cut_off = {"first"}
+
+    said = []
+    for _ in range(7):
+        world.seconds += 1
+        await leader._try()
+        said.append(leader.is_slow())
+
+    assert said == [False] * 5 + [True] * 2
 
 
 async def test_a_lead_that_was_given_away_is_taken_at_once(world: World) -> None:

@@ -18,7 +18,7 @@ async def test_a_fleet_whose_pods_nobody_tells_of_does_not_shrink_and_says_why(w
 
     assert writes == ["status desk"]
     assert world.condition("Reconciling") == "True PodsUnknown"
-    assert "the apiserver tells nothing" in world.message("Reconciling")
+    assert "the apiserver is slow or silent" in world.message("Reconciling")
     assert world.status()["scale"]["limit"] == "Blind"
 
     await world.turn()

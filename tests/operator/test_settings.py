@@ -22,6 +22,13 @@ def test_providers_are_probed_unless_whoever_installs_it_says_no() -> None:
     assert not parse_arguments([*arguments, "--no-probes"], POD).probes
 
 
+def test_nodes_are_seen_unless_whoever_installs_it_says_no() -> None:
+    arguments = ["--namespace", "voice", "--worker-image", "w"]
+
+    assert parse_arguments(arguments, POD).watch_nodes
+    assert not parse_arguments([*arguments, "--no-node-watch"], POD).watch_nodes
+
+
 def test_two_processes_are_never_the_same_candidate() -> None:
     arguments = ["--namespace", "b", "--namespace", "a", "--namespace", "a", "--worker-image", "w"]
     one, two = parse_arguments(arguments, POD), parse_arguments(arguments, POD)

@@ -73,6 +73,15 @@ async def test_who_leads_at_once_lists_everything_first() -> None:
     assert kube.listed == ["voiceagents", "providerpools", "pods", "nodes"]
 
 
+async def test_who_may_not_see_nodes_asks_for_none() -> None:
+    kube = Kube()
+    sight = Sight(kube, ("voice",), Metrics(), LastWord(), watch_nodes=False)  # type: ignore[arg-type]
+
+    await sight.catch_up()
+
+    assert kube.listed == ["voiceagents", "providerpools", "pods"]
+
+
 async def test_a_standby_tries_again_whatever_it_is_answered() -> None:
     kube = Kube(ApiError(503, "", ""), KeyError("metadata"))
     async with sight_of(kube).kept(lambda _key, _body: None), asyncio.timeout(5):

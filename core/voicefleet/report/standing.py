@@ -204,7 +204,7 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
 def _held(fleet: Fleet, now: datetime) -> Statement:
     """Say what is not known, for want of which no worker is taken away."""
     if fleet.is_old:
-        words = "the apiserver tells nothing of the fleet's pods; no worker is taken away until it does"
+        words = "the apiserver is slow or silent about the fleet's pods; no worker is taken away while it is"
         return Statement("True", Reason.PODS_UNKNOWN, words)
     silent = in_workers(fleet.count(Activity.SILENT, now), "say")
     words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"

@@ -24,6 +24,8 @@ _DURATION_SECONDS = 15
 _RENEW_WITHIN_SECONDS = 10.0
 _RETRY_SECONDS = 2.0
 _REQUEST_SECONDS = 3.0
+# Of a renewal, which is two requests: what takes longer than that to be answered is also late in telling.
+_SLOW_SECONDS = 3.0
 _DELETED: Body = {"metadata": {"resourceVersion": "deleted"}, "spec": {"holderIdentity": "deleted"}}
 
 
@@ -50,6 +52,7 @@ class Lease:
         self._sight: _Sight | None = None
         self._abandoned_at = float("inf")
         self._renewed_at: float | None = None
+        self._took_seconds = 0.0
 
     def is_valid(self) -> bool:
         """Tell whether this process may still change anything."""
@@ -58,6 +61,13 @@ class Lease:
     def age_seconds(self) -> float | None:
         """Return how long ago this process last renewed its lead, if it leads."""
         return self._clock() - self._renewed_at if self.is_valid() and self._renewed_at is not None else None
+
+    def is_slow(self) -> bool:
+        """Tell whether the apiserver takes so long to renew a lead that what it tells may be old."""
+        if self._renewed_at is None:
+            return False
+        overdue = self._clock() - self._renewed_at - _RETRY_SECONDS
+        return max(self._took_seconds, overdue) > _SLOW_SECONDS
 
     async def acquire(self) -> None:
         """Wait until this process leads."""
@@ -109,6 +119,7 @@ class Lease:
             if error.status != HTTPStatus.CONFLICT:
                 logger.warning("the lease is out of reach", extra={"status": error.status, "error": str(error)})
             return False
+        self._took_seconds = self._clock() - began
         if held:
             self._renewed_at = began
         elif self._renewed_at is not None:

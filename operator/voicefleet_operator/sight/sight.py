@@ -29,14 +29,16 @@ _AGAIN_SECONDS = 10.0
 class Sight:
     """The cache, and all that keeps it true but for kopf, which only a leader has."""
 
-    def __init__(self, kube: Kube, namespaces: Sequence[str], metrics: Metrics, watched: LastWord) -> None:
+    def __init__(
+        self, kube: Kube, namespaces: Sequence[str], metrics: Metrics, watched: LastWord, *, watch_nodes: bool = True
+    ) -> None:
         self.kube = kube
         self.cache = Cache()
         self.queue = WorkQueue()
         """Whoever changed while nobody took turns is looked at as soon as somebody does."""
         self.resync = Resync(kube, self.cache, self.queue, namespaces, metrics)
-        # Whoever works in some namespaces only has no rights on nodes.
-        self.nodes = None if namespaces else NodeWatch(Nodes(), self.cache, self.queue, kube)
+        # Nodes are nobody's namespace: who works in some only may have no right to them.
+        self.nodes = NodeWatch(Nodes(), self.cache, self.queue, kube) if watch_nodes else None
         self.rounds = (Rounds(), Rounds())
         self._pods = PodWatch(kube, self.cache, self.queue, self.resync, watched)
         self._looking = asyncio.Lock()

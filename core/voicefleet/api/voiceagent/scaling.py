@@ -39,7 +39,7 @@ class Budget(ApiModel):
     """What the fleet may cost; live calls are never cut for it, free slots are."""
 
     RULES: ClassVar = (
-        at_least_one_of("max_cost_per_hour", "max_worker_hours_per_day"),
+        at_least_one_of("max_cost_per_hour", "worker_cost_per_hour", "max_worker_hours_per_day"),
         requires(
             "max_cost_per_hour",
             "worker_cost_per_hour",
@@ -50,7 +50,7 @@ class Budget(ApiModel):
     max_cost_per_hour: Price | None = None
     """Upper limit of cost per hour, in the pool's currency."""
     worker_cost_per_hour: Price | None = None
-    """What one worker costs per hour, in the same currency."""
+    """What one worker costs per hour, in the same currency; alone it limits nothing, and status says what they cost."""
     max_worker_hours_per_day: Annotated[int, Field(ge=1, le=240_000)] | None = None
     """Upper limit of worker hours in one day."""
 
