@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from livekit import api
 
 from e2e.bench import Bench
 from e2e.caller import Caller, Dispatch, Line
@@ -21,6 +22,8 @@ from e2e.working import (
     eventually,
     exit_status,
     holders,
+    is_hung_up_on,
+    metric,
     on_disk,
     ready,
     run_worker,
@@ -154,6 +157,44 @@ async def test_a_worker_that_must_go_says_goodbye_and_the_record_says_why(
     assert status == 0
     assert [(record["disposition"], record["reason"]) for record in records] == [("Drained", "the worker leaves")]
     assert records[0]["endedWhile"] == "Closing"
+
+
+async def test_a_room_that_somebody_deletes_is_why_the_call_ended(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    """LiveKit tells of it three times, in no order: of the caller, of the agent, and that the job is to end."""
+    with recording_worker(bench, providers, tmp_path, "deleted") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker)) as caller:
+            await caller.listen()
+            async with api.LiveKitAPI(line.http_url, line.api_key, line.api_secret) as livekit:
+                await livekit.room.delete_room(api.DeleteRoomRequest(room=caller.seat.room))
+            assert await is_hung_up_on(caller)
+        records = await eventually(on_disk(tmp_path), 1)
+        early = await metric(worker, "sessions_hung_up_early_total")
+    print([record["reason"] for record in records])
+
+    assert [(record["disposition"], record["endedWhile"]) for record in records] == [("RoomClosed", "Talking")]
+    assert early == 0
+
+
+async def test_a_call_that_is_cut_is_recorded_as_that(
+    bench: Bench, providers: Providers, tmp_path: Path, line: Line
+) -> None:
+    with recording_worker(bench, providers, tmp_path, "cut") as worker:
+        await ready(worker)
+        async with Caller(line, seat=seat_for(worker)) as caller:
+            await caller.listen()
+            for _ in range(2):
+                worker.process.send_signal(signal.SIGINT)
+                await asyncio.sleep(0.2)
+            status = await exit_status(worker)
+        records = on_disk(tmp_path)()
+
+    assert status == 0
+    (record,) = records
+    # Calls look for the worker's word once in a second, and may have begun to say goodbye.
+    assert (record["disposition"], record["endedWhile"]) in (("Cut", "Talking"), ("Drained", "Closing"))
 
 
 async def test_records_wait_for_a_redis_that_is_away_and_come_once_and_in_order(

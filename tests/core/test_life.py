@@ -103,19 +103,31 @@ def test_who_is_back_with_the_agent_is_not_on_the_way_out_any_more() -> None:
     ],
 )
 def test_how_a_call_ends_whose_caller_goes(state: State, end: End, *, hangs_up: bool, waits: bool) -> None:
-    parting = when_the_caller_goes(life_in(state))
+    parting = when_the_caller_goes(life_in(state), room_is_closed=False)
 
     assert (parting.end, parting.hangs_up, parting.patience_seconds > 0) == (end, hangs_up, waits)
     assert parting.is_at_once is not (hangs_up or waits)
 
 
 def test_a_caller_who_goes_during_the_last_apology_was_let_down() -> None:
-    assert when_the_caller_goes(Life(State.GIVING_UP, End.PROVIDERS_FAILED)).end is End.PROVIDERS_FAILED
+    life = Life(State.GIVING_UP, End.PROVIDERS_FAILED)
+
+    assert when_the_caller_goes(life, room_is_closed=False).end is End.PROVIDERS_FAILED
+    assert when_the_caller_goes(life, room_is_closed=True).end is End.PROVIDERS_FAILED
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ENDED])
+def test_with_a_room_that_is_closed_the_call_ends_at_once_and_nobody_has_hung_up(state: State) -> None:
+    parting = when_the_caller_goes(life_in(state), room_is_closed=True)
+
+    # Who was being said goodbye to was told why before.
+    assert parting.end is (End.TOO_LONG if state is State.CLOSING else End.ROOM_CLOSED)
+    assert parting.is_at_once
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_session_that_fails_cuts_nobody_who_talks_to_a_person_and_waits_for_who_is_asked(state: State) -> None:
-    parting = when_the_session_closes(life_in(state), has_failed=True)
+    parting = when_the_session_closes(life_in(state), has_failed=True, worker_leaves=False)
 
     if state is State.MEETING:
         assert (parting.end, parting.is_at_once) == (End.TRANSFERRED, True)
@@ -125,10 +137,19 @@ def test_a_session_that_fails_cuts_nobody_who_talks_to_a_person_and_waits_for_wh
         assert parting.patience_seconds > 0
 
 
-def test_a_session_that_is_closed_ends_the_call_at_once() -> None:
-    parting = when_the_session_closes(life_in(State.TALKING), has_failed=False)
+@pytest.mark.parametrize(
+    ("state", "worker_leaves", "end"),
+    [
+        (State.TALKING, False, End.SESSION_CLOSED),
+        (State.TALKING, True, End.CUT),
+        (State.CLOSING, True, End.TOO_LONG),
+        (State.MEETING, True, End.TRANSFERRED),
+    ],
+)
+def test_a_session_that_is_closed_ends_the_call_at_once(state: State, *, worker_leaves: bool, end: End) -> None:
+    parting = when_the_session_closes(life_in(state), has_failed=False, worker_leaves=worker_leaves)
 
-    assert (parting.end, parting.is_at_once) == (End.SESSION_CLOSED, True)
+    assert (parting.end, parting.is_at_once) == (end, True)
 
 
 @pytest.mark.parametrize("state", State)

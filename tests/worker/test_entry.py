@@ -45,6 +45,7 @@ class Room:
     remote_participants: dict[str, Any] = field(default_factory=dict)
     handlers: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
     number: str = "RM_1"
+    connected: bool = True
 
     @property
     async def sid(self) -> str:
@@ -55,6 +56,15 @@ class Room:
 
     def off(self, event: str, handler: Callable[..., None]) -> None:
         self.handlers[event].remove(handler)
+
+    def isconnected(self) -> bool:
+        return self.connected
+
+    def put_out(self, reason: int) -> None:
+        """Put the agent out."""
+        self.connected = False
+        for handler in self.handlers["disconnected"]:
+            handler(reason)
 
     def join(self) -> Any:
         self.remote_participants[ADA] = SimpleNamespace(identity=ADA, disconnect_reason=None, attributes={})

@@ -127,8 +127,13 @@ class Parting:
         return not self.hangs_up and self.patience_seconds == 0.0
 
 
-def when_the_caller_goes(life: Life) -> Parting:
-    """Decide how the call ends: who hears goodbye often goes before its end, and the call was over before that."""
+def when_the_caller_goes(life: Life, *, room_is_closed: bool) -> Parting:
+    """Decide how the call ends: who hears goodbye often goes before its end, and the call was over before that.
+
+    With the room everybody goes who was in it or dialed into it, and it was nobody of them who ended the call.
+    """
+    if room_is_closed:
+        return Parting(life.why or End.ROOM_CLOSED)
     match life.state:
         case State.DIALING | State.MEETING:
             # Whoever is dialed would pick up for nobody.
@@ -139,13 +144,25 @@ def when_the_caller_goes(life: Life) -> Parting:
             return Parting(life.why or End.CALLER_LEFT)
 
 
-def when_the_session_closes(life: Life, *, has_failed: bool) -> Parting:
-    """Decide how the call ends: a caller who is being put through may yet reach a person, which takes no agent."""
+def when_the_session_closes(life: Life, *, has_failed: bool, worker_leaves: bool) -> Parting:
+    """Decide how the call ends: a caller who is being put through may yet reach a person, which takes no agent.
+
+    A session that has not failed is closed by the SDK with its job: by LiveKit, or by a worker that is out of time.
+    """
     if life.state is State.MEETING:
         return Parting(End.TRANSFERRED)
     if has_failed:
         return when_it_cannot_go_on(End.SESSION_FAILED)
-    return Parting(End.SESSION_CLOSED)
+    return Parting(life.why or (End.CUT if worker_leaves else End.SESSION_CLOSED))
+
+
+def when_the_job_ends(reason: str, *, worker_leaves: bool) -> str:
+    """Decide why a call ended that has not said so itself; else the SDK's word for it counts.
+
+    LiveKit ends the job when somebody deletes the room, and the SDK has the same word for that as for a worker that
+    ends its calls.
+    """
+    return End.ROOM_CLOSED if reason == End.CUT and not worker_leaves else reason
 
 
 def when_it_cannot_go_on(why: End) -> Parting:

@@ -117,7 +117,7 @@ class Call:
         self.course.move(News.WARM)
         caller = await self.presence.arrival()
         if caller is None:
-            self._end(End.NO_CALLER)
+            self._end(End.NO_CALLER if self.ctx.room.isconnected() else End.ROOM_CLOSED)
             return
         self.course.move(News.CAME)
         self.watch_caller(caller)
@@ -195,7 +195,8 @@ class Call:
         """End the job when the caller is gone."""
 
         def on_gone(departure: Departure) -> None:
-            self._part(when_the_caller_goes(self.course.life), departure)
+            parting = when_the_caller_goes(self.course.life, room_is_closed=departure.room_is_closed)
+            self._part(parting, departure)
 
         self.presence.watch(caller, on_gone)
 
@@ -203,7 +204,8 @@ class Call:
         has_failed = event.reason == CloseReason.ERROR
         if has_failed:
             logger.error("session failed", extra={"kind": getattr(event.error, "type", "")})
-        self._part(when_the_session_closes(self.course.life, has_failed=has_failed))
+        leaves = self.board.leaving
+        self._part(when_the_session_closes(self.course.life, has_failed=has_failed, worker_leaves=leaves))
 
     async def _give_up(self) -> None:
         await self._see_off(when_it_cannot_go_on(End.PROVIDERS_FAILED))

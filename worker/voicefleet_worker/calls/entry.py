@@ -13,6 +13,7 @@ from livekit.agents import JobContext, JobProcess
 from voicefleet.conversation.call_variables import Missing, fill, read_call_variables, resolve_variables, shareable
 from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet.records.ends import End
+from voicefleet.records.life import when_the_job_ends
 from voicefleet_worker.access.livekit_access import LiveKitAccess
 from voicefleet_worker.access.secret_files import SecretFiles, check_keys
 from voicefleet_worker.calls.call import Call, hang_up
@@ -81,7 +82,7 @@ async def entrypoint(ctx: JobContext) -> None:
     reporter = Reporter(ctx.job.id, setup.reports)
     notebook = _open_notebook(setup, ctx)
     listeners = _Listeners(ctx, reporter, notebook)
-    _say_farewell_in_the_end(listeners)
+    _say_farewell_in_the_end(listeners, setup.board)
     given = read_call_variables(ctx.job.metadata)
     values = resolve_variables(setup.plan.variables, await find_variables(setup.plan, setup.secrets, given))
     if isinstance(values, Missing):
@@ -161,11 +162,12 @@ def _open_notebook(setup: CallSetup, ctx: JobContext) -> Notebook:
     return notebook
 
 
-def _say_farewell_in_the_end(listeners: _Listeners) -> None:
+def _say_farewell_in_the_end(listeners: _Listeners, board: Path | None) -> None:
     async def say_farewell(reason: str) -> None:
         if reason == End.CRASHED:
             listeners.reporter.note_failure()
-        listeners.notebook.ended(reason)
+        leaves = (await asyncio.to_thread(BoardReader.open, board)).leaving
+        listeners.notebook.ended(when_the_job_ends(reason, worker_leaves=leaves))
         for act in listeners.last_acts:
             try:
                 await act()

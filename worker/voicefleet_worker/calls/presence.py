@@ -29,6 +29,7 @@ _LOST_ON_THE_WAY = frozenset({
     rtc.DisconnectReason.SIGNAL_CLOSE,
     rtc.DisconnectReason.STATE_MISMATCH,
 })  # fmt: skip
+_ROOM_IS_CLOSED = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Departure:
     """How a caller went."""
 
     hung_up_early: bool = False
+    room_is_closed: bool = False
+    """Somebody else closed the room, and all who were in it had to go."""
 
 
 NOBODY_WENT = Departure()
@@ -77,18 +80,31 @@ class Presence:
             return None
 
     def watch(self, caller: rtc.RemoteParticipant, on_gone: OnGone) -> None:
-        """Tell when the caller is gone, whatever LiveKit gives as the reason; who was lost may come back."""
+        """Tell when the caller is gone, whatever LiveKit gives as the reason; who was lost may come back.
+
+        That the room is closed is told of the caller, of the agent, or of both, in either order.
+        """
         self.identity = caller.identity
 
         def on_left(participant: rtc.RemoteParticipant) -> None:
             if participant.identity != caller.identity:
                 return
-            if participant.disconnect_reason in _LOST_ON_THE_WAY:
+            if participant.disconnect_reason in _ROOM_IS_CLOSED:
+                on_gone(Departure(room_is_closed=True))
+            elif not self.ctx.room.isconnected():
+                # To an agent that is put out itself all others go; its job ends, and so does the call.
+                return
+            elif participant.disconnect_reason in _LOST_ON_THE_WAY:
                 self._later(self._await_return(caller.identity, on_gone))
             else:
                 on_gone(Departure(hung_up_early=self._is_early(participant)))
 
+        def on_disconnected(reason: object) -> None:
+            if reason in _ROOM_IS_CLOSED:
+                on_gone(Departure(room_is_closed=True))
+
         self.ctx.room.on("participant_disconnected", on_left)
+        self.ctx.room.on("disconnected", on_disconnected)
         if caller.identity not in self.ctx.room.remote_participants:
             on_left(caller)
 
