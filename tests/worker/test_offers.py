@@ -72,6 +72,7 @@ async def test_a_burst_of_fifty_fills_twelve_slots_and_passes_the_rest_on(settin
     sample = metrics.registry.get_sample_value
     assert sample("voicefleet_worker_offers_total", {"answer": "full"}) == 38
     assert sample("voicefleet_worker_sessions") == 12
+    assert sample("voicefleet_worker_sessions_started_total") == 12
 
 
 async def test_a_cordoned_and_a_draining_worker_pass_on(settings: Settings) -> None:
@@ -148,14 +149,17 @@ async def test_by_a_clock_that_is_behind_an_offer_that_comes_too_late_is_known_a
     assert taken == [behind_seconds < 6, True, True, True, False]
 
 
-async def test_a_call_that_never_came_gives_its_slot_back(settings: Settings) -> None:
+async def test_a_call_that_never_came_gives_its_slot_back_and_is_none_that_started(settings: Settings) -> None:
     desk = desk_of(1)
-    to, _ = offers(settings, desk)
+    to, metrics = offers(settings, desk)
 
     with pytest.raises(RuntimeError):
         await answer(to, Request("1", fails=True))
 
     assert desk.slots.used == 0
+    sample = metrics.registry.get_sample_value
+    assert sample("voicefleet_worker_offers_total", {"answer": "accepted"}) == 1
+    assert sample("voicefleet_worker_sessions_started_total") == 0
 
 
 def test_a_slot_is_free_once_the_process_is_gone_and_not_before_it_came() -> None:

@@ -15,7 +15,7 @@ from voicefleet_worker.records.figures import Figures
 
 
 class Metrics:
-    """A counter that offers feed, beside what is read off the desk when asked for."""
+    """Counters that offers feed, beside what is read off the desk when asked for."""
 
     def __init__(self, desk: Desk) -> None:
         self.registry = CollectorRegistry()
@@ -28,6 +28,11 @@ class Metrics:
         )
         for answer in Answer:
             self._offers.labels(answer.value)
+        self._starts = Counter(
+            "voicefleet_worker_sessions_started",
+            "Calls whose process was launched.",
+            registry=self.registry,
+        )
 
     def watch_records(self, clerk: Clerk) -> None:
         """Count the calls whose records a clerk makes, and show what waits to be brought somewhere."""
@@ -45,6 +50,10 @@ class Metrics:
     def count_offer(self, answer: Answer) -> None:
         """Count one offered call."""
         self._offers.labels(answer.value).inc()
+
+    def count_start(self) -> None:
+        """Count one call whose process was launched."""
+        self._starts.inc()
 
 
 class _DeskCollector(Collector):

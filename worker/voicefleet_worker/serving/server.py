@@ -127,6 +127,7 @@ class Offers:
             self._desk.give_back(request.id)
             raise
         self._desk.mark_launched(request.id)
+        self._metrics.count_start()
 
     async def _is_outdated(self, job: Job) -> bool:
         """Tell whether an offer comes so late that the caller may have been dispatched anew, and was."""
