@@ -33,6 +33,7 @@ AROUND = Circumstances(
     providers={
         "llm-a": PricedProvider("Llm", PriceBook(per_million_input_tokens=2.0, per_million_output_tokens=8.0)),
         "stt-a": PricedProvider("Stt", PriceBook(per_audio_minute=0.006)),
+        "tts-a": PricedProvider("Tts", PriceBook()),
     },
     currency="EUR",
     keeps_transcript=True,
@@ -56,6 +57,7 @@ CALL: tuple[Entry, ...] = (
         stages=Stages(thinking_seconds=0.4, speaking_seconds=0.1, total_seconds=1.2),
     ),
     ProviderUsed(provider="stt-a", usage=Usage(requests=1, audio_seconds=30.0)),
+    ProviderUsed(provider="tts-a", usage=Usage(requests=1, characters=17)),
     Entered(at=1012.0, state=State.ENDED),
     Ended(at=1012.0, reason="caller left"),
 )
@@ -110,6 +112,7 @@ def test_what_is_used_costs_what_the_price_book_says() -> None:
         ("llm-a", "Llm", 0.0028, 0),
         ("llm-b", "", 0.0, 1),
         ("stt-a", "Stt", 0.003, 0),
+        ("tts-a", "Tts", 0.0, 0),
     ]
     assert (record.cost, record.currency) == (0.0058, "EUR")
 

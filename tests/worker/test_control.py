@@ -1,6 +1,7 @@
 """The control port: who may ask what, and what the stream says."""
 
 import asyncio
+import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -89,6 +90,24 @@ async def test_a_token_that_is_no_text_is_a_wrong_one(client: TestClient[Any, An
     writer.close()
 
     assert b" 401 " in answer
+
+
+async def test_nothing_but_a_comparison_in_constant_time_decides_about_a_token(
+    client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, wanted: bytes) -> bool:
+        compared.append((given, wanted))
+        return given != wanted
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    async with (
+        client.post("/v1/cordon", headers=TOKEN) as right,
+        client.post("/v1/cordon", headers={"Authorization": "Bearer token-2"}) as wrong,
+    ):
+        assert (right.status, wrong.status) == (401, 200)
+    assert compared == [(b"token-1", b"token-1"), (b"token-2", b"token-1")]
 
 
 async def test_a_rotated_token_counts_at_once_and_a_lost_one_locks(

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import hashlib
 import json
 import pickle
 import signal
@@ -287,7 +288,9 @@ if __name__ == "__main__":
 
     assert done.returncode == 0, done.stderr
     sent = (mounted.folder / "data" / "records" / "calls-000001.jsonl").read_text()
-    assert json.loads(sent)["id"] == "AJ_1"
+    record = json.loads(sent)
+    assert record["id"] == "AJ_1"
+    assert record["agent"]["prompt"] == hashlib.sha256(b"Help {{name}}.").hexdigest()[:12], "which prompt it was"
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -5,9 +5,11 @@ import json
 import sys
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from livekit.agents import APIConnectOptions, ChatContext, function_tool
 
 from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
@@ -21,6 +23,7 @@ from voicefleet_worker.failover.errors import Finding
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.providers import Ingredients, build_realtime, check_options, without_strangers
 
+SAMPLE_POOL = Path(__file__).parents[2] / "manifests/samples/providerpool.yaml"
 URL = "http://127.0.0.1:9/v1"
 ACCOUNT = json.dumps({"type": "service_account", "project_id": "p"})
 WISHES: dict[Role, ModelChoice] = {
@@ -99,6 +102,19 @@ def test_a_wish_has_the_name_that_its_make_has_for_it(role: Role, plugin: str, w
     given = arguments(ingredients(plan(role, plugin)))
 
     assert {name: given.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("role", "plugin", "family"),
+    [("Stt", "deepgram", "nova-3"), ("Llm", "openai", "gpt-"), ("Tts", "cartesia", "sonic")],
+)
+def test_a_pool_that_names_no_model_gets_the_one_that_we_promise(role: Role, plugin: str, family: str) -> None:
+    """The default is the plugin's; a release of it that has another one is told here, and not by callers."""
+    built: Any = under_test._build(ingredients(plan(role, plugin), choice=type(WISHES[role])()))
+    sample = {each["plugin"]: each["model"] for each in yaml.safe_load(SAMPLE_POOL.read_text())["spec"]["providers"]}
+
+    assert built.model.startswith(family)
+    assert sample[plugin].startswith(family)
 
 
 def test_an_older_model_of_assemblyai_is_not_told_the_language() -> None:

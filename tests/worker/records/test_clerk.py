@@ -233,6 +233,9 @@ async def test_what_records_add_up_to_names_nobody(desks: Desks) -> None:
     assert value("calls_total", disposition="Crashed") == 0
     assert value("tool_calls_total", outcome="done") == 1
     assert value("tokens_total", provider="llm-a", role="Llm", direction="input") == 1000
+    assert value("interruptions_total") == 1
+    assert value("characters_total", provider="tts-a", role="Tts") == 17
+    assert value("audio_seconds_total", provider="stt-a", role="Stt") == 30
     assert value("cost_total", provider="stt-a", role="Stt", currency="EUR") == 0.003
     assert value("stage_latency_seconds_count", stage="thinking") == 1
     assert value("stage_latency_seconds_sum", stage="total") == 1.2
