@@ -18,6 +18,7 @@ from e2e.bench.oci import write_oci_archive
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
 from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+from voicefleet.names import LAST_WORDS_FILE, LAST_WORDS_PREFIX
 
 SAMPLES = ROOT / "manifests" / "samples"
 AGENT, NEIGHBOUR = "receptionist", "neighbour"
@@ -178,14 +179,29 @@ def test_a_quota_that_refuses_workers_is_told_and_its_end_noticed(bench: Bench, 
     wait_for(lambda: fleet.says("Stalled").startswith("False"), "that it is over", within_seconds=SILENT_SECONDS)
 
 
+LAST_WORDS = "pool.json: plugin google is not in this image"
+
+
 def crashing_program() -> bytes:
-    """Return the smallest ELF program of a 64-bit PC: it ends with status 3."""
-    code = bytes.fromhex("bf03000000b83c0000000f05")  # mov edi, 3; mov eax, 60; syscall
-    where, header = 0x400000, 64 + 56
+    """Return a smallest ELF program of a 64-bit PC: it leaves words as a worker does, and ends with status 3."""
+    where, header, length = 0x400000, 64 + 56, 50
+    path, words = LAST_WORDS_FILE.encode() + b"\0", f"{LAST_WORDS_PREFIX}{LAST_WORDS}\n".encode()
+    after = where + header + length
+    code = (
+        # It opens the file to write to it,
+        *(b"\xb8\x02\0\0\0\xbf", struct.pack("<I", after), b"\xbe\x01\0\0\0\x31\xd2\x0f\x05"),
+        # writes the words,
+        *(b"\x89\xc7\xbe", struct.pack("<I", after + len(path)), b"\xba", struct.pack("<I", len(words))),
+        b"\xb8\x01\0\0\0\x0f\x05",
+        # and ends.
+        b"\xbf\x03\0\0\0\xb8\x3c\0\0\0\x0f\x05",
+    )
+    program = b"".join(code)
+    assert len(program) == length
     ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
     elf = struct.pack("<16sHHIQQQIHHHHHH", ident, 2, 62, 1, where + header, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    size = header + len(code)
-    return elf + struct.pack("<IIQQQQQQ", 1, 5, 0, where, where, size, size, 0x1000) + code
+    size = header + length + len(path) + len(words)
+    return elf + struct.pack("<IIQQQQQQ", 1, 5, 0, where, where, size, size, 0x1000) + program + path + words
 
 
 @pytest.fixture
@@ -222,7 +238,7 @@ def test_an_agent_that_crashes_at_start_is_told_with_the_command_that_shows_why(
         wait_for(lambda: fleet.says("Ready") == "False PodFailed", "words", within_seconds=CRASH_SECONDS)
         (pod,) = fleet.pods()
         assert fleet.message().startswith("a worker crashes again and again (exit code 3, Error)")
-        assert f"see `kubectl logs -n {namespace} {pod} --previous`" in fleet.message()
+        assert f"saying '{LAST_WORDS}': see `kubectl logs -n {namespace} {pod} --previous`" in fleet.message()
         # Another one would crash as well: nobody is made in its place.
         assert holds_for(lambda: set(fleet.pods()) == {pod}, 3)
     process.stop()

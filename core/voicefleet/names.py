@@ -55,6 +55,9 @@ STORES_DIRECTORY = "/var/lib/voicefleet/stores"
 ENV_REVISION = "VOICEFLEET_REVISION"
 # And by this the operator knows that it speaks to the pod that it means.
 ENV_POD_UID = "VOICEFLEET_POD_UID"
+# Where the kubelet looks for what a container said before it ended, and how a worker begins that.
+LAST_WORDS_FILE = "/dev/termination-log"
+LAST_WORDS_PREFIX = "voicefleet-worker: "
 
 CONTROL_PORT = 8081
 STATE_PATH = "/v1/state"

@@ -207,6 +207,27 @@ def test_a_container_that_may_be_well_crashes_no_more(state: Body, last: Body) -
     assert read_pod(body(state=state, phase="Running", last=last)).trouble is None
 
 
+@pytest.mark.parametrize(
+    ("last_words", "told"),
+    [
+        ("voicefleet-worker: pool.json: plugin google is not in this image\n", True),
+        ("plugin google is not in this image", False),
+    ],
+    ids=["ours", "of whoever else"],
+)
+def test_a_worker_that_cannot_start_is_quoted(last_words: str, told: bool) -> None:
+    ended = {"exitCode": 2, "reason": "Error", "message": last_words}
+    pod = body(state=waiting("CrashLoopBackOff"), phase="Running", last=CRASH | {"lastState": {"terminated": ended}})
+    trouble = read_pod(pod).trouble
+    said = ", saying 'pool.json: plugin google is not in this image'" if told else ""
+
+    assert trouble is not None
+    assert trouble.message == (
+        f"a worker crashes again and again (exit code 2, Error){said}: "
+        "see `kubectl logs -n voice desk-rev-0 --previous`."
+    )
+
+
 def test_a_container_on_its_next_try_may_hold_calls_for_all_we_know() -> None:
     pod = read_pod(body(state={"running": {}}, phase="Running", last=CRASH))
 

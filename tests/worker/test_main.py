@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.worker.files import AGENT, POOL, SECRET_VALUE, Mounted
+from voicefleet.last_words import quotable
 from voicefleet.names import ENV_POD_UID
 from voicefleet.providers.lineup import Lineup
 from voicefleet_worker import run as running
@@ -94,6 +95,23 @@ def test_bad_input_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert all(word in line for word in said), line
     assert SECRET_VALUE not in line
+
+
+def test_bad_input_is_left_where_the_kubelet_looks_and_nowhere_else(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked_at = mounted.folder / "termination-log"
+    looked_at.touch()
+    monkeypatch.setattr("voicefleet_worker.main.LAST_WORDS_FILE", str(looked_at))
+    mounted.write("pool.json", changed(POOL, "spec", "providers", 1, "options", value={"temprature": "1"}))
+
+    assert main(mounted.arguments) == BAD_INPUT
+    assert looked_at.read_text() == capsys.readouterr().err
+    assert quotable(looked_at.read_text()).endswith("temprature is no option of openai for role Llm")
+
+    looked_at.unlink()
+    assert main(mounted.arguments) == BAD_INPUT
+    assert not looked_at.exists()
 
 
 @pytest.mark.parametrize("name", ["agent.json", "pool.json", "token", "secrets/livekit/api-secret"])

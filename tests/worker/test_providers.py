@@ -16,6 +16,8 @@ from voicefleet.api.providerpool.providers import PLUGINS_BY_ROLE, Provider
 from voicefleet.api.providerpool.spec import RoutingPolicy
 from voicefleet.api.voiceagent.voice import LanguageModel, ModelChoice, Realtime, SpeechToText, TextToSpeech
 from voicefleet.conversation.dialogue import DialogueProblem
+from voicefleet.last_words import quotable
+from voicefleet.names import LAST_WORDS_PREFIX, POOL_FILE, SPEC_DIRECTORY
 from voicefleet.providers.lineup import Lineup, ProviderPlan
 from voicefleet.providers.routing import Need, Role
 from voicefleet_worker import providers as under_test
@@ -167,6 +169,8 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     assert alone.field == f"spec.providers[{plugin}-{role.lower()}].plugin"
     assert f"voicefleet[{plugin}]" in alone.message
     assert "EXTRAS=all-providers" in alone.message
+    whole = BadInputError(f"{SPEC_DIRECTORY}/{POOL_FILE}", alone.message, alone.field)
+    assert quotable(f"{LAST_WORDS_PREFIX}{whole}") == str(whole), "all of it stands in the agent's conditions"
     assert "openai" in alone.message
     assert isinstance(beside, Lineup)
     assert beside.first.plugin == "openai"

@@ -1,6 +1,7 @@
 """`voicefleet-worker`: run the VoiceAgent of a mounted spec as a worker of LiveKit."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import os
 import signal
@@ -12,6 +13,8 @@ from typing import NoReturn
 from voicefleet.names import (
     AGENT_FILE,
     CONTROL_PORT,
+    LAST_WORDS_FILE,
+    LAST_WORDS_PREFIX,
     POOL_FILE,
     SPEC_DIRECTORY,
     TEXTS_DIRECTORY,
@@ -73,8 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(settings)
     except BadInputError as error:
         stop_loading()
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        words = f"{LAST_WORDS_PREFIX}{error}\n"
+        sys.stderr.write(words)
+        _leave_for_the_kubelet(words)
         return BAD_INPUT
+
+
+def _leave_for_the_kubelet(words: str) -> None:
+    """Leave words where the operator hears of them; outside of a pod there is no such file, and none is made."""
+    with contextlib.suppress(OSError), Path(LAST_WORDS_FILE).open("r+", encoding="utf-8") as file:
+        file.write(words)
 
 
 def _parse(arguments: Sequence[str] | None) -> Flags:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from voicefleet.fleet import Pod, PodRef, Trouble
+from voicefleet.last_words import quotable
 from voicefleet.manifests.pod import CONTAINER, SECRET_VOLUME_PREFIX, TEXT_VOLUME_PREFIX, resources_of
 from voicefleet.names import (
     ANNOTATION_CORDONED_AT,
@@ -194,7 +195,9 @@ def _crash_message(body: Body, reason: str, message: str) -> str:
     last = _container_status(body).get("lastState", {}).get("terminated", {})
     how = f"exit code {last['exitCode']}, {last.get('reason', 'Error')}" if "exitCode" in last else message or reason
     pod = f"-n {body['metadata']['namespace']} {body['metadata']['name']}"
-    return f"a worker crashes again and again ({how}): see `kubectl logs {pod} --previous`."
+    words = quotable(last.get("message") or "")
+    said = f", saying {words!r}" if words else ""
+    return f"a worker crashes again and again ({how}){said}: see `kubectl logs {pod} --previous`."
 
 
 def _why_ended(body: Body) -> str:
