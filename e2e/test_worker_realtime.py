@@ -14,7 +14,18 @@ from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
 from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
-from e2e.working import Worker, pool_manifest, ready, rested, run_worker, seat_for, watched, write_files
+from e2e.working import (
+    Worker,
+    eventually,
+    on_disk,
+    pool_manifest,
+    ready,
+    rested,
+    run_worker,
+    seat_for,
+    watched,
+    write_files,
+)
 
 SECOND = "second"
 GREETING = "Hello there, this is Riverside Dental. How can I help you?"
@@ -64,7 +75,7 @@ def realtime_worker(folder: Path, bench: Bench, providers: Providers, name: str,
     agent["spec"]["tools"] = [{"name": "hours", "description": "Tells when we are open.", "builtin": HOURS}]
     agent["spec"]["agents"][0]["tools"] = ["hours"]
     (folder / "agent.json").write_text(json.dumps(agent))
-    with run_worker(folder, arguments, name) as running:
+    with run_worker(folder, [*arguments, "--data", str(folder / "data")], name) as running:
         yield running
 
 
@@ -89,6 +100,13 @@ async def hear(caller: Caller, words: str) -> str:
         if words in said:
             break
     return said
+
+
+async def waits_of(worker: Worker, room: str) -> list[float | None]:
+    """Return what the caller in a room waited for each answer, by the call's record."""
+    every = on_disk(worker.log.parent)
+    (record,) = await eventually(lambda: [record for record in every() if record["room"] == room], 1)
+    return [turn["stages"].get("totalSeconds") for turn in record["turns"]]
 
 
 async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, control: Control, line: Line) -> None:
@@ -118,6 +136,10 @@ async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, co
     assert caller.report().end_reason is EndReason.HUNG_UP
     tally = states.seen[-1].tally
     assert tally.calls_ended - before.calls_ended == 1
+    greeted, *waited = await waits_of(worker, caller.seat.room)
+    assert greeted is None, "it answers nobody"
+    assert [seconds is not None and 0 < seconds < 20 for seconds in waited] == [True] * 4
+    assert sum(tally.turn_latency) - sum(before.turn_latency) == 4
     assert (tally.calls_failed, tally.provider_errors) == (before.calls_failed, before.provider_errors)
     said = worker.log.read_text()
     assert not [word for word in ("key-of-", "Riverside", "story", caller.seat.room) if word in said]

@@ -52,6 +52,11 @@ def decides_about_turns(session: AgentSession[None]) -> bool:
     return isinstance(thinks, llm.RealtimeModel) and thinks.capabilities.turn_detection
 
 
+def does_it_all(session: AgentSession[None]) -> bool:
+    """Tell whether one model hears, thinks and speaks for the agent in charge."""
+    return isinstance(_in_charge(session)[0], llm.RealtimeModel)
+
+
 def _in_charge(session: AgentSession[None]) -> tuple[llm.LLM[Any] | llm.RealtimeModel | None, tts.TTS[Any] | None]:
     """Return who thinks and who speaks for the agent in charge: the session's own, or the agent's in place of them."""
     agent = session.current_agent

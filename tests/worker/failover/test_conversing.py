@@ -157,6 +157,7 @@ class Agent:
         self._conversation = conversation
         self.agent_state = "listening"
         self.interruptions = 0
+        self.asked_by: list[str] = []
         said = llm.ChatContext.empty()
         said.add_message(role="user", content="My name is Ada.")
         self.current_agent = SimpleNamespace(chat_ctx=said)
@@ -165,7 +166,8 @@ class Agent:
         assert force
         self.interruptions += 1
 
-    def generate_reply(self, **wishes: Any) -> None:
+    def generate_reply(self, *, input_modality: str = "text", **wishes: Any) -> None:
+        self.asked_by.append(input_modality)
         self._conversation.generate_reply(**wishes)
 
 
@@ -233,17 +235,24 @@ async def test_who_hangs_up_in_the_middle_is_replaced_by_one_who_knows_all_that_
 
         assert [item.text_content for item in held.current.told["chat_ctx"].items] == ["My name is Ada."]
         assert held.current.asked == [GO_ON]
+        assert held.agent.asked_by == ["text"]
         assert held.agent.interruptions == 1
 
 
-async def test_a_reply_that_does_not_begin_in_time_is_asked_of_the_next_one() -> None:
+@pytest.mark.parametrize(
+    ("wish", "asked_by"), [({"instructions": "Say goodbye."}, "text"), ({}, "audio")], ids=["given words", "an answer"]
+)
+async def test_a_reply_that_does_not_begin_in_time_is_asked_of_the_next_one(
+    wish: dict[str, str], asked_by: str
+) -> None:
     async with call(a=Talker(), b=Talker()) as held:
         await until(held.conversation._life.done)
-        held.conversation.generate_reply(instructions="Say goodbye.")
+        held.conversation.generate_reply(**wish)
         await until(lambda: held.is_with("b"))
         await until(lambda: bool(held.current.asked))
 
-        assert held.current.asked == ["Say goodbye."]
+        assert held.current.asked == [wish.get("instructions", NOT_GIVEN)]
+        assert held.agent.asked_by == [asked_by]
 
 
 async def test_words_that_nobody_answers_are_answered_by_the_next_one() -> None:
@@ -254,6 +263,7 @@ async def test_words_that_nobody_answers_are_answered_by_the_next_one() -> None:
         await until(lambda: bool(held.current.asked))
 
         assert len(held.current.asked) == 1
+        assert held.agent.asked_by == ["audio"], "it answers the caller, who waits"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from voicefleet_worker.calls.presence import NOBODY_WENT, Departure, Presence, i
 from voicefleet_worker.calls.push_to_talk import PushToTalk
 from voicefleet_worker.calls.sounds import Files, start_sounds
 from voicefleet_worker.calls.transfers import Transfers
+from voicefleet_worker.calls.turn_times import measure_turns
 from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.failover.board import BoardReader
 from voicefleet_worker.handoffs.team import Team
@@ -93,6 +94,8 @@ class Call:
     async def begin(self) -> None:
         """Be in the room and warm before the caller is, greet, and see to it that the call ends."""
         self.session.on("close", self._on_close)
+        # Before those who read what it adds.
+        measure_turns(self.session)
         report_on(self.session, self.reporter)
         self.notebook.follow(self.session)
         await self._connect()

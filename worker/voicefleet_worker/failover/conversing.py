@@ -8,7 +8,7 @@ AgentSession looks for; a test fails when a release takes it away.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from livekit.agents import NOT_GIVEN, APIConnectionError, APITimeoutError, NotGi
 from livekit.agents.llm.realtime_fallback_adapter import _FallbackRealtimeSession
 from livekit.agents.utils import is_given
 
-from voicefleet_worker.failover.due import Due
+from voicefleet_worker.failover.due import ANSWER, Due, asking
 from voicefleet_worker.failover.patience import Patience
 from voicefleet_worker.failover.switch import Attempt, Switch
 from voicefleet_worker.failover.thinking import GO_ON
@@ -85,7 +85,7 @@ class _Conversation(_FallbackRealtimeSession):
     ) -> None:
         self._switch = switch
         self._patience = Patience()
-        self._asked: dict[str, Any] | None = None
+        self._asked: Mapping[str, Any] | None = None
         self._is_unanswered = False
         self._due = Due(lambda: self._lose(self._active, APITimeoutError(retryable=False)))
         self._note_begin(attempt)
@@ -100,7 +100,7 @@ class _Conversation(_FallbackRealtimeSession):
         tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
     ) -> asyncio.Future[llm.GenerationCreatedEvent]:
         """Ask for a reply, and remember it until one begins."""
-        child, asked = self._active, {"instructions": instructions, "tool_choice": tool_choice}
+        child, asked = self._active, asking(instructions, tool_choice)
         answer = super().generate_reply(instructions=instructions, tool_choice=tool_choice, tools=tools)
         self._asked = asked
         silence = APITimeoutError(retryable=False)
@@ -182,7 +182,7 @@ class _Conversation(_FallbackRealtimeSession):
     def _on_child_error(self, error: llm.RealtimeModelError) -> None:
         if error.recoverable and _FAILED_ANSWER in str(error.error):
             # The line is well, but what the caller waits for will not come.
-            self._lose(self._active, error.error, owed={})
+            self._lose(self._active, error.error, owed=ANSWER)
         elif error.recoverable:
             self.emit("error", error)
         elif not self._life.done():
@@ -191,7 +191,7 @@ class _Conversation(_FallbackRealtimeSession):
         else:
             self._lose(self._active, error.error)
 
-    def _lose(self, child: _Child, error: Exception, *, owed: dict[str, Any] | None = None) -> None:
+    def _lose(self, child: _Child, error: Exception, *, owed: Mapping[str, Any] | None = None) -> None:
         """Let the next one take over from one that fails; whoever is tried out just now is left to who tries it."""
         if child is not self._active or self._lost is not None:
             return
@@ -215,7 +215,7 @@ class _Conversation(_FallbackRealtimeSession):
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
             self._lost = error
 
-    def _owed(self) -> dict[str, Any] | None:
+    def _owed(self) -> Mapping[str, Any] | None:
         """Return what the caller waits for, as it is asked for anew."""
         state = self._agent_session.agent_state if self._agent_session is not None else ""
         asked = self._asked or self._due.asked
@@ -223,9 +223,9 @@ class _Conversation(_FallbackRealtimeSession):
             return asked
         if state == "speaking":
             return {"instructions": GO_ON}
-        return {} if state == "thinking" or self._due.is_any else None
+        return ANSWER if state == "thinking" or self._due.is_any else None
 
-    async def _take_over(self, owed: dict[str, Any] | None) -> None:
+    async def _take_over(self, owed: Mapping[str, Any] | None) -> None:
         self._due.stop()
         await self._break_off()
         session = self._agent_session

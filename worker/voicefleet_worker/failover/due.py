@@ -5,10 +5,11 @@ through here, where each is noted as it comes: a silence is that of the model, a
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, TypeVar
 
-from livekit.agents import llm
+from livekit.agents import NotGivenOr, llm
+from livekit.agents.utils import is_given
 from livekit.agents.utils.aio import Chan
 
 from voicefleet_worker.failover.switch import Attempt
@@ -16,7 +17,15 @@ from voicefleet_worker.failover.switch import Attempt
 # Makes that end an answer only when they think that it was heard: once all of it was said, nothing more is due.
 _END_LATE = ("google",)
 
+ANSWER: Mapping[str, Any] = {"input_modality": "audio"}
+"""What is asked for where the caller's own words are to be answered."""
 Piece = TypeVar("Piece")
+
+
+def asking(instructions: NotGivenOr[str], tool_choice: NotGivenOr[llm.ToolChoice]) -> dict[str, Any]:
+    """Return what is asked for, as the session is asked for it anew; what is asked without a word is an answer."""
+    asked = {"instructions": instructions, "tool_choice": tool_choice}
+    return asked if is_given(instructions) else {**asked, **ANSWER}
 
 
 class Due:
@@ -26,7 +35,7 @@ class Due:
         self._give_up = give_up
         self._attempt: Attempt[Any]
         self._answer: _Answer | None = None
-        self._asked: dict[str, Any] | None = None
+        self._asked: Mapping[str, Any] | None = None
         self._last_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -36,7 +45,7 @@ class Due:
         return self._timer is not None and (self._answer is None or self._answer.is_due)
 
     @property
-    def asked(self) -> dict[str, Any] | None:
+    def asked(self) -> Mapping[str, Any] | None:
         """What an answer was asked for with that has begun without a word."""
         return self._asked if self._answer is not None and not self._answer.has_begun else None
 
@@ -45,7 +54,7 @@ class Due:
         self._expect(attempt, None, None)
 
     def expect_pieces(
-        self, event: llm.GenerationCreatedEvent, attempt: Attempt[Any], asked: dict[str, Any] | None
+        self, event: llm.GenerationCreatedEvent, attempt: Attempt[Any], asked: Mapping[str, Any] | None
     ) -> None:
         """Expect all pieces of an answer that has begun."""
         self._expect(attempt, _Answer(event, ends_late=attempt.plan.plugin in _END_LATE), asked)
@@ -66,7 +75,7 @@ class Due:
             self._timer.cancel()
         self._timer, self._answer, self._asked = None, None, None
 
-    def _expect(self, attempt: Attempt[Any], answer: "_Answer | None", asked: dict[str, Any] | None) -> None:
+    def _expect(self, attempt: Attempt[Any], answer: "_Answer | None", asked: Mapping[str, Any] | None) -> None:
         self.stop()
         self._attempt, self._answer, self._asked = attempt, answer, asked
         self._last_at = asyncio.get_running_loop().time()
