@@ -151,6 +151,15 @@ def test_prices_of_different_kinds_are_compared_by_what_a_turn_costs() -> None:
     assert typical_price(by_character, "Tts") == pytest.approx(0.012)
 
 
+def test_a_turn_with_a_model_that_does_it_all_costs_what_sound_costs() -> None:
+    words = PriceBook(per_million_input_tokens=4, per_million_output_tokens=16)
+    sound = PriceBook(per_million_input_audio_tokens=32, per_million_output_audio_tokens=64)
+    both = words.model_copy(update=sound.model_dump(exclude_none=True))
+
+    assert typical_price(both, "Realtime") == typical_price(sound, "Realtime") > typical_price(words, "Realtime") > 0
+    assert typical_price(both, "Llm") == typical_price(words, "Llm")
+
+
 BREAKERS = st.builds(
     Breaker,
     state=st.sampled_from(State),

@@ -170,34 +170,51 @@ def test_wherever_a_process_dies_there_is_one_record_and_it_can_be_read(written:
     assert record.talk_seconds >= 0
 
 
+few = st.integers(0, 10**8)
+
+
+@st.composite
+def bills(draw: st.DrawFn) -> Usage:
+    """Draw a bill that adds up: no more is from the cache, or sound, than there is."""
+    words, sound, cached_words, cached_sound, written, said = (draw(few) for _ in range(6))
+    return Usage(
+        requests=draw(st.integers(0, 10**6)),
+        input_tokens=words + sound + cached_words + cached_sound,
+        input_audio_tokens=sound + cached_sound,
+        cached_input_tokens=cached_words + cached_sound,
+        cached_input_audio_tokens=cached_sound,
+        output_tokens=written + said,
+        output_audio_tokens=said,
+        characters=draw(st.integers(0, 10**9)),
+        audio_seconds=draw(st.floats(0, 1e6)),
+    )
+
+
 amounts = st.builds(
     Usage,
-    requests=st.integers(0, 10**6),
-    input_tokens=st.integers(0, 10**9),
-    cached_input_tokens=st.integers(0, 10**9),
-    output_tokens=st.integers(0, 10**9),
-    characters=st.integers(0, 10**9),
-    audio_seconds=st.floats(0, 1e6),
+    input_tokens=few,
+    input_audio_tokens=few,
+    cached_input_tokens=few,
+    cached_input_audio_tokens=few,
+    output_tokens=few,
+    output_audio_tokens=few,
 )
 prices = st.none() | st.floats(0, 1000).map(lambda price: round(price, 4))
 books = st.builds(
     PriceBook,
     per_audio_minute=prices,
     per_million_input_tokens=prices,
+    per_million_input_audio_tokens=prices,
     per_million_cached_input_tokens=prices,
     per_million_output_tokens=prices,
+    per_million_output_audio_tokens=prices,
     per_million_characters=prices,
     per_request=prices,
 )
 
 
-@given(amounts, amounts, books)
+@given(bills(), bills(), books)
 def test_two_bills_cost_what_they_cost_together(one: Usage, two: Usage, book: PriceBook) -> None:
-    # Only where no more is from the cache than was read, is the cost a sum.
-    one, two = (
-        each.model_copy(update={"cached_input_tokens": min(each.cached_input_tokens, each.input_tokens)})
-        for each in (one, two)
-    )
     apart, together = cost_of(one, book) + cost_of(two, book), cost_of(one.plus(two), book)
 
     assert abs(apart - together) <= Decimal("0.000002")
@@ -211,3 +228,51 @@ def test_cached_tokens_cost_their_own_price_where_it_is_known(cached_price: floa
     book = PriceBook(per_million_input_tokens=1.0, per_million_cached_input_tokens=cached_price)
 
     assert cost_of(Usage(input_tokens=3_000_000, cached_input_tokens=2_000_000), book) == Decimal(cost)
+
+
+@given(amounts, books)
+def test_whatever_a_provider_says_no_token_is_paid_twice_or_less_than_nothing(usage: Usage, book: PriceBook) -> None:
+    reading = (book.per_million_input_tokens, book.per_million_input_audio_tokens, book.per_million_cached_input_tokens)
+    writing = (book.per_million_output_tokens, book.per_million_output_audio_tokens)
+    highest = usage.input_tokens * max(p or 0 for p in reading) + usage.output_tokens * max(p or 0 for p in writing)
+
+    assert 0 <= cost_of(usage, book) <= Decimal(str(highest)) / 1_000_000 + Decimal("0.001")
+
+
+SPOKEN = Usage(
+    input_tokens=5_000_000,
+    input_audio_tokens=4_000_000,
+    cached_input_tokens=2_000_000,
+    cached_input_audio_tokens=1_000_000,
+    output_tokens=3_000_000,
+    output_audio_tokens=2_000_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("book", "cost"),
+    [
+        ({"input": 1, "input_audio": 10, "cached_input": 0.5, "output": 2, "output_audio": 20}, 30 + 1 + 42),
+        ({"input": 1, "input_audio": 10, "output": 2, "output_audio": 20}, 1 + 40 + 42),
+        ({"input": 1, "output": 2}, 5 + 6),
+        ({"input": 1, "input_audio": 0, "output": 2, "output_audio": 0}, 1 + 2),
+        ({"input_audio": 10}, 40),
+    ],
+    ids=["each its own", "cached as others", "sound as words", "sound is free", "words are free"],
+)
+def test_sound_costs_its_own_price_where_it_is_known(book: dict[str, float], cost: int) -> None:
+    prices = PriceBook(**{f"per_million_{kind}_tokens": price for kind, price in book.items()})
+
+    assert cost_of(SPOKEN, prices) == cost
+
+
+@pytest.mark.parametrize(("cached", "cost"), [(1_000_000, 40), (2_000_000, 30)], ids=["enough words", "too few"])
+def test_who_does_not_tell_what_was_cached_had_words_in_the_cache_as_far_as_there_are_any(
+    cached: int, cost: int
+) -> None:
+    book = PriceBook(
+        per_million_input_tokens=1.0, per_million_input_audio_tokens=10.0, per_million_cached_input_tokens=0.0
+    )
+    untold = SPOKEN.model_copy(update={"cached_input_tokens": cached, "cached_input_audio_tokens": 0})
+
+    assert cost_of(untold, book) == cost

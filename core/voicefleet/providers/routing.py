@@ -131,8 +131,13 @@ def policy_for(routing: Routing, role: Role) -> RoutingPolicy:
 
 def typical_price(book: PriceBook, role: Role) -> float:
     """Return what an ordinary turn costs at a provider, so that prices of different kinds can be compared."""
-    read = (book.per_million_input_tokens or 0) * _TURN_TOKENS_READ / 1e6 if role in ("Llm", "Realtime") else 0.0
-    written = (book.per_million_output_tokens or 0) * _TURN_TOKENS_WRITTEN / 1e6 if role in ("Llm", "Realtime") else 0.0
+    reading, writing = book.per_million_input_tokens, book.per_million_output_tokens
+    if role == "Realtime":
+        # Most of what it reads and writes is sound.
+        heard, said = book.per_million_input_audio_tokens, book.per_million_output_audio_tokens
+        reading, writing = reading if heard is None else heard, writing if said is None else said
+    read = (reading or 0) * _TURN_TOKENS_READ / 1e6 if role in ("Llm", "Realtime") else 0.0
+    written = (writing or 0) * _TURN_TOKENS_WRITTEN / 1e6 if role in ("Llm", "Realtime") else 0.0
     spoken = (book.per_million_characters or 0) * _TURN_CHARACTERS / 1e6
     return read + written + spoken + (book.per_audio_minute or 0) * _TURN_MINUTES + (book.per_request or 0)
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from livekit.agents import NOT_GIVEN, APIConnectionError, APIError, APIStatusError, llm
+from livekit.agents.metrics import STTMetrics
 from livekit.agents.utils.aio import Chan
 
 from tests.worker.failover.scripted import STALL_SECONDS, TIMEOUT_SECONDS, Rotating, lineup, stage
@@ -459,3 +460,16 @@ async def test_who_is_built_anew_between_two_conversations_holds_the_second() ->
     await conversation.aclose()
 
     assert (len(models[1].talks), len(models[2].talks)) == (0, 1)
+
+
+async def test_what_its_transcriber_used_is_counted_with_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = STTMetrics(
+        label="", request_id="1", timestamp=0, duration=0, audio_duration=0, streamed=True, input_tokens=30
+    )
+    measured: list[tuple[str, object]] = []
+    async with call(a=Talker()) as held:
+        await until(held.conversation._life.done)
+        monkeypatch.setattr(held.stage.health, "measure", lambda *told: measured.append(told))
+        held.current.emit("metrics_collected", heard)
+
+        assert measured == [("a", heard)]

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, FunctionToolsExecutedEvent
 from livekit.agents.llm import ChatMessage, FunctionCall, FunctionCallOutput
-from livekit.agents.metrics import LLMMetrics, STTMetrics, TTSMetrics, VADMetrics
+from livekit.agents.metrics import LLMMetrics, RealtimeModelMetrics, STTMetrics, TTSMetrics, VADMetrics
 from livekit.protocol.agent import Job
 
 from tests.worker.records.at_work import no_file_longer_than
@@ -142,6 +142,27 @@ TTS = TTSMetrics(
     label="", request_id="1", timestamp=0, ttfb=0.1, duration=1, audio_duration=1.5, cancelled=False,
     characters_count=20, streamed=True,
 )  # fmt: skip
+TOLD_APART = RealtimeModelMetrics(
+    request_id="1", timestamp=0, input_tokens=100, output_tokens=50,
+    input_token_details=RealtimeModelMetrics.InputTokenDetails(
+        audio_tokens=70, text_tokens=30, cached_tokens=40,
+        cached_tokens_details=RealtimeModelMetrics.CachedTokenDetails(audio_tokens=25, text_tokens=15),
+    ),
+    output_token_details=RealtimeModelMetrics.OutputTokenDetails(audio_tokens=45, text_tokens=5),
+)  # fmt: skip
+ONE_KIND = RealtimeModelMetrics(
+    request_id="1", timestamp=0, input_tokens=100, output_tokens=50,
+    input_token_details=RealtimeModelMetrics.InputTokenDetails(cached_tokens=40),
+    output_token_details=RealtimeModelMetrics.OutputTokenDetails(),
+)  # fmt: skip
+TRANSCRIBED = STT.model_copy(
+    update={"audio_duration": 0.0, "input_tokens": 30, "input_audio_tokens": 28, "output_tokens": 9}
+)
+SUNG = TTS.model_copy(update={"input_tokens": 20, "output_tokens": 90})
+ALL_TOLD = Usage(
+    input_tokens=100, input_audio_tokens=70, cached_input_tokens=40, cached_input_audio_tokens=25,
+    output_tokens=50, output_audio_tokens=45,
+)  # fmt: skip
 VAD = VADMetrics(label="", timestamp=0, idle_time=0, inference_duration_total=0, inference_count=0)
 
 
@@ -151,9 +172,22 @@ VAD = VADMetrics(label="", timestamp=0, idle_time=0, inference_duration_total=0,
         (LLM, Usage(input_tokens=100, cached_input_tokens=40, output_tokens=5)),
         (STT, Usage(audio_seconds=2.5)),
         (TTS, Usage(characters=20, audio_seconds=1.5)),
+        (SUNG, Usage(characters=20, audio_seconds=1.5, input_tokens=20, output_tokens=90, output_audio_tokens=90)),
+        (TOLD_APART, ALL_TOLD),
+        (ONE_KIND, Usage(input_tokens=100, cached_input_tokens=40, output_tokens=50)),
+        (TRANSCRIBED, Usage(input_tokens=30, output_tokens=9)),
         (VAD, None),
     ],
-    ids=["thinking", "hearing", "speaking", "what costs nothing"],
+    ids=[
+        "thinking",
+        "hearing",
+        "speaking",
+        "speaking by tokens",
+        "all at once",
+        "all at once, and not told apart",
+        "writing down beside it",
+        "what costs nothing",
+    ],
 )
 def test_what_is_measured_of_a_request_is_what_it_used(metrics: object, usage: Usage | None) -> None:
     assert usage_of(metrics) == usage

@@ -158,12 +158,18 @@ def usage_of(metrics: object) -> Usage | None:
                 output_tokens=metrics.completion_tokens,
             )
         case RealtimeModelMetrics():
+            read, cached = metrics.input_token_details, metrics.input_token_details.cached_tokens_details
             return Usage(
                 input_tokens=metrics.input_tokens,
-                cached_input_tokens=metrics.input_token_details.cached_tokens,
+                input_audio_tokens=read.audio_tokens,
+                cached_input_tokens=read.cached_tokens,
+                cached_input_audio_tokens=0 if cached is None else cached.audio_tokens,
                 output_tokens=metrics.output_tokens,
+                output_audio_tokens=metrics.output_token_details.audio_tokens,
             )
         case STTMetrics():
+            # Sound that is only written down costs a fraction of what a model that does it all takes for it, and
+            # nobody but such a model's transcriber tells how much there was: it has the price of words.
             return Usage(
                 input_tokens=metrics.input_tokens,
                 output_tokens=metrics.output_tokens,
@@ -173,6 +179,8 @@ def usage_of(metrics: object) -> Usage | None:
             return Usage(
                 input_tokens=metrics.input_tokens,
                 output_tokens=metrics.output_tokens,
+                # A voice writes nothing else.
+                output_audio_tokens=metrics.output_tokens,
                 characters=metrics.characters_count,
                 audio_seconds=metrics.audio_duration,
             )

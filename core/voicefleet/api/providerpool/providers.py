@@ -48,10 +48,14 @@ class PriceBook(ApiModel):
     """One minute of audio heard or spoken."""
     per_million_input_tokens: Price | None = None
     """A million tokens read."""
+    per_million_input_audio_tokens: Price | None = None
+    """A million tokens read that are sound; absent means perMillionInputTokens."""
     per_million_cached_input_tokens: Price | None = None
-    """A million tokens read from the provider's cache."""
+    """A million tokens read from the provider's cache, words or sound; absent means what they cost otherwise."""
     per_million_output_tokens: Price | None = None
     """A million tokens written."""
+    per_million_output_audio_tokens: Price | None = None
+    """A million tokens written that are sound; absent means perMillionOutputTokens."""
     per_million_characters: Price | None = None
     """A million characters spoken."""
     per_request: Price | None = None
