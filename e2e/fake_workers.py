@@ -6,6 +6,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
+from voicefleet.names import LABEL_REVISION
 from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, latency_class
 
 CONTROL_PORT = 8081
@@ -16,7 +17,7 @@ _HEARTBEAT_SECONDS = 1.0
 class FakeWorker:
     """A worker's control port in the name of a simulated pod: it holds calls and obeys."""
 
-    def __init__(self, address: str, token: str, revision: str) -> None:
+    def __init__(self, pod: dict[str, Any], token: str) -> None:
         self.calls = 0
         self.cordoned = False
         self.asked_load: float | None = None
@@ -33,8 +34,9 @@ class FakeWorker:
         self._told_at = 0.0
         self.token = token
         self.closed = threading.Event()
-        self._revision = revision
-        self._server = _Server(address, self)
+        self._uid = str(pod["metadata"]["uid"])
+        self._revision = str(pod["metadata"]["labels"][LABEL_REVISION])
+        self._server = _Server(pod["status"]["podIP"], self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
@@ -67,6 +69,7 @@ class FakeWorker:
         state = {
             "sequence": 1,
             "revision": self._revision,
+            "podUid": self._uid,
             "slots": 12,
             "sessions": sessions,
             "registered": True,

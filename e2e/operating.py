@@ -169,10 +169,8 @@ class Fleet:
     def serve(self) -> None:
         """Let each pod without a worker have one."""
         for name, pod in self.pods().items():
-            address = pod["status"].get("podIP")
-            if address and name not in self.workers:
-                revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
-                self.workers[name] = FakeWorker(address, self.token(), revision)
+            if pod["status"].get("podIP") and name not in self.workers:
+                self.workers[name] = FakeWorker(pod, self.token())
 
     def status(self) -> dict[str, Any]:
         """Return the agent's status."""

@@ -87,9 +87,7 @@ def shrinks_to(fleet: Fleet, *names: str) -> bool:
 
 def reopen(fleet: Fleet, names: list[str]) -> None:
     for name in names:
-        old, pod = fleet.workers[name], fleet.pods()[name]
-        revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
-        fleet.workers[name] = FakeWorker(pod["status"]["podIP"], old.token, revision)
+        fleet.workers[name] = FakeWorker(fleet.pods()[name], fleet.workers[name].token)
 
 
 def test_half_of_the_streams_down_takes_nothing_away_and_lets_the_fleet_grow(fleet: Fleet) -> None:

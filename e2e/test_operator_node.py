@@ -17,7 +17,7 @@ from e2e.bench.node import PROBE_IMAGE
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
 from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, install_rights
-from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED, LABEL_REVISION
+from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
 
 SAMPLES = ROOT / "manifests" / "samples"
 SECRETS = {
@@ -93,7 +93,6 @@ def test_whoever_says_that_a_secret_has_changed_need_not_wait_for_the_kubelets_n
 
 def speak_in(pod: dict[str, Any], token: str) -> FakeWorker:
     """Give a real pod a worker that only talks: a socket stays in the network in which it was made."""
-    address, revision = pod["status"]["podIP"], pod["metadata"]["labels"][LABEL_REVISION]
     made: list[FakeWorker] = []
 
     def enter_and_speak() -> None:
@@ -103,7 +102,7 @@ def speak_in(pod: dict[str, Any], token: str) -> FakeWorker:
                 if b"probe" in (process / "cmdline").read_bytes() and not made:
                     with (process / "ns" / "net").open() as network:
                         assert ctypes.CDLL(None).setns(network.fileno(), 0) == 0
-                    made.append(FakeWorker(address, token, revision))
+                    made.append(FakeWorker(pod, token))
 
     thread = threading.Thread(target=enter_and_speak)
     thread.start()

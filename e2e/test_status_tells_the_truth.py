@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,12 +30,13 @@ MOST_WORKERS = 9
 CRASH_SECONDS = 60.0
 SECRETS = {"livekit": ("api-key", "api-secret"), "deepgram": ("api-key",), "openai": ("api-key",)}
 SECRETS |= {"cartesia": ("api-key",)}
-HEARD = {"sequence": 1, "revision": "any", "slots": 12, "registered": True}
+ITS_OWN = "its own"
+HEARD = {"sequence": 1, "revision": "any", "podUid": ITS_OWN, "slots": 12, "registered": True}
 pytestmark = pytest.mark.timeout(180)
 
 
 def said(**fields: object) -> bytes:
-    """Return a line that would be fine, but for these fields."""
+    """Return a line that would be fine, but for these fields, from whichever pod says it."""
     return json.dumps({**HEARD, **fields}).encode() + b"\n"
 
 
@@ -48,20 +50,21 @@ NONSENSE = {
     "negative slots": said(slots=-1),
     "more slots than any worker has": said(slots=10**18),
     "an age below zero": said(sessions=[{"id": "call", "ageSeconds": -1}]),
-    "an age beyond numbers": b'{"sequence":1,"revision":"","slots":2,"sessions":[{"id":"a","ageSeconds":1e999}]}\n',
+    "an age beyond numbers": said(sessions=[{"id": "a", "ageSeconds": 0}]).replace(b": 0}", b": 1e999}"),
     "more calls than can be": said(sessions=[{"id": str(number), "ageSeconds": 1} for number in range(201)]),
     "more failures than calls": said(tally={"callsEnded": 1, "callsFailed": 2}),
     "words for numbers": said(slots="many"),
-    "another pod": said(podUid="00000000-0000-0000-0000-000000000000", registered=True),
+    "another pod that is empty": said(podUid="00000000-0000-0000-0000-000000000000", cordoned=True),
+    "a pod that hides which one it is, and is empty": said(podUid="", cordoned=True),
 }
 
 
 class Liar(FakeWorker):
     """A worker, or whoever got hold of its address, that says one thing again and again."""
 
-    def __init__(self, address: str, token: str, words: bytes) -> None:
-        self._words = words
-        super().__init__(address, token, "")
+    def __init__(self, pod: dict[str, Any], token: str, words: bytes) -> None:
+        self._words = words.replace(ITS_OWN.encode(), pod["metadata"]["uid"].encode())
+        super().__init__(pod, token)
 
     def line(self) -> bytes:
         """Say it."""
@@ -121,7 +124,7 @@ def test_workers_that_talk_nonsense_count_as_silent_and_none_is_taken_away(
     names = fleet.wait_for(len(NONSENSE))
     token = fleet.token()
     for name, words in zip(names, NONSENSE.values(), strict=True):
-        fleet.workers[name] = Liar(fleet.pods()[name]["status"]["podIP"], token, words)
+        fleet.workers[name] = Liar(fleet.pods()[name], token, words)
 
     silent = f"{len(NONSENSE)} silent"
     wait_for(lambda: silent in (fleet.told("summary") or ""), "that none is heard", within_seconds=SILENT_SECONDS)
@@ -145,7 +148,7 @@ def test_a_worker_that_exaggerates_is_believed_only_as_far_as_it_harms_nobody(fl
     (name,) = fleet.wait_for(1)
     sessions = [{"id": f"call-{number}", "ageSeconds": 1e9} for number in range(200)]
     lie = said(revision="another", sessions=sessions, reportedLoad=1e9, refused=2**53)
-    fleet.workers[name] = Liar(fleet.pods()[name]["status"]["podIP"], fleet.token(), lie)
+    fleet.workers[name] = Liar(fleet.pods()[name], fleet.token(), lie)
 
     wait_for(lambda: fleet.told("calls") == 200, "its calls in the status")
     assert fleet.told("freeSlots") == 0

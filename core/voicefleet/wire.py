@@ -111,7 +111,7 @@ class WorkerState(WireModel):
     sequence: Count
     revision: Annotated[str, Field(max_length=63)]
     pod_uid: Annotated[str, Field(max_length=64)] = ""
-    """Whose state it is, if the worker knows; addresses are given to other pods."""
+    """Whose state it is; empty outside Kubernetes. Addresses go to other pods, whose word is not believed."""
     instance: Annotated[str, Field(max_length=32)] = ""
     """Which process it is: a restarted container is the same pod, and counts from zero. Old workers don't tell."""
     slots: Annotated[int, Field(ge=0, le=200)]

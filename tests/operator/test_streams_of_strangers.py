@@ -38,14 +38,40 @@ async def test_a_worker_that_sends_us_elsewhere_is_not_followed(worker: Worker, 
     assert calls(streams) is None
 
 
-async def test_another_pod_at_the_same_address_is_not_believed(worker: Worker, streams: WorkerStreams) -> None:
+@pytest.mark.parametrize(
+    ("uid", "words"),
+    [
+        pytest.param("another", "another pod answers in its place", id="another pod"),
+        pytest.param("", "whoever answers does not say which pod it is", id="one that hides who it is"),
+    ],
+)
+async def test_another_pod_at_the_same_address_is_not_believed(
+    worker: Worker, streams: WorkerStreams, uid: str, words: str
+) -> None:
+    """That it is closed and holds no call would let the pod be deleted that has the calls."""
     streams.follow(KEY, {"uid": ADDRESS})
-    worker.says(calls=3, pod_uid="another")
+    worker.says(calls=0, cordoned=True, pod_uid=uid)
     await until(lambda: worker.connections > 1)
     assert calls(streams) is None
+    assert streams.problem("uid") == words
 
     worker.says(calls=1, pod_uid="uid")
     await until(lambda: calls(streams) == 1)
+
+
+@pytest.mark.parametrize("uid", ["another", ""])
+async def test_what_another_pod_answers_to_a_command_is_not_believed(
+    worker: Worker, streams: WorkerStreams, uid: str
+) -> None:
+    streams.follow(KEY, {"uid": ADDRESS})
+    worker.says(calls=3)
+    await until(lambda: calls(streams) == 3)
+    worker.answer = line(calls=0, cordoned=True, sequence=2, pod_uid=uid)
+
+    await streams.cordon("uid")
+
+    assert worker.commands == ["/v1/cordon"]
+    assert calls(streams) == 3
 
 
 async def test_a_line_without_end_does_not_make_us_deaf(worker: Worker, streams: WorkerStreams) -> None:

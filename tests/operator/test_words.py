@@ -67,6 +67,11 @@ def test_an_agent_is_looked_at_when_something_changes_that_decisions_hang_on(
     assert (essence_of(before) != essence_of(after)) is is_news
 
 
+def line_of(word: WorkerState) -> bytes:
+    """Return a line of the one worker that is heard here."""
+    return word.model_copy(update={"pod_uid": "uid"}).model_dump_json(by_alias=True).encode()
+
+
 async def test_a_pool_is_looked_at_when_a_providers_state_changes_and_not_with_its_counts() -> None:
     changed: list[Key] = []
     streams = WorkerStreams(queue_that_knows(KEY), Metrics(), now=lambda: NOW, health_changed=changed.append)
@@ -75,14 +80,14 @@ async def test_a_pool_is_looked_at_when_a_providers_state_changes_and_not_with_i
     line = streams._lines["uid"]
 
     async def say(*words: ProviderWord) -> int:
-        streams._hear(line, says(*words).model_dump_json(by_alias=True).encode())
+        streams._hear(line, line_of(says(*words)))
         await asyncio.sleep(0)
         return len(changed)
 
     assert await say(word(requests=1)) == 1
     assert await say(word(requests=2, in_use=7)) == 1
     assert await say(opened(requests=3)) == 2
-    streams._hear(line, state(instance="first", calls=1).model_dump_json(by_alias=True).encode())
+    streams._hear(line, line_of(state(instance="first", calls=1)))
     assert len(changed) == 2
     assert set(changed) == {KEY}
     await streams.aclose()
@@ -95,7 +100,7 @@ async def test_a_pool_is_looked_at_when_a_worker_ceases_to_share_and_when_it_sha
     line = streams._lines["uid"]
     seen = []
     for shares in (None, True, True, False, False, True):
-        streams._hear(line, state(shares_health=shares).model_dump_json(by_alias=True).encode())
+        streams._hear(line, line_of(state(shares_health=shares)))
         seen.append(len(changed))
 
     assert seen == [0, 1, 1, 2, 2, 3]

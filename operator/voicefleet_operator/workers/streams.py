@@ -40,6 +40,8 @@ _LONGEST_PAUSE_SECONDS = 5.0
 # A stream that lasted as long as this was a good one, and is dialed again at once.
 _GOOD_SECONDS = 10.0
 _COMPLAINTS_PER_LINE = 3
+_ANOTHER = "another pod answers in its place"
+_NAMELESS = "whoever answers does not say which pod it is"
 
 
 @dataclass(slots=True)
@@ -69,8 +71,8 @@ class _Line:
             self.heard = replace(self.heard, live=False)
 
 
-class _WrongWorkerError(Exception):
-    """Another pod answers at the address."""
+class _WrongWorkerError(LinesError):
+    """Another pod answers at the address, or one that does not say which."""
 
 
 class WorkerStreams:
@@ -189,9 +191,6 @@ class WorkerStreams:
             slow = False
             try:
                 await self._read(line)
-            except _WrongWorkerError:
-                line.problem = "another pod answers in its place"
-                _complain(line, "another pod answers in place of a worker")
             except LinesError as error:
                 line.problem = str(error)
                 _complain(line, "a worker is not understood", error=str(error))
@@ -232,9 +231,9 @@ class WorkerStreams:
             line.problem = "what it says about itself cannot be read"
             _complain(line, "a worker's state cannot be read", errors=error.error_count())
             return
-        if state.pod_uid and state.pod_uid != line.uid:
+        if state.pod_uid != line.uid:
             # Addresses are given to the next pod as soon as they are free.
-            raise _WrongWorkerError
+            raise _WrongWorkerError(_ANOTHER if state.pod_uid else _NAMELESS)
         line.problem = None
         self._take_in(line, state)
 
@@ -266,7 +265,7 @@ class WorkerStreams:
         """Take in the state that a worker answers a command with, which what is still on its way does not undo."""
         with suppress(ValidationError):
             state = WorkerState.model_validate_json(answer)
-            if state.pod_uid not in ("", line.uid):
+            if state.pod_uid != line.uid:
                 _complain(line, "another pod took a worker's command")
             elif line.connected:
                 self._take_in(line, state, is_answer=True)
