@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tests.operator.agent_turns import World
+from tests.operator.test_agent_turns_refused import NOBODY
 from voicefleet_operator.apiserver.kube import PODS
 
 
@@ -33,6 +34,16 @@ async def test_a_fleet_whose_pods_nobody_tells_of_may_grow(world: World) -> None
     writes = await without_word_of_pods(world).turn()
 
     assert [write for write in writes if write.startswith("create")] != []
+
+
+async def test_a_fleet_whose_spec_cannot_be_had_says_as_well_why_it_does_not_shrink(world: World) -> None:
+    await world.run(scaling={"min": 3, "warmFloorSlots": 0})
+    world.apply(**NOBODY, scaling={"min": 1, "warmFloorSlots": 0, "scaleDownDelaySeconds": 0})
+
+    await without_word_of_pods(world).turn()
+
+    assert world.condition("Stalled") == "True InvalidSpec"
+    assert world.message("Reconciling").startswith("the apiserver tells nothing of the fleet's pods")
 
 
 async def test_a_worker_that_is_put_aside_by_its_labels_is_replaced_under_another_name(world: World) -> None:

@@ -47,13 +47,15 @@ def standing_of(seen: AgentSeen, steps: AgentSteps, refused: Trouble | None, now
     if steps.obstacle is not None:
         kept = " Workers that run go on as they are." if fleet.workers else ""
         kept = f" Until then the fleet goes on with revision {steps.revision}." if steps.size is not None else kept
-        return stalled(steps.obstacle.reason, steps.obstacle.message + kept)
+        standing = stalled(steps.obstacle.reason, steps.obstacle.message + kept)
+        return replace(standing, reconciling=_with_blindness(standing.reconciling, fleet, steps, now))
     of_workers = _troubles(fleet, steps.revision)
     livekit = find_livekit_trouble(fleet, seen.pool, agent.metadata.namespace or "", now)
     found = (refused, livekit, *of_workers, _lost_trouble(agent, steps), _rollout_trouble(steps))
     troubles = [trouble for trouble in found if trouble is not None]
     ready = with_gaps(_ready(seen, steps, troubles, now), steps.not_yet)
-    standing = Standing(_with_worries(ready, seen), reconciling=_with_cause(_reconciling(seen, steps, now), of_workers))
+    doing = _with_blindness(_reconciling(seen, steps, now), fleet, steps, now)
+    standing = Standing(_with_worries(ready, seen), reconciling=_with_cause(doing, of_workers))
     stuck = next((trouble for trouble in troubles if trouble.reason in _NEEDS_A_PERSON), None)
     if stuck is None:
         return standing
@@ -169,6 +171,14 @@ def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
     return replace(reconciling, message=message)
 
 
+def _with_blindness(reconciling: Statement, fleet: Fleet, steps: AgentSteps, now: datetime) -> Statement:
+    """Say beside whatever else goes on that no worker is taken away, and for want of what."""
+    if not steps.fleet.held or reconciling.reason in (Reason.PODS_UNKNOWN, Reason.BLIND):
+        return reconciling
+    message = "; ".join(filter(None, (reconciling.message, _held(fleet, now).message)))
+    return replace(reconciling, message=message)
+
+
 def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
     fleet = seen.fleet
     rollout = _rollout_under_way(fleet, steps)
@@ -204,10 +214,10 @@ def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement
 def _held(fleet: Fleet, now: datetime) -> Statement:
     """Say what is not known, for want of which no worker is taken away."""
     if fleet.is_old:
-        words = "the apiserver is slow or silent about the fleet's pods; no worker is taken away while it is"
+        words = "the apiserver is slow or silent about the fleet's pods, so no worker is taken away while it is"
         return Statement("True", Reason.PODS_UNKNOWN, words)
     silent = in_workers(fleet.count(Activity.SILENT, now), "say")
-    words = f"{silent} nothing and may hold calls; no worker is taken away until that is known"
+    words = f"{silent} nothing and may hold calls, so no worker is taken away until that is known"
     return Statement("True", Reason.BLIND, words)
 
 
