@@ -56,3 +56,32 @@ def test_what_keeps_a_worker_from_coming_comes_last() -> None:
     status = report(fleet(make.busy(f"{NAME}-0"), waiting, make.silent(f"{NAME}-2")), on=pool())
 
     assert reconciling(status) == f"1 worker starting{LOAD_UNKNOWN}; {no_room.message}"
+
+
+def test_calls_of_a_silent_worker_count_by_its_last_word_and_its_slots_do_not() -> None:
+    silent = make.heard(f"{NAME}-1", make.state(calls=5), seconds_ago=600, marked_busy=True)
+
+    status = report(fleet(make.busy(f"{NAME}-0", calls=2), silent), on=pool())
+
+    assert (status.calls, status.free_slots, status.slots) == (7, 10, 12)
+    assert status.summary == "2 workers, 7 calls, 1 silent"
+    assert [(told.name, told.calls) for told in status.revisions] == [(revision(), 7)]
+
+
+LONG_SILENT = make.heard(f"{NAME}-1", make.state(calls=5), seconds_ago=600)
+CRASHED = make.off_the_line(make.heard(f"{NAME}-1", make.state(calls=5), seconds_ago=600, **make.STUCK))
+OVER = make.heard(f"{NAME}-1", make.state(calls=5), phase="Failed", ready=False)
+
+
+@pytest.mark.parametrize(
+    ("other", "calls"),
+    [
+        pytest.param(LONG_SILENT, 7, id="it may go on"),
+        pytest.param(make.leaving(LONG_SILENT), 7, id="whoever leaves finishes its calls"),
+        pytest.param(CRASHED, 2, id="no process runs"),
+        pytest.param(OVER, 2, id="its pod is over"),
+        pytest.param(replace(LONG_SILENT, heard=None), 2, id="it has never said a word"),
+    ],
+)
+def test_a_last_word_counts_for_as_long_as_there_may_be_somebody_behind_it(other: Worker, calls: int) -> None:
+    assert report(fleet(make.busy(f"{NAME}-0", calls=2), other), on=pool()).calls == calls

@@ -23,7 +23,7 @@ def _live(name: str, workers: list[Worker], now: datetime) -> LiveRevision:
         workers=len(workers),
         taking=sum(worker.takes_calls(now) for worker in workers),
         closed=sum(worker.activity(now) in (Activity.CORDONED, Activity.LEAVING) for worker in workers),
-        calls=sum(worker.calls(now) for worker in workers),
+        calls=sum(worker.calls_by_last_word(now) for worker in workers),
         oldest=min(created, default=None),
     )
 

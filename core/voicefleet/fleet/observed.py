@@ -178,6 +178,11 @@ class Worker:
         state = self.state(now)
         return len(state.sessions) if state else 0
 
+    def calls_by_last_word(self, now: datetime) -> int:
+        """Count them as people want to know them: most of those that a silent worker told of last go on."""
+        gone = self.pod.ended or self.is_stuck(now)
+        return len(self.heard.state.sessions) if self.heard and not gone else 0
+
     def free_slots(self, now: datetime) -> int:
         """Count the calls that could begin on it; a worker that is not heard of takes none."""
         state = self.state(now)

@@ -84,11 +84,16 @@ def _numbers(fleet: Fleet, now: datetime) -> dict[str, object]:
     """Return what can be counted whatever the spec says."""
     return {
         "replicas": len(fleet.here),
-        "calls": fleet.calls(now),
+        "calls": _calls(fleet, now),
         "free_slots": fleet.free_slots(now),
         "slots": sum(state.slots for worker in fleet if (state := worker.state(now))),
         "workers": _count_workers(fleet, now),
     }
+
+
+def _calls(fleet: Fleet, now: datetime) -> int:
+    """Count also those that only the last word of a silent worker tells of: 0 while people talk would be a lie."""
+    return sum(worker.calls_by_last_word(now) for worker in fleet)
 
 
 def _count_workers(fleet: Fleet, now: datetime) -> WorkerCounts:
@@ -138,7 +143,7 @@ def _worker_hours(seen: AgentSeen, now: datetime) -> WorkerHours | None:
 
 def _summarise(seen: AgentSeen, standing: Standing, now: datetime) -> str:
     fleet = seen.fleet
-    parts = [plural(len(fleet.here), "worker"), plural(fleet.calls(now), "call")]
+    parts = [plural(len(fleet.here), "worker"), plural(_calls(fleet, now), "call")]
     if waiting := seen.callers.waiting_at(now):
         parts.append(f"{waiting} waiting for a slot")
     if seen.ended_lately.failing is not Failing.FEW and standing.ready.reason is not Reason.DELETING:

@@ -22,6 +22,7 @@ class LiveRevision:
     closed: int = 0
     """Of those, workers that take no new calls: cordoned, or on their way out."""
     calls: int = 0
+    """By the last word of each, however old: for people, and no decision goes by it."""
     oldest: datetime | None = None
     """When the oldest of them was created."""
 

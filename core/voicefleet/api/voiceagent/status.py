@@ -43,7 +43,7 @@ class RevisionStatus(ApiModel):
     workers: Count = 0
     """Workers of this revision."""
     calls: Count = 0
-    """Calls on them."""
+    """Calls on them; of a silent one those that it told of last."""
     created_at: Timestamp | None = None
     """When it first appeared."""
     took_calls: bool = False
@@ -165,7 +165,7 @@ class VoiceAgentStatus(CommonStatus):
     selector: Annotated[str, StringConstraints(max_length=512)] = ""
     """Selector of those workers, for the scale subresource."""
     calls: Count = 0
-    """Calls right now."""
+    """Calls right now; of a silent worker those that it told of last."""
     free_slots: Count = 0
     """Calls that could begin at this moment."""
     waiting_calls: Count = 0
