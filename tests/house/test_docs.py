@@ -97,6 +97,15 @@ def test_the_page_on_installing_names_what_there_is() -> None:
     assert f"{livekit['key']}=KEY --from-literal={pool['spec']['livekit']['apiSecret']['key']}=SECRET" in commands
 
 
+def test_who_installs_without_a_word_gets_an_operator_and_one_that_stands_by() -> None:
+    """One alone would leave calls without anybody who looks after them while its node is drained."""
+    values = yaml.safe_load((ROOT / "charts" / "voicefleet" / "values.yaml").read_text())
+    installed = yaml.safe_load_all((ROOT / "manifests" / "install" / "voicefleet.yaml").read_text())
+    (deployment,) = (document for document in installed if document["kind"] == "Deployment")
+
+    assert values["replicas"] == deployment["spec"]["replicas"] == 2
+
+
 @pytest.mark.parametrize(
     "page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: page.name
 )

@@ -176,6 +176,8 @@ class FakeWorkers:
         self.looks: list[LookForCallers] = []
         self.waiting: int | None = 0
         """Callers who found no slot; nothing when LiveKit is away."""
+        self.orders: list[str] = []
+        """What they were told; a test may let a cluster note its writes in the same list."""
 
     def hear(self, key: Key, uid: str, address: Address) -> None:
         """Note who is heard besides."""
@@ -199,10 +201,12 @@ class FakeWorkers:
 
     async def cordon(self, uid: str) -> None:
         """Obey."""
+        self.orders.append(f"cordon {uid}")
         self.states[uid] = self.states[uid].model_copy(update={"cordoned": True})
 
     async def uncordon(self, uid: str) -> None:
         """Obey."""
+        self.orders.append(f"uncordon {uid}")
         self.states[uid] = self.states[uid].model_copy(update={"cordoned": False})
 
     async def report_load(self, uid: str, load: float) -> None:

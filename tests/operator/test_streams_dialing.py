@@ -1,6 +1,7 @@
 """Whom a leader dials, how often, how many at once, and for whom it waits."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,39 @@ def test_who_hangs_up_at_once_is_dialed_less_and_less_and_a_good_stream_at_once(
 
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
     assert streams_module._next_pause(5.0, lasted_seconds=60) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        pytest.param(0.0, [0.1, 0.2, 0.4], id="half of it at least"),
+        pytest.param(0.5, [0.2, 0.4, 0.8], id="itself on average"),
+        pytest.param(1.0, [0.3, 0.6, 1.2], id="half as much again at most"),
+    ],
+)
+async def test_the_pause_before_a_worker_is_dialed_again_is_spread(
+    streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
+) -> None:
+    """Thousands whose lines broke at the same moment would else come back at the same moment, again and again."""
+    pauses, enough, sleep = list[float](), asyncio.Event(), asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == len(expected):
+            enough.set()
+            await asyncio.Event().wait()
+        await sleep(0)
+
+    async def hang_up(_line: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(streams, "_read", hang_up)
+    monkeypatch.setattr(streams_module, "random", SimpleNamespace(random=lambda: share))
+    monkeypatch.setattr(asyncio, "sleep", note)
+    streams.follow(KEY, {"uid": ADDRESS})
+    await asyncio.wait_for(enough.wait(), 5)
+
+    assert pauses == pytest.approx(expected)
 
 
 async def test_thousands_are_not_dialed_all_at_once(streams: WorkerStreams, monkeypatch: pytest.MonkeyPatch) -> None:
