@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from voicefleet.autoscaling.erlang import (
     blocking,
-    hayward,
     negative_binomial_quantile,
     normal_chance,
     normal_quantile,
@@ -80,21 +79,10 @@ def test_loads_beyond_all_factorials_give_numbers_and_not_errors() -> None:
     assert blocking(0, 0) == 1.0
 
 
-def test_calls_that_come_in_clumps_are_refused_more_often() -> None:
-    assert hayward(60, 72, 1.0) == pytest.approx(blocking(60, 72))
-    assert hayward(60, 72, 2.0) == pytest.approx(blocking(30, 36))
-    assert blocking(60, 72) < hayward(60, 72, 1.5) < hayward(60, 72, 2.0)
-
-
 @pytest.mark.parametrize(("target", "message"), [(0.0, "was 0.0"), (1.5, "was 1.5")])
 def test_a_target_that_is_no_share_is_refused(target: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         slots_for(10, target)
-
-
-def test_a_peakedness_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match="peakedness"):
-        hayward(10, 10, 0)
 
 
 @given(st.floats(0.05, 200), chances)

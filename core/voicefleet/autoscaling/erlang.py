@@ -36,22 +36,6 @@ def slots_for(load: float, target: float) -> int:
     return slots
 
 
-def hayward(load: float, slots: int, peakedness: float) -> float:
-    """Return the share refused when calls come in clumps; peakedness is variance over mean, 1 for Poisson.
-
-    Hayward's approximation: clumps of Z calls are one call to a system of a Z-th of the slots.
-    """
-    if peakedness <= 0:
-        raise ValueError(f"peakedness must be above 0, was {peakedness}")
-    whole, part = divmod(slots / peakedness, 1.0)
-    low = blocking(load / peakedness, int(whole))
-    if part == 0 or low <= 0:
-        return low
-    high = blocking(load / peakedness, int(whole) + 1)
-    # Between two whole numbers of slots the logarithm runs almost straight.
-    return math.exp((1 - part) * math.log(low) + part * math.log(high)) if high > 0 else 0.0
-
-
 def normal_quantile(chance: float) -> float:
     """Return the number of standard deviations that a normal quantity stays below with this chance."""
     return _STANDARD.inv_cdf(chance)
