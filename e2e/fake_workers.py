@@ -12,6 +12,7 @@ from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, latency_class
 CONTROL_PORT = 8081
 # Providers are spoken of on heartbeats only, as real workers do; ours beat faster.
 _HEARTBEAT_SECONDS = 1.0
+_SLOTS = 12
 
 
 class FakeWorker:
@@ -50,7 +51,8 @@ class FakeWorker:
     def look(self, order: dict[str, Any]) -> bytes:
         """Give as many callers a slot here as there is room for."""
         waiting = self.waiting.get(order["agent"], 0)
-        served = min(waiting, order["room"])
+        # What it was told may be older than its last call.
+        served = max(0, min(waiting, order["room"], _SLOTS - self.calls))
         self.waiting[order["agent"]] = waiting - served
         self.calls += served
         return json.dumps({"waiting": waiting - served, "dispatched": served, "lost": 0}).encode()
@@ -70,7 +72,7 @@ class FakeWorker:
             "sequence": 1,
             "revision": self._revision,
             "podUid": self._uid,
-            "slots": 12,
+            "slots": _SLOTS,
             "sessions": sessions,
             "registered": True,
             "looksForCallers": True,

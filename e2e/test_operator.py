@@ -112,8 +112,8 @@ def test_a_caller_who_found_no_slot_is_counted_and_gets_the_next_one(fleet: Flee
     wait_for(lambda: fleet.status().get("freeSlots") == 12, "a free worker")
     fleet.patch({"scaling": {"min": 1, "max": 1}})
     worker = fleet.workers[name]
-    worker.waiting = {f"{fleet.namespace}.{AGENT}": 2}
     worker.calls = 12
+    worker.waiting = {f"{fleet.namespace}.{AGENT}": 2}
 
     wait_for(lambda: fleet.status().get("waitingCalls") == 2, "two callers in the status")
     assert "2 waiting for a slot" in fleet.told("summary")
