@@ -43,7 +43,7 @@ async def test_a_fleet_whose_spec_cannot_be_had_says_as_well_why_it_does_not_shr
     await without_word_of_pods(world).turn()
 
     assert world.condition("Stalled") == "True InvalidSpec"
-    assert world.message("Reconciling").startswith("the apiserver tells nothing of the fleet's pods")
+    assert world.message("Reconciling").startswith("the apiserver is slow or silent about the fleet's pods")
 
 
 async def test_a_worker_that_is_put_aside_by_its_labels_is_replaced_under_another_name(world: World) -> None:

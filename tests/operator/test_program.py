@@ -111,8 +111,8 @@ def sight_of(run: Run) -> type[Sight]:
     """Return a sight of a cluster in which there is nothing, and that can be listed when a test says so."""
 
     class FakeSight(Sight):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
             run.sight = self
 
         @asynccontextmanager
