@@ -66,7 +66,7 @@ demo: setup ## the one command that runs the main job: a fleet, a call, and what
 bench: setup ## a control plane to play with; `python -m e2e.bench --help` knows more
 	@$(PYTHON) -m e2e.bench up --foreground
 
-bench-scale: setup ## how fast the operator is with 10,000 pods; some ten minutes, `python -m e2e.scale --help` knows more
+bench-scale: setup ## how fast the operator is with 10,000 pods; some 25 minutes, `python -m e2e.scale --help` knows more
 	@$(PYTHON) -m e2e.scale --output build/bench-scale.json
 
 bench-worker: setup ## what a call costs beside a plain livekit-agents agent; some 35 minutes of two quiet cores
