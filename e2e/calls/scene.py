@@ -42,9 +42,13 @@ class KeptOperator(OperatorProcess):
     def start(self) -> None:
         """Start it, and wait until it leads or stands by; beside twenty calls that may take a while."""
         self._launch()
-        wait_for(
-            lambda: self.get("/readyz").startswith("ok"), "an operator that is ready", within_seconds=START_SECONDS
-        )
+        wait_for(self._is_ready, "an operator that is ready", within_seconds=START_SECONDS)
+
+    def _is_ready(self) -> bool:
+        if self.is_over():
+            # It lost the lead that it had just got, for want of an apiserver.
+            self._launch()
+        return self.get("/readyz").startswith("ok")
 
     def is_over(self) -> bool:
         """Tell whether it has ended by itself; one that a test has ended is the test's to start."""

@@ -14,6 +14,11 @@ class ApiError(Exception):
         self.reason = reason
 
     @property
+    def is_for_now(self) -> bool:
+        """Whether the server could not be reached, or has too much to do, or is ill."""
+        return self.status in (0, HTTPStatus.TOO_MANY_REQUESTS) or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def needs_a_person(self) -> bool:
         """Whether time does not mend it: a quota, a policy, a template that the cluster does not take.
 

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 import kopf
 from kubernetes.aio import client
@@ -37,11 +38,12 @@ from voicefleet_operator.sight.watching import build_registry, build_settings
 from voicefleet_operator.turns.pacing import Pacer
 from voicefleet_operator.turns.probing import Prober
 from voicefleet_operator.turns.workqueue import Key, WorkQueue
-from voicefleet_operator.workers.control_key import ensure_key, read_key_file
+from voicefleet_operator.workers.control_key import key_when_answered, read_key_file
 from voicefleet_operator.workers.streams import WorkerStreams
 
 logger = logging.getLogger(__name__)
 
+_Value = TypeVar("_Value")
 _WORKERS = 8
 _SETTLE_SECONDS = 3.0
 # To dial them all takes a second for each thousand; who decides before that decides again for each that is heard.
@@ -102,7 +104,9 @@ async def run(settings: Settings) -> int:
 async def _run_with(settings: Settings, configuration: client.Configuration, kube: Kube, state: _State) -> int:
     lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
     state.lease = lease
-    key = await _control_key(settings, kube)
+    key = await _or_stop(_control_key(settings, kube), state.stop)
+    if key is None:
+        return 0
     sight = Sight(kube, settings.namespaces, state.metrics, state.watched, watch_nodes=settings.watch_nodes)
     state.resync = sight.resync
     for resource in CACHED:
@@ -112,7 +116,7 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     ports, streams = _build_ports(settings, lease, key, sight, state.metrics)
     standby = Standby(sight.queue, ports, state.metrics)
     async with aclosing(streams), sight.kept(partial(hear_pod, ports)), standby.kept():
-        if not await _or_stop(lease.acquire(), state.stop):
+        if await _or_stop(lease.acquire(), state.stop) is None:
             return 0
         state.metrics.leader.set(1)
         state.not_ready = "listing"
@@ -244,7 +248,7 @@ async def _control_key(settings: Settings, kube: Kube) -> bytes:
     if settings.control_key_file is not None:
         return read_key_file(settings.control_key_file)
     try:
-        return await ensure_key(kube, settings.own_namespace, settings.control_key_secret)
+        return await key_when_answered(kube, settings.own_namespace, settings.control_key_secret)
     except ApiError as error:
         where = f"{settings.own_namespace}/{settings.control_key_secret}"
         raise ConfigError(f"the Secret {where} with the control key: {error}") from error
@@ -265,17 +269,14 @@ def _hurry(rounds: Sequence[Rounds]) -> None:
         each.hurry()
 
 
-async def _or_stop(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Do something that may take for ever, and tell whether it was done before the signal."""
-    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    if tasks[0].cancelled():
-        return False
-    tasks[0].result()
-    return True
+async def _or_stop(work: Coroutine[None, None, _Value], stop: asyncio.Event) -> _Value | None:
+    """Do something that may take for ever, and return what comes of it unless the signal comes first."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    working.cancel()
+    stopping.cancel()
+    await asyncio.gather(working, stopping, return_exceptions=True)
+    return None if working.cancelled() else working.result()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -88,8 +88,8 @@ class FakeLease:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def acquire(self) -> None:
-        await self._run.may_lead.wait()
+    async def acquire(self) -> bool:
+        return await self._run.may_lead.wait()
 
     async def keep(self, _on_return: Callable[[], None]) -> None:
         try:

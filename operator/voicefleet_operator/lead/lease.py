@@ -69,11 +69,12 @@ class Lease:
         overdue = self._clock() - self._renewed_at - _RETRY_SECONDS
         return max(self._took_seconds, overdue) > _SLOW_SECONDS
 
-    async def acquire(self) -> None:
-        """Wait until this process leads."""
+    async def acquire(self) -> bool:
+        """Wait until this process leads, and say so."""
         while not await self._try():  # noqa: ASYNC110 - the event would have to come from the server
             await asyncio.sleep(self._pause_seconds())
         logger.info("leading", extra={"identity": self._identity})
+        return True
 
     async def keep(self, on_return: Callable[[], None] = lambda: None) -> None:
         """Renew for as long as that works; returns the moment the lead is lost, even from within a request.

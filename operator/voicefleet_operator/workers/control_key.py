@@ -4,7 +4,9 @@ It is the one Secret that the operator may read, by name, in its own namespace. 
 none: a chart that made one at random would make another at each upgrade, and lock the operator out of every worker.
 """
 
+import asyncio
 import base64
+import logging
 import secrets
 from http import HTTPStatus
 from pathlib import Path
@@ -12,8 +14,11 @@ from pathlib import Path
 from voicefleet_operator.apiserver.kube import SECRETS, Kube
 from voicefleet_operator.errors import ApiError, ConfigError
 
+logger = logging.getLogger(__name__)
+
 _KEY = "key"
 _KEY_BYTES = 32
+_AGAIN_SECONDS = 2.0
 
 
 def read_key_file(path: Path) -> bytes:
@@ -25,6 +30,21 @@ def read_key_file(path: Path) -> bytes:
     if len(key) < _KEY_BYTES:
         raise ConfigError(f"--control-key-file {path}: the key has {len(key)} bytes, it needs {_KEY_BYTES} or more")
     return key
+
+
+async def key_when_answered(kube: Kube, namespace: str, name: str) -> bytes:
+    """Return the key as soon as the apiserver answers.
+
+    Whoever ended at each try would be started anew after ever longer pauses, and be late when it answers again.
+    """
+    while True:
+        try:
+            return await ensure_key(kube, namespace, name)
+        except ApiError as error:
+            if not error.is_for_now:
+                raise
+            logger.warning("the apiserver does not answer yet", extra={"status": error.status, "error": str(error)})
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def ensure_key(kube: Kube, namespace: str, name: str) -> bytes:
