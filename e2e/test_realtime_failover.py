@@ -26,7 +26,7 @@ from voicefleet_worker.providers import Ingredients, build_realtime
 from voicefleet_worker.records.journal import Journal
 from voicefleet_worker.records.notebook import Notebook
 
-FIRST, SECOND = "main", "second"
+FIRST, SECOND, THIRD = "main", "second", "third"
 GOES_ON = {"match": "line to you was lost", "on": "instructions", "reply": "Where was I?"}
 TELLS = {"match": "(?i)story", "reply": STORY}
 ECHO = {"match": r"Say: (.*)$", "on": "instructions", "reply": r"\1"}
@@ -125,6 +125,24 @@ async def test_a_line_that_is_lost_costs_a_sentence(
         await hear_it_go_on(call)
 
     costs_the_rest_of_a_sentence(call, control, names[-1])
+
+
+async def test_what_the_caller_says_while_another_one_is_dialed_is_answered(
+    providers: Providers, control: Control
+) -> None:
+    control.set_script(["When are you open?"])
+    control.set_rules([ECHO])
+    control.break_service("openai", "realtime", "silent", instance=SECOND)
+
+    async with call_with(providers, FIRST, SECOND, THIRD) as call:
+        await greeting(call)
+        await asyncio.to_thread(control.drop, service="realtime")
+        await call.until(lambda: bool(control.requests("openai", "realtime", instance=SECOND)))
+        await call.line_in.say(HOURS)
+        await call.until(lambda: len(call.answers()) == 2)
+
+    assert call.answers()[1].startswith("We are open")
+    assert not call.errors
 
 
 @pytest.mark.parametrize("way", ["silent", "slow", "wrong", "dead_mid_stream"])

@@ -60,6 +60,7 @@ class Talk(llm.RealtimeSession[str]):
     def __init__(self, model: "Talker", *, fails: Exception | None, lives: bool) -> None:
         super().__init__(model)
         self.told: dict[str, Any] = {}
+        self.heard: list[int | str] = []
         self.asked: list[Any] = []
         self.replies: list[asyncio.Future[Any]] = []
         self.answers: list[Spoken] = []
@@ -104,6 +105,7 @@ class Talk(llm.RealtimeSession[str]):
 
     async def update_chat_ctx(self, chat_ctx: llm.ChatContext) -> None:
         self.told["chat_ctx"] = chat_ctx
+        self.heard.append("what was said")
 
     async def update_tools(self, tools: list[llm.Tool]) -> None:
         self.told["tools"] = tools
@@ -116,10 +118,16 @@ class Talk(llm.RealtimeSession[str]):
         self.replies.append(asyncio.get_running_loop().create_future())
         return self.replies[-1]
 
-    def push_audio(self, frame: Any) -> None: ...
+    def push_audio(self, frame: Any) -> None:
+        self.heard.append(frame.data[0])
+
+    def commit_audio(self) -> None:
+        self.heard.append("end of turn")
+
+    def clear_audio(self) -> None:
+        self.heard.append("never mind")
+
     def push_video(self, frame: Any) -> None: ...
-    def commit_audio(self) -> None: ...
-    def clear_audio(self) -> None: ...
     def interrupt(self) -> None: ...
     def truncate(self, **_: Any) -> None: ...
 

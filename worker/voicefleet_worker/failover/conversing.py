@@ -7,17 +7,16 @@ AgentSession looks for; a test fails when a release takes it away.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from livekit.agents import NOT_GIVEN, APIConnectionError, APITimeoutError, NotGivenOr, llm
-from livekit.agents.llm.realtime_fallback_adapter import _FallbackRealtimeSession
 from livekit.agents.utils import is_given
 
 from voicefleet_worker.failover.due import ANSWER, Due, asking
+from voicefleet_worker.failover.meanwhile import KeepingWords
 from voicefleet_worker.failover.patience import Patience
 from voicefleet_worker.failover.switch import Attempt, Switch
 from voicefleet_worker.failover.thinking import GO_ON
@@ -72,7 +71,7 @@ class ConversingInTurn(llm.RealtimeModelFallbackAdapter):
         return _Conversation(self, self._switch, attempt, turn_detection_disabled=turn_detection_disabled)
 
 
-class _Conversation(_FallbackRealtimeSession):
+class _Conversation(KeepingWords):
     """One call, held by as many as it takes."""
 
     def __init__(
@@ -100,6 +99,8 @@ class _Conversation(_FallbackRealtimeSession):
         tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
     ) -> asyncio.Future[llm.GenerationCreatedEvent]:
         """Ask for a reply, and remember it until one begins."""
+        if self._swapping:
+            return self._hold(instructions=instructions, tool_choice=tool_choice, tools=tools)
         child, asked = self._active, asking(instructions, tool_choice)
         answer = super().generate_reply(instructions=instructions, tool_choice=tool_choice, tools=tools)
         self._asked = asked
@@ -227,14 +228,15 @@ class _Conversation(_FallbackRealtimeSession):
 
     async def _take_over(self, owed: Mapping[str, Any] | None) -> None:
         self._due.stop()
-        await self._break_off()
         session = self._agent_session
-        # What the caller has heard, which may be less than what was said.
-        context = self._active.chat_ctx if session is None else session.current_agent.chat_ctx
         self._swapping = True
         try:
+            await self._break_off()
+            # What the caller has heard, which may be less than what was said.
+            context = self._active.chat_ctx if session is None else session.current_agent.chat_ctx
             while self._lost is not None:
                 await self._try_next(self._lost, context)
+            self._catch_up()
         except APIConnectionError as error:
             self._give_up(error)
             return
@@ -242,8 +244,10 @@ class _Conversation(_FallbackRealtimeSession):
             self._swapping = False
         self._is_unanswered = False
         self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
+        # What was asked for last is what is due.
+        is_asked = self._ask_held()
         owed = self._asked if owed is None else owed
-        if owed is not None and session is not None:
+        if not is_asked and owed is not None and session is not None:
             session.generate_reply(**owed)
 
     async def _break_off(self) -> None:
@@ -288,11 +292,6 @@ class _Conversation(_FallbackRealtimeSession):
         await self._active._update_session(instructions=self._instructions, chat_ctx=context, tools=self._tools)
         if is_given(self._tool_choice):
             self._active.update_options(tool_choice=self._tool_choice)
-
-    def _give_up(self, error: Exception) -> None:
-        """Let the session end: nobody is left."""
-        label = self._adapter.label
-        self.emit("error", llm.RealtimeModelError(timestamp=time.time(), label=label, error=error, recoverable=False))
 
     def _release(self) -> None:
         if self._is_held:
