@@ -11,7 +11,7 @@ from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble, Worker
 from voicefleet.names import Reason
 
-PODS_UNKNOWN = "; the apiserver tells nothing of the fleet's pods, so no worker is taken away until it does"
+PODS_UNKNOWN = "; the apiserver is slow or silent about the fleet's pods, so no worker is taken away while it is"
 LOAD_UNKNOWN = "; 1 worker says nothing and may hold calls, so no worker is taken away until that is known"
 NAME = f"desk-{revision()}"
 
