@@ -1,6 +1,7 @@
 """Two workers' boards, leases and calls over a real Redis, without the sound of a conversation round them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -46,7 +47,9 @@ class Model:
 QUICK = Policy(failures=3, failure_fraction=0, open_seconds=1, max_open_seconds=1)
 FIRST = plan(Provider(name="first", role="Llm", plugin="openai", quota=Quota(concurrent=2), breaker=QUICK))
 SECOND = plan(Provider(name="second", role="Llm", plugin="openai"))
+PACED = plan(Provider(name="paced", role="Llm", plugin="openai", quota=Quota(requests_per_minute=10)))
 LINEUP = Lineup(Need("Llm", "en"), RoutingPolicy(sticky=False), (FIRST, SECOND), "first")
+PACED_LINEUP = Lineup(Need("Llm", "en"), RoutingPolicy(), (PACED, SECOND), "paced")
 # More than a lease lives.
 SECONDS = 25.0
 
@@ -68,7 +71,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder = folder
-        self.providers = [plan.provider for plan in LINEUP.plans]
+        self.providers = [plan.provider for plan in (*LINEUP.plans, PACED)]
         self.board = HealthBoard(folder / "health", self.providers)
         self.leases = HeldLeases(folder / "leases", self.providers)
         self.shares: list[bool] = []
@@ -90,14 +93,14 @@ class Worker:
         self.leases.close()
         self.board.close()
 
-    def call(self) -> Switch[Model]:
+    def call(self, lineup: Lineup = LINEUP) -> Switch[Model]:
         self._taken.append(TakenLeases.open(self.leases.path, self.providers))
         self._calls.append(Reporter(f"AJ_{len(self._calls)}", self.folder / "reports"))
         reader = BoardReader.open(self.board.path)
         health = CallHealth(
-            LINEUP.plans, self._calls[-1], Notebook(Journal(None), Transcript()), reader, self._taken[-1]
+            lineup.plans, self._calls[-1], Notebook(Journal(None), Transcript()), reader, self._taken[-1]
         )
-        return Switch(LINEUP, health, lambda _: Model())
+        return Switch(lineup, health, lambda _: Model())
 
     @property
     def state(self) -> State:
@@ -148,6 +151,16 @@ async def test_leases_move_to_the_worker_whose_calls_lack_them_and_are_never_too
     assert one.leases.held("first") == 1
     assert two.call().begin(()).name == "first"
     assert one.call().begin(()).name == "second"
+
+
+async def test_calls_of_both_that_begin_at_once_keep_to_a_quota_of_a_minute(workers: Workers) -> None:
+    await until(lambda: all(worker.leases.permits.keep("paced", 10) == 5 for worker in workers))
+    asked = Counter(worker.call(PACED_LINEUP).begin(()).name for worker in workers for _ in range(10))
+    assert asked == {"paced": 10, "second": 10}
+
+    # Meanwhile both have told of it, and lack permits.
+    await asyncio.sleep(2)
+    assert {worker.call(PACED_LINEUP).begin(()).name for worker in workers} == {"second"}
 
 
 async def test_failures_of_both_workers_open_it_for_both(workers: Workers) -> None:

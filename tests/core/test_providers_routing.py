@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from voicefleet.api.providerpool.providers import PriceBook, Provider, Quota
 from voicefleet.api.providerpool.spec import Routing, RoutingPolicy
 from voicefleet.providers.breaker import Breaker, Cause, State
-from voicefleet.providers.routing import Candidate, Choice, Need, NoChoice, choose, policy_for, typical_price
+from voicefleet.providers.routing import Candidate, Choice, Need, NoChoice, Refusal, choose, policy_for, typical_price
 
 NOW = 1000.0
 NEED = Need(role="Tts", language="en-GB")
@@ -54,9 +54,13 @@ def test_the_policy_decides(policy: Any, first: str) -> None:
         ({"breaker": broken(Cause.CREDENTIALS)}, "it refuses the key, left alone for another 12 s"),
         ({"quota": Quota(concurrent=4), "in_use": 4}, "all 4 of its quota are in use"),
         ({"quota": Quota(requests_per_minute=9), "begun_last_minute": 9}, "9 requests were made within a minute"),
+        (
+            {"quota": Quota(requests_per_minute=9), "refusal": Refusal.USED_UP},
+            "no more of its 9 requests a minute are to be had",
+        ),
         ({"quota": Quota(tokens_per_minute=9), "tokens_last_minute": 9}, "9 tokens were used within a minute"),
     ],
-    ids=["disabled", "language", "open", "throttled", "key", "concurrent", "requests", "tokens"],
+    ids=["disabled", "language", "open", "throttled", "key", "concurrent", "requests", "permits", "tokens"],
 )
 def test_who_cannot_is_passed_over_and_the_reason_is_told(never: dict[str, Any], reason: str) -> None:
     choice = choose([one("first", **never), one("second", priority=200)], NEED, PRIORITY, NOW)

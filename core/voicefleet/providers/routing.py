@@ -42,6 +42,8 @@ class Refusal(StrEnum):
 
     FULL = "Full"
     """No lease of its quota is free here."""
+    USED_UP = "UsedUp"
+    """No permit of its quota of a minute is left here."""
     PROBED = "Probed"
     """Its breaker wants one probe, and that is another's."""
 
@@ -198,6 +200,8 @@ def _why_full(candidate: Candidate, need: Need) -> str | None:
         return None
     if candidate.refusal is Refusal.FULL:
         return f"all {quota.concurrent} of its quota are in use"
+    if candidate.refusal is Refusal.USED_UP:
+        return f"no more of its {quota.requests_per_minute} requests a minute are to be had"
     # Whoever holds a stream asks for no other one.
     if quota.concurrent is not None and candidate.in_use >= quota.concurrent and candidate.name != need.current:
         return f"all {quota.concurrent} of its quota are in use"

@@ -10,13 +10,14 @@ import pytest
 from tests.worker.files import POOL, Mounted
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
 from voicefleet.api.references import SecretKeyRef
+from voicefleet.providers.permits import Minute
 from voicefleet_worker.access.secret_files import SecretFiles
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.settings import load_settings
 from voicefleet_worker.sharing.ledger import AwayError, RedisAccess, _read_picture
 
 PASSWORD, URL, CA = (SecretKeyRef(name="redis", key=key) for key in ("password", "url", "ca.crt"))
-TOLD = [1, 0, "", "[1]"]
+TOLD = [1, 0, "", "[1]", [2, 3, 4, 5]]
 
 
 @pytest.fixture
@@ -86,8 +87,11 @@ def test_a_certificate_for_a_connection_without_tls_is_a_mistake(secrets: Secret
         ["x", 1, 1, [TOLD]],
         ["1", 1, 1, []],
         ["1", 1, 1, [[1, 0, ""]]],
-        ["1", 1, 1, [[1, 0, "", "{"]]],
-        ["1", 1, 1, [[None, 0, "", "[]"]]],
+        ["1", 1, 1, [[1, 0, "", "[]"]]],
+        ["1", 1, 1, [[1, 0, "", "{", [0, 0, 0, 0]]]],
+        ["1", 1, 1, [[None, 0, "", "[]", [0, 0, 0, 0]]]],
+        ["1", 1, 1, [[1, 0, "", "[]", [0, 0, 0]]]],
+        ["1", 1, 1, [[1, 0, "", "[]", 7]]],
     ],
 )
 def test_an_answer_that_cannot_be_read_is_none(answer: object) -> None:
@@ -99,6 +103,7 @@ def test_an_answer_is_read() -> None:
     picture = _read_picture(["1790000000000", 1, 7, [TOLD]], 1)
 
     assert (picture.moment, picture.is_settled, picture.workers, picture.told[0].granted) == (1.79e9, True, 7, 1)
+    assert (picture.told[0].permits, picture.told[0].minute) == (2, Minute(used=3, held=4, others_lacking=5))
 
 
 def test_a_pool_is_shared_by_all_that_name_it_and_by_nobody_else(mounted: Mounted) -> None:

@@ -62,7 +62,8 @@ class Meeting:
         sums[0] += granted
         return Told(granted, self.may_probe, self.breaker or ask.breaker, Figures.of(sums))
 
-    async def leave(self) -> None:
+    async def leave(self, asks: Sequence[Ask] = ()) -> None:
+        self.asked.append({ask.provider: ask for ask in asks})
         self.has_left = True
 
     async def aclose(self) -> None:

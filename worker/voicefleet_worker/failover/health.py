@@ -43,9 +43,9 @@ class CallHealth:
             yield Candidate(
                 plan.provider,
                 breaker=latest(self._breaker(plan.name), entry.breaker()),
-                # Where a lease decides, what was in use a moment ago does not.
+                # Where a lease or a permit decides, what was in use a moment ago does not.
                 in_use=0 if self._leases.guards(plan.name) else max(entry.in_use, self._in_use[plan.name]),
-                begun_last_minute=entry.begun_last_minute,
+                begun_last_minute=0 if self._leases.guards_minute(plan.name) else entry.begun_last_minute,
                 tokens_last_minute=entry.tokens_last_minute,
                 typical_seconds=entry.typical_seconds,
             )

@@ -7,6 +7,7 @@ from voicefleet.api.providerpool.providers import Provider
 from voicefleet.providers.breaker import Breaker, Cause, Outcome, admit, call_off, forgive, learn
 from voicefleet.providers.latency import Sketch
 from voicefleet.providers.leases import LACKING_SECONDS, PROBE_WANTED_SECONDS
+from voicefleet.providers.permits import Minute
 from voicefleet.providers.rates import Rate
 from voicefleet.providers.routing import Refusal
 from voicefleet.providers.sharing import Counts, Figures
@@ -37,6 +38,8 @@ class Known:
     breaker: Breaker = field(default_factory=Breaker)
     elsewhere: Figures = field(default_factory=Figures)
     """What all other workers have; nothing where nobody shares."""
+    minute: Minute = field(default_factory=Minute)
+    """How its quota of a minute stood at the last exchange."""
     totals: Totals = field(default_factory=Totals)
     key: int = 0
     """Fingerprint of its key; 0 where it has none."""
@@ -46,6 +49,7 @@ class Known:
     _in_use: Counter[str] = field(default_factory=Counter)
     """Requests and streams by job."""
     _lacking_until: float = 0.0
+    _permits_lacking_until: float = 0.0
     _probe_wanted_until: float = 0.0
 
     def learn(self, news: ProviderNews, now: float) -> bool:
@@ -65,7 +69,11 @@ class Known:
             self._lacking_until = now + LACKING_SECONDS
         if news.refusal is Refusal.PROBED:
             self._probe_wanted_until = now + PROBE_WANTED_SECONDS
-        return news.refusal is not None or replace(self.breaker, window=Breaker().window) != before
+        # Of a minute that is used up each request would be refused, and that is news but once.
+        is_news = news.refusal is not None and not (news.refusal is Refusal.USED_UP and self.lacks_permits(now))
+        if news.refusal is Refusal.USED_UP:
+            self._permits_lacking_until = now + LACKING_SECONDS
+        return is_news or replace(self.breaker, window=Breaker().window) != before
 
     def take_key(self, key: int, now: float) -> bool:
         """Go by this key, and tell whether that puts an end to the refusal of another one."""
@@ -81,6 +89,10 @@ class Known:
         """Tell whether a call would probe it now, if it may."""
         is_due = self.breaker.admits(now) and admit(self.breaker, now) != self.breaker
         return is_due and now < self._probe_wanted_until
+
+    def lacks_permits(self, now: float) -> bool:
+        """Tell whether a call has just been refused for want of a permit."""
+        return now < self._permits_lacking_until
 
     def own(self, now: float, *, held: int = 0) -> Figures:
         """Return what this worker alone has."""

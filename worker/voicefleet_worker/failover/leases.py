@@ -4,10 +4,9 @@ The worker itself locks those that it does not hold in the fleet's name, so a ca
 kernel decides between two that want the same one, nobody waits, and what a call held when its process died is free.
 """
 
-import fcntl
 import os
-import struct
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -15,15 +14,15 @@ from typing import Self
 from voicefleet.api.providerpool.providers import Provider
 from voicefleet.providers.leases import MOST_LEASES
 from voicefleet.providers.routing import Refusal
+from voicefleet_worker.failover.locks import lock, unlock
+from voicefleet_worker.failover.permits import HeldPermits, TakenPermits
 
 # A byte for the probe, and one for each lease.
 _BYTES_EACH = 1 + MOST_LEASES
-# struct flock of Linux: type, whence, first byte, length, and a process, which these locks must leave 0.
-_FLOCK = struct.Struct("@hhqqi0q")
 
 
 class _Locks:
-    """Locks that belong to one open file: two that the same process has opened stand in each other's way, too."""
+    """Where the probe and the leases of each provider are in one open file."""
 
     def __init__(self, file: int, providers: Iterable[Provider]) -> None:
         self._file = file
@@ -38,18 +37,17 @@ class _Locks:
         return range(first, first + self.quotas[name])
 
     def lock(self, byte: int) -> bool:
-        """Lock a byte, unless somebody else has."""
-        try:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        return lock(self._file, byte)
 
     def unlock(self, byte: int) -> None:
-        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+        unlock(self._file, byte)
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def _permits_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}-permits")
 
 
 def _capacity(provider: Provider) -> int:
@@ -60,8 +58,9 @@ def _capacity(provider: Provider) -> int:
 class HeldLeases:
     """The worker's side: what its calls may take. At first that is nothing."""
 
-    def __init__(self, path: Path, providers: Iterable[Provider]) -> None:
+    def __init__(self, path: Path, providers: Collection[Provider]) -> None:
         self.path = path
+        self.permits = HeldPermits(_permits_beside(path), providers)
         self._locks = _Locks(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), providers)
         self._free: dict[str, set[int]] = {name: set() for name in self._locks.quotas}
         self._probes: set[str] = set()
@@ -90,6 +89,7 @@ class HeldLeases:
         for name, quota in self._locks.quotas.items():
             self.hold(name, quota)
             self.allow_probe(name)
+        self.permits.decide_alone()
 
     def allow_probe(self, name: str) -> None:
         """Let one call probe a provider whose breaker wants that."""
@@ -105,31 +105,40 @@ class HeldLeases:
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files."""
         self._locks.close()
+        self.permits.close()
 
 
 class TakenLeases:
     """A call's side; a call that has no worker may do as it likes."""
 
-    def __init__(self, locks: _Locks | None = None) -> None:
+    def __init__(self, locks: _Locks | None = None, permits: TakenPermits | None = None) -> None:
         self._locks = locks
+        self._permits = permits or TakenPermits()
         self._taken: dict[str, list[int]] = {}
         self._probing: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path | None, providers: Iterable[Provider]) -> Self:
+    def open(
+        cls, path: Path | None, providers: Collection[Provider], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> Self:
         """Find a worker's leases; without a file there are none to be asked for."""
         if path is None:
             return cls()
         try:
-            return cls(_Locks(os.open(path, os.O_RDWR), providers))
+            locks = _Locks(os.open(path, os.O_RDWR), providers)
         except OSError:
             return cls()
+        return cls(locks, TakenPermits.open(_permits_beside(path), providers, monotonic=monotonic))
 
     def guards(self, name: str) -> bool:
         """Tell whether a provider is asked by lease only."""
         return self._locks is not None and bool(self._locks.quotas.get(name))
+
+    def guards_minute(self, name: str) -> bool:
+        """Tell whether a provider is asked by permit only."""
+        return self._permits.guards(name)
 
     def take(self, name: str, *, probing: bool) -> Refusal | None:
         """Take what a request needs, or say what is not to be had; on a file that cannot lock, a call goes on."""
@@ -141,6 +150,10 @@ class TakenLeases:
             if not self._take_lease(name, self._locks):
                 self.end_probe(name)
                 return Refusal.FULL
+            if not self._permits.take(name):
+                self.give_back(name)
+                self.end_probe(name)
+                return Refusal.USED_UP
         return None
 
     def give_back(self, name: str) -> None:
@@ -155,7 +168,8 @@ class TakenLeases:
             self._locks.unlock(self._locks.probe(name))
 
     def close(self) -> None:
-        """Let go of the file, and of all that was taken."""
+        """Let go of the files, and of all that was taken but permits."""
+        self._permits.close()
         if self._locks is not None:
             self._locks.close()
             self._locks = None

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 
 from voicefleet.api.providerpool.connections import Redis as RedisSpec
 from voicefleet.providers.leases import LEASE_SECONDS, PROBE_LEASE_SECONDS
+from voicefleet.providers.permits import Minute, MinuteWord
 from voicefleet.providers.sharing import Figures, Record
 from voicefleet_worker.access.redis_access import connect_to_redis
 from voicefleet_worker.access.secret_files import SecretFiles
@@ -40,6 +42,8 @@ class Ask:
     quota: int = 0
     """Requests and streams at once; 0 for one without such a quota."""
     wanted: int = 0
+    minute: MinuteWord | None = None
+    """Of its quota of a minute; None for a provider without one."""
     probe: ProbeWish = ProbeWish.NONE
     breaker: Record | None = None
 
@@ -54,6 +58,9 @@ class Told:
     breaker: Record | None
     fleet: Figures
     """Of all workers, this one included."""
+    permits: int = 0
+    """Permits beyond those that it has said it holds."""
+    minute: Minute = field(default_factory=Minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,8 @@ class Ledger(Protocol):
     async def exchange(self, asks: Sequence[Ask]) -> Picture:
         """Say this worker's word, and return what all know; raise AwayError if that takes too long."""
 
-    async def leave(self) -> None:
-        """Take this worker's word and its leases back."""
+    async def leave(self, asks: Sequence[Ask] = ()) -> None:
+        """Take this worker's word and its leases back, after a last word of its permits."""
 
     async def aclose(self) -> None:
         """Hang up."""
@@ -98,23 +105,37 @@ class RedisAccess:
         return RedisLedger(connect_to_redis(self.spec, self.secrets), self.key, instance)
 
 
+def _in_turn() -> int:
+    """Return a number that grows from one exchange to the next, for as long as this process lives."""
+    return time.monotonic_ns() // 1000
+
+
 class RedisLedger:
     """One worker's line to Redis."""
 
-    def __init__(self, client: Redis, key: str, instance: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        key: str,
+        instance: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        turn: Callable[[], int] = _in_turn,
+    ) -> None:
         self._client = client
         self._key = key
         self._instance = instance
         self._lease_seconds = lease_seconds
+        self._turn = turn
         self._script = client.register_script(EXCHANGE)
 
     async def exchange(self, asks: Sequence[Ask]) -> Picture:
         """Say this worker's word, and return what all know."""
         return _read_picture(await self._run(self._lease_seconds, [_written(ask) for ask in asks]), len(asks))
 
-    async def leave(self) -> None:
-        """Take this worker's word and its leases back."""
-        await self._run(0.0, [])
+    async def leave(self, asks: Sequence[Ask] = ()) -> None:
+        """Take this worker's word and its leases back, after a last word of its permits."""
+        await self._run(0.0, [_written(ask) for ask in asks])
 
     async def aclose(self) -> None:
         """Hang up."""
@@ -124,7 +145,8 @@ class RedisLedger:
         milliseconds = [int(each * 1000) for each in (lease_seconds, PROBE_LEASE_SECONDS, _KEPT_SECONDS)]
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await self._script(keys=[self._key], args=[self._instance, *milliseconds, json.dumps(asks)])
+                args: list[str | int] = [self._instance, *milliseconds, json.dumps(asks), self._turn()]
+                return await self._script(keys=[self._key], args=args)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             raise AwayError(_kind(error)) from None
 
@@ -135,9 +157,14 @@ def _written(ask: Ask) -> dict[str, object]:
         "numbers": ask.figures.numbers(),
         "quota": ask.quota,
         "wanted": ask.wanted,
+        "minute": _written_minute(ask.minute),
         "probe": ask.probe.value,
         "breaker": ask.breaker.text() if ask.breaker else "",
     }
+
+
+def _written_minute(word: MinuteWord | None) -> dict[str, int]:
+    return {} if word is None else {name: int(number) for name, number in word._asdict().items()}
 
 
 def _read_picture(answer: Any, providers: int) -> Picture:  # noqa: ANN401 - whatever came back
@@ -156,8 +183,16 @@ def _read_picture(answer: Any, providers: int) -> Picture:  # noqa: ANN401 - wha
     return picture
 
 
-def _read_told(granted: int, may_probe: int, breaker: str, fleet: str) -> Told:
-    return Told(int(granted), bool(may_probe), Record.read(breaker), Figures.of(json.loads(fleet)))
+def _read_told(granted: int, may_probe: int, breaker: str, fleet: str, minute: Sequence[int]) -> Told:
+    permits, used, held, lacking = map(int, minute)
+    return Told(
+        granted=int(granted),
+        may_probe=bool(may_probe),
+        breaker=Record.read(breaker),
+        fleet=Figures.of(json.loads(fleet)),
+        permits=permits,
+        minute=Minute(used, held, lacking),
+    )
 
 
 def _kind(error: BaseException) -> str:

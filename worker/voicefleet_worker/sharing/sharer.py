@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from voicefleet.providers.leases import LEASE_SECONDS, RENEW_SECONDS, wanted_leases
+from voicefleet.providers.permits import HOLD_SECONDS, MinuteWord, wanted_permits
 from voicefleet.providers.sharing import Counts, Figures, Published, adopt, publish
 from voicefleet_worker.beside import beside
 from voicefleet_worker.failover.board import HealthBoard
@@ -85,12 +86,14 @@ class Sharer:
             if self._ledger is None:
                 self._ledger = await asyncio.to_thread(self.connect)
             asks = self._asks()
-            sent = self.clock()
+            sent, trusted_until = self.clock(), self.monotonic() + HOLD_SECONDS
             picture = await self._ledger.exchange(asks)
         except (AwayError, BadInputError) as error:
             await self._do_without(error)
         else:
             self._take_in(asks, picture, (sent + self.clock()) / 2)
+            if self.mode is Mode.SHARING:
+                self.leases.permits.trust_until(trusted_until)
         self.board.write()
 
     def _asks(self) -> list[Ask]:
@@ -115,9 +118,22 @@ class Sharer:
             figures=known.own(now, held=self.leases.held(name)),
             quota=quota,
             wanted=wanted,
+            minute=self._minute_word(known, now),
             probe=self._probe_wish(known, now),
             breaker=published.record if published else None,
         )
+
+    def _minute_word(self, known: Known, now: float) -> MinuteWord | None:
+        provider, name, permits = known.provider, known.provider.name, self.leases.permits
+        quota = (provider.quota.requests_per_minute or 0) if provider.quota else 0
+        if not quota:
+            return None
+        word = MinuteWord(quota, lacks=known.lacks_permits(now), recent=known.own(now).counts.requests)
+        wanted = 0
+        if self.mode is Mode.SHARING and self._picture is not None:
+            wanted = wanted_permits(word, known.minute, self._picture.workers)
+        held = permits.keep(name, wanted)
+        return word._replace(wanted=wanted, held=held, used=permits.used(name))
 
     def _probe_wish(self, known: Known, now: float) -> ProbeWish:
         if self.mode is not Mode.ALONE and not self.leases.forbid_probe(known.provider.name):
@@ -151,6 +167,8 @@ class Sharer:
         )
         if published is not None:
             self._published[ask.provider] = published
+        known.minute = told.minute
+        self.leases.permits.add(ask.provider, told.permits)
         if told.granted:
             self.leases.hold(ask.provider, held)
         if told.may_probe and self.mode is Mode.SHARING:
@@ -179,8 +197,17 @@ class Sharer:
         if self._ledger is not None:
             with contextlib.suppress(AwayError, TimeoutError, OSError):
                 async with asyncio.timeout(_LEAVE_SECONDS):
-                    await self._ledger.leave()
+                    await self._ledger.leave(self._last_words())
                     await self._ledger.aclose()
+
+    def _last_words(self) -> list[Ask]:
+        """Give up all permits, so that only those count that were used."""
+        if self.mode is Mode.SHARING:
+            self.mode = Mode.WAITING
+            self.leases.permits.trust_until(0.0)
+        now = self.clock()
+        said = ((known.provider.name, self._minute_word(known, now)) for known in self.board.known.values())
+        return [Ask(name, Figures(), minute=word) for name, word in said if word is not None]
 
 
 @contextlib.asynccontextmanager
