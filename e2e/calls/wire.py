@@ -1,4 +1,4 @@
-"""The wire between an operator and the apiserver, which can be slow or cut while everybody else's is sound."""
+"""The wire between one of us and a server, which can be slow or cut while everybody else's is sound."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ class Wire:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_END_SECONDS)
-        self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.url = f"{address.scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def slow_down(self, delay_seconds: float) -> None:
         """Let everything take so much longer in each direction; zero mends it."""

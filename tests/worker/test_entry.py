@@ -46,6 +46,7 @@ class Room:
     handlers: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
     number: str = "RM_1"
     connected: bool = True
+    connection_state: int = rtc.ConnectionState.CONN_CONNECTED
 
     @property
     async def sid(self) -> str:
@@ -165,18 +166,24 @@ async def test_a_second_agent_for_one_caller_leaves_without_a_word(settings: Set
     assert job.told == ["another agent is here"]
 
 
-@pytest.mark.parametrize(
-    "reason", [None, rtc.DisconnectReason.CLIENT_INITIATED, rtc.DisconnectReason.SIP_TRUNK_FAILURE]
-)
-async def test_a_caller_who_leaves_ends_the_call_at_once(settings: Settings, reason: int | None) -> None:
+@pytest.mark.parametrize("reason", [rtc.DisconnectReason.CLIENT_INITIATED, rtc.DisconnectReason.SIP_TRUNK_FAILURE])
+async def test_a_caller_who_leaves_ends_the_call_at_once(settings: Settings, reason: int) -> None:
     job = begun(settings)
     job.room.leave(reason)
 
     assert job.told == ["caller left"]
 
 
-@pytest.mark.parametrize("reason", [rtc.DisconnectReason.DUPLICATE_IDENTITY, rtc.DisconnectReason.CONNECTION_TIMEOUT])
-async def test_a_caller_whose_line_broke_may_come_back(settings: Settings, reason: int) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        None,
+        rtc.DisconnectReason.UNKNOWN_REASON,
+        rtc.DisconnectReason.DUPLICATE_IDENTITY,
+        rtc.DisconnectReason.CONNECTION_TIMEOUT,
+    ],
+)
+async def test_a_caller_whose_line_broke_may_come_back(settings: Settings, reason: int | None) -> None:
     job = begun(settings)
     job.room.leave(reason)
     job.room.join()
@@ -193,6 +200,18 @@ async def test_a_caller_whose_line_broke_for_good_ends_the_call(settings: Settin
     assert job.told == []
     await asyncio.sleep(0.06)
 
+    assert job.told == ["caller left"]
+
+
+async def test_nobody_is_gone_for_an_agent_that_is_on_its_way_back_itself(settings: Settings) -> None:
+    job = begun(settings)
+    job.room.connection_state = rtc.ConnectionState.CONN_RECONNECTING
+    job.room.leave(None)
+    await asyncio.sleep(0.2)
+    assert job.told == []
+
+    job.room.connection_state = rtc.ConnectionState.CONN_CONNECTED
+    await asyncio.sleep(0.2)
     assert job.told == ["caller left"]
 
 

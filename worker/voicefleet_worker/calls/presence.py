@@ -22,7 +22,10 @@ _ANSWERED = ("active", "")
 _NEWS_OF_CALLERS: tuple[
     Literal["participant_attributes_changed", "participant_disconnected", "participant_connected"], ...
 ] = ("participant_attributes_changed", "participant_disconnected", "participant_connected")
+# Without a reason everybody goes to an agent that has to join the room anew, and comes back with that.
 _LOST_ON_THE_WAY = frozenset({
+    None,
+    rtc.DisconnectReason.UNKNOWN_REASON,
     rtc.DisconnectReason.CONNECTION_TIMEOUT,
     rtc.DisconnectReason.DUPLICATE_IDENTITY,
     rtc.DisconnectReason.MIGRATION,
@@ -141,6 +144,9 @@ class Presence:
 
     async def _await_return(self, identity: str, on_gone: OnGone) -> None:
         await asyncio.sleep(RETURN_SECONDS)
+        while self.ctx.room.connection_state == rtc.ConnectionState.CONN_RECONNECTING:  # noqa: ASYNC110 - see below
+            # It is we who are lost: nobody is seen until we are back, which the SDK tells before they are.
+            await asyncio.sleep(RETURN_SECONDS)
         if identity not in self.ctx.room.remote_participants:
             on_gone(Departure())
 
