@@ -30,14 +30,6 @@ from voicefleet_worker.settings import Settings, load_settings
 ADA = "ada"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take back what a call tells its own process."""
-    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
 @dataclass
 class Room:
     """A room with one caller, who may go and come back."""

@@ -31,7 +31,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(preloading.forkserver, "set_forkserver_preload", wanted.extend)
     monkeypatch.setattr(preloading.forkserver, "ensure_running", lambda: told.extend(wanted))
     # Whatever is set here is taken back.
-    for name in (SPANS, "SSL_CERT_FILE", "LIVEKIT_DEV_MODE", *REACHED_BY):
+    for name in ("SSL_CERT_FILE", "LIVEKIT_DEV_MODE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return told
