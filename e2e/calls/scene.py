@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,9 @@ class Scene:
             await asyncio.sleep(_KEEP_SECONDS)
             if self.operator.is_over():
                 self.ends += 1
-                await asyncio.to_thread(self.operator.start)
+                # Its token is asked of an apiserver that may be away, too.
+                with suppress(Exception):
+                    await asyncio.to_thread(self.operator.start)
 
 
 @contextmanager
