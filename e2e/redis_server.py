@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
+import redis.asyncio
 
 from e2e.bench.packages import require_program
 from e2e.bench.waiting import wait_for
@@ -33,6 +34,10 @@ class RedisServer:
     def client(self) -> "redis.Redis":
         """Return a client that knows the password."""
         return redis.Redis.from_url(self.url, password=self.password, decode_responses=True)
+
+    def async_client(self, *, password: str | None = None) -> "redis.asyncio.Redis":
+        """Return a client for an event loop, that knows the password or goes by another one."""
+        return redis.asyncio.Redis.from_url(self.url, password=password or self.password, decode_responses=True)
 
     def raw_client(self) -> "redis.Redis":
         """Return a client that leaves bytes as they are."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e.bench import Bench
-from e2e.caller import Caller, Line
+from e2e.caller import Line, PatientCaller
 from e2e.calls.wire import Wire
 from e2e.providers import Providers
 from e2e.working import eventually, on_disk, ready, run_worker, seat_for, write_files
@@ -29,7 +29,7 @@ async def test_a_call_goes_on_when_the_worker_had_to_join_its_room_anew(
     try:
         with run_worker(tmp_path, [*arguments, "--data", str(tmp_path / "data")], "broken-line") as worker:
             await ready(worker)
-            async with Caller(line, seat=seat_for(worker), patient=True) as caller:
+            async with PatientCaller(line, seat=seat_for(worker)) as caller:
                 await caller.listen()
                 before = await caller.say("When are you open?")
                 wire.cut()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from e2e.redis_server import RedisServer, run_redis
 from voicefleet.names import health_key
@@ -21,10 +20,6 @@ OLD, NEW = Record(1000, 1, 2000, 1, 1), Record(1001, 2, 2000, 1, 1)
 Line = Callable[..., RedisLedger]
 
 
-def client_of(server: RedisServer, *, password: str | None = None) -> Redis:
-    return Redis.from_url(server.url, password=password or server.password, decode_responses=True)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with run_redis(tmp_path_factory.mktemp("redis")) as running:
@@ -37,7 +32,7 @@ async def line(server: RedisServer) -> AsyncIterator[Line]:
     opened: list[RedisLedger] = []
 
     def open_line(worker: str, lease_seconds: float = LEASE_SECONDS) -> RedisLedger:
-        opened.append(RedisLedger(client_of(server), KEY, worker, lease_seconds=lease_seconds))
+        opened.append(RedisLedger(server.async_client(), KEY, worker, lease_seconds=lease_seconds))
         return opened[-1]
 
     forget(server)
@@ -204,7 +199,7 @@ def test_whatever_workers_do_no_more_is_held_than_the_quota_has(
         held: dict[str, int] = {}
         names = {each: each for each in "abcd"}
         for who, what, wanted in turns:
-            ledger = RedisLedger(client_of(server), KEY, names[who])
+            ledger = RedisLedger(server.async_client(), KEY, names[who])
             if what == "ask":
                 kept = min(held.get(names[who], 0), wanted)
                 picture = await ledger.exchange([ask(held=kept, wanted=wanted)])
@@ -222,7 +217,7 @@ def test_whatever_workers_do_no_more_is_held_than_the_quota_has(
 
 
 async def test_no_secret_is_in_what_is_said_of_a_redis_that_cannot_be_asked(server: RedisServer) -> None:
-    wrong = RedisLedger(client_of(server, password="not-the-password"), KEY, "one")
+    wrong = RedisLedger(server.async_client(password="not-the-password"), KEY, "one")
     with pytest.raises(AwayError) as refused:
         await wrong.exchange([ask()])
     await wrong.aclose()

@@ -49,10 +49,6 @@ class Store:
         return ledger
 
 
-def client_of(server: RedisServer) -> Redis:
-    return Redis.from_url(server.url, password=server.password, decode_responses=True)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with run_redis(tmp_path_factory.mktemp("redis")) as running:
@@ -61,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(server: RedisServer) -> AsyncIterator[Store]:
-    async with client_of(server) as client:
+    async with server.async_client() as client:
         store = Store(client)
         await store.forget()
         yield store
@@ -186,7 +182,7 @@ def test_no_60_seconds_see_more_requests_than_the_quota_has(server: RedisServer,
     """Words are lost and come late, calls begin in bursts, workers stand still, die and go: never one too many."""
 
     async def run(folder: Path) -> None:
-        async with client_of(server) as client:
+        async with server.async_client() as client:
             store = Store(client)
             await store.forget()
             async with Fleet(folder, store, quota) as fleet:

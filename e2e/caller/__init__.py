@@ -8,8 +8,8 @@
 Callers share one event loop; twenty fit on two cores.
 """
 
-from e2e.caller.caller import Caller
+from e2e.caller.caller import Caller, PatientCaller
 from e2e.caller.line import Dispatch, Line, Seat
 from e2e.caller.report import CallReport, Cut, Turn
 
-__all__ = ["CallReport", "Caller", "Cut", "Dispatch", "Line", "Seat", "Turn"]
+__all__ = ["CallReport", "Caller", "Cut", "Dispatch", "Line", "PatientCaller", "Seat", "Turn"]

@@ -42,15 +42,12 @@ class Caller:
         quiet_ms: float = 900,
         gap_ms: float = 2500,
         join_timeout_seconds: float = 30,
-        patient: bool = False,
     ) -> None:
-        """With patience, an agent that goes may come back, as it does whose line was broken."""
         self.seat = seat
         self._line = line
         self._dispatch = dispatch
         self._quiet_seconds = quiet_ms / 1000
         self._join_timeout_seconds = join_timeout_seconds
-        self._patient = patient
         self._began_seconds = 0.0
         self._joined_ms = 0.0
         self._agent: rtc.RemoteParticipant | None = None
@@ -225,15 +222,11 @@ class Caller:
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         is_voice = track.kind == rtc.TrackKind.KIND_AUDIO and publication.name != BACKGROUND
-        if is_voice and participant.identity == self.agent_identity and not self._patient:
+        if is_voice and participant.identity == self.agent_identity:
             self._cut(CutKind.TRACK_ENDED)
 
     def _on_participant_left(self, participant: rtc.RemoteParticipant) -> None:
-        if not self.agent_identity or participant.identity != self.agent_identity:
-            return
-        if self._patient:
-            self._agent = None
-        else:
+        if self.agent_identity and participant.identity == self.agent_identity:
             self._cut(CutKind.AGENT_LEFT)
 
     def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
@@ -283,3 +276,14 @@ class Caller:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began_seconds
+
+
+class PatientCaller(Caller):
+    """One to whom an agent that goes may come back, as it does whose line was broken: with another track."""
+
+    def _on_participant_left(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self.agent_identity:
+            self._agent = None
+
+    def _on_track_gone(self, *_: object) -> None:
+        """Take it for no cut."""

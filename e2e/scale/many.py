@@ -62,16 +62,17 @@ async def measure_many(stage: Stage, crowd: Crowd) -> Outcome:
         await stage.make_fleet(name, TEMPLATE, workers=1, within_seconds=60)
         (pod,) = (await stage.client.get(PODS_PATH.format(namespace=name)))["items"]
     a_deployment = partial(deployment, pod=pod, replicas=crowd.workers)
+    create_theirs = partial(_create_alone, stage, crowd=crowd, path=DEPLOYMENTS_PATH, build=a_deployment)
     theirs: list[float] = []
     ours: list[float] = []
     # Of two rounds of the very same one may take a third longer: ours come between theirs, and means are compared.
     for number in range(1, crowd.pairs):
-        theirs.append(await _create_alone(stage, f"theirs-{number}", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
+        theirs.append(await create_theirs(f"theirs-{number}"))
         ours.append(await _create_alone(stage, f"ours-{number}", crowd, path=AGENTS_PATH, build=_an_agent(crowd)))
-    theirs.append(await _create_alone(stage, "theirs", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
+    theirs.append(await create_theirs("theirs"))
     last, figures = await _create_and_go_on(stage, crowd)
     ours.append(last)
-    theirs.append(await _create_alone(stage, "theirs-last", crowd, path=DEPLOYMENTS_PATH, build=a_deployment))
+    theirs.append(await create_theirs("theirs-last"))
     figures = (
         *_rounds("pods of Deployments", theirs),
         *_rounds("pods of VoiceAgents", ours),

@@ -12,36 +12,14 @@ from livekit.agents import (
     AgentStateChangedEvent,
     ConversationItemAddedEvent,
     UserStateChangedEvent,
-    llm,
 )
 from livekit.agents.llm import ChatMessage
 
+from tests.worker.test_saying import Talker
 from voicefleet_worker.calls.listening import report_on
 from voicefleet_worker.calls.turn_times import measure_turns
 from voicefleet_worker.desk.reports import Reporter
 from voicefleet_worker.records.notebook import stages_of
-
-
-class Talker(llm.RealtimeModel):
-    """A model that does it all."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            capabilities=llm.RealtimeCapabilities(
-                message_truncation=True,
-                turn_detection=True,
-                user_transcription=True,
-                auto_tool_reply_generation=False,
-                audio_output=True,
-                manual_function_calls=True,
-            )
-        )
-
-    def session(self, **_: Any) -> Any:
-        raise AssertionError("nobody talks")
-
-    async def aclose(self) -> None:
-        return
 
 
 class Session(rtc.EventEmitter[str]):

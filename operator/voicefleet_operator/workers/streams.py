@@ -71,10 +71,6 @@ class _Line:
             self.heard = replace(self.heard, live=False)
 
 
-class _WrongWorkerError(LinesError):
-    """Another pod answers at the address, or one that does not say which."""
-
-
 class WorkerStreams:
     """The control ports of all workers, by the uid of their pods."""
 
@@ -233,7 +229,7 @@ class WorkerStreams:
             return
         if state.pod_uid != line.uid:
             # Addresses are given to the next pod as soon as they are free.
-            raise _WrongWorkerError(_ANOTHER if state.pod_uid else _NAMELESS)
+            raise LinesError(_ANOTHER if state.pod_uid else _NAMELESS)
         line.problem = None
         self._take_in(line, state)
 

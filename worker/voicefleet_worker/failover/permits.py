@@ -28,7 +28,7 @@ class _Memory:
     """A file that two or more share: its bytes, and the locks on them."""
 
     def __init__(self, path: Path, providers: Iterable[Provider], *, make: bool) -> None:
-        self.quotas = {p.name: _requests_per_minute(p) for p in providers}
+        self.quotas = {p.name: requests_per_minute(p) for p in providers}
         self._first = {name: _UNTIL.size + place * MOST_PERMITS for place, name in enumerate(sorted(self.quotas))}
         size = _UNTIL.size + len(self.quotas) * MOST_PERMITS
         self._file = os.open(path, os.O_RDWR | (os.O_CREAT if make else 0), 0o600)
@@ -157,5 +157,6 @@ class TakenPermits:
             self._memory = None
 
 
-def _requests_per_minute(provider: Provider) -> int:
+def requests_per_minute(provider: Provider) -> int:
+    """Return a provider's quota of a minute; 0 for one without."""
     return (provider.quota.requests_per_minute or 0) if provider.quota else 0

@@ -19,6 +19,7 @@ from voicefleet_worker.beside import beside
 from voicefleet_worker.failover.board import HealthBoard
 from voicefleet_worker.failover.known import Known
 from voicefleet_worker.failover.leases import HeldLeases
+from voicefleet_worker.failover.permits import requests_per_minute
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.sharing.ledger import Ask, AwayError, Ledger, Picture, ProbeWish, Told
 
@@ -118,17 +119,16 @@ class Sharer:
             figures=known.own(now, held=self.leases.held(name)),
             quota=quota,
             wanted=wanted,
-            minute=self._minute_word(known, now),
+            minute=self._minute_word(known, now, recent=own.requests),
             probe=self._probe_wish(known, now),
             breaker=published.record if published else None,
         )
 
-    def _minute_word(self, known: Known, now: float) -> MinuteWord | None:
-        provider, name, permits = known.provider, known.provider.name, self.leases.permits
-        quota = (provider.quota.requests_per_minute or 0) if provider.quota else 0
+    def _minute_word(self, known: Known, now: float, *, recent: int) -> MinuteWord | None:
+        name, permits, quota = known.provider.name, self.leases.permits, requests_per_minute(known.provider)
         if not quota:
             return None
-        word = MinuteWord(quota, lacks=known.lacks_permits(now), recent=known.own(now).counts.requests)
+        word = MinuteWord(quota, lacks=known.lacks_permits(now), recent=recent)
         wanted = 0
         if self.mode is Mode.SHARING and self._picture is not None:
             wanted = wanted_permits(word, known.minute, self._picture.workers)
@@ -206,7 +206,10 @@ class Sharer:
             self.mode = Mode.WAITING
             self.leases.permits.trust_until(0.0)
         now = self.clock()
-        said = ((known.provider.name, self._minute_word(known, now)) for known in self.board.known.values())
+        said = (
+            (known.provider.name, self._minute_word(known, now, recent=known.own(now).counts.requests))
+            for known in self.board.known.values()
+        )
         return [Ask(name, Figures(), minute=word) for name, word in said if word is not None]
 
 
