@@ -7,6 +7,7 @@ from typing import Protocol
 
 from voicefleet.fleet import Heard, Mark, PodRef
 from voicefleet.fleet.callers import LookForCallers
+from voicefleet.fleet.quota import HeldCalls
 from voicefleet.manifests import Manifest
 from voicefleet.report.events import Note
 from voicefleet.wire import CallersAnswer
@@ -145,6 +146,7 @@ class Ports:
     pacer: Pacer = field(default_factory=Pacer)
     memories: dict[Key, AgentMemory] = field(default_factory=dict)
     pools: dict[Key, PoolMemory] = field(default_factory=dict)
+    held_calls: HeldCalls = field(default_factory=HeldCalls)
     probes: Prober = field(default_factory=Prober)
     unanswered: set[str] = field(default_factory=set)
     """Pods, by uid, whose deletion was asked for without an answer: it may yet be carried out."""

@@ -12,7 +12,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import LOADS_IGNORED, Outlook, Size
 from voicefleet.fleet import Fleet, Worker
-from voicefleet.fleet.size import ceilings_of, loads_of, plan_fleet_size
+from voicefleet.fleet.size import Spent, ceilings_of, loads_of, plan_fleet_size
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def test_a_budget_pays_for_as_many_workers_as_it_does_on_paper(most: float, each
     of = spec(scaling={"budget": {"maxCostPerHour": most, "workerCostPerHour": each}})
     on = ProviderPool.model_validate(minimal("ProviderPool"))
 
-    ceilings = ceilings_of(of, on, used_worker_hours=0, now=NOW)
+    ceilings = ceilings_of(of, on, Spent(), now=NOW)
 
     assert [ceiling.workers for ceiling in ceilings if ceiling.limit == "Budget"] == [workers]
 
@@ -140,7 +140,7 @@ def test_a_budget_for_the_day_lasts_for_the_day_and_nobody_comes_and_goes_for_a_
     of = spec(scaling={"budget": {"maxWorkerHoursPerDay": 240}})
     now = NOW.combine(NOW, time.fromisoformat(clock), NOW.tzinfo)
 
-    (ceiling,) = ceilings_of(of, None, used_worker_hours=used, now=now, workers=here)
+    (ceiling,) = ceilings_of(of, None, Spent(here, used), now=now)
 
     assert (ceiling.limit, ceiling.workers) == ("Budget", most)
     assert ceiling.reason.endswith(f"enough for {most} worker{'' if most == 1 else 's'}")
@@ -151,7 +151,7 @@ def test_workers_that_use_the_hours_of_a_day_as_they_come_all_stay_until_midnigh
     of, used, seen = spec(scaling={"budget": {"maxWorkerHoursPerDay": 24}}), 0.0, set()
     for second in range(0, 86_400, 7):
         now = NOW.combine(NOW, time(), NOW.tzinfo) + timedelta(seconds=second)
-        seen.update(each.workers for each in ceilings_of(of, None, used_worker_hours=used, now=now, workers=1))
+        seen.update(each.workers for each in ceilings_of(of, None, Spent(1, used), now=now))
         used += 7 / 3600
 
     assert seen == {1}
@@ -163,7 +163,7 @@ def test_a_budget_for_the_day_lets_a_fleet_change_a_few_times_and_lasts_until_mi
     of = spec(scaling={"budget": {"maxWorkerHoursPerDay": hours}})
     workers, used, changes = 1, 0.0, 0
     for second in range(0, 12 * 3600, 5):
-        (ceiling,) = ceilings_of(of, None, used_worker_hours=used, now=NOW + timedelta(seconds=second), workers=workers)
+        (ceiling,) = ceilings_of(of, None, Spent(workers, used), now=NOW + timedelta(seconds=second))
         changes += ceiling.workers != workers
         workers = ceiling.workers
         used += workers * 5 / 3600
@@ -176,6 +176,6 @@ def test_a_budget_for_the_day_lets_a_fleet_change_a_few_times_and_lasts_until_mi
 def test_a_worker_that_is_there_stays_for_the_little_that_the_budget_lacks(there: int, carried: int) -> None:
     of = spec(scaling={"budget": {"maxWorkerHoursPerDay": 24}})
 
-    (ceiling,) = ceilings_of(of, None, used_worker_hours=0.5, now=NOW, workers=there)
+    (ceiling,) = ceilings_of(of, None, Spent(there, 0.5), now=NOW)
 
     assert ceiling.workers == carried

@@ -15,6 +15,7 @@ from voicefleet_operator.turns.workqueue import Key
 POOL = sample("providerpool")
 GENERATIONS = itertools.count(1)
 KEY = Key("VoiceAgent", "voice", "desk")
+OTHER = Key("VoiceAgent", "voice", "other")
 
 
 def put_pool(cluster: FakeCluster, **spec: object) -> None:
@@ -48,6 +49,12 @@ class World:
         body = resource(manifest, **spec)
         body["metadata"]["generation"] = next(GENERATIONS)
         return self.cluster.put(VOICE_AGENTS, {**body, "status": before["status"]} if before else body)
+
+    def apply_another(self) -> None:
+        """Let another agent use the pool."""
+        manifest = minimal("VoiceAgent")
+        manifest["metadata"]["name"] = "other"
+        self.cluster.put(VOICE_AGENTS, resource(manifest))
 
     async def run(self, **spec: object) -> None:
         """Bring a fleet up."""

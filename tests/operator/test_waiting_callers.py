@@ -3,13 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.operator.agent_turns import KEY, World
-from tests.operator.fakes import resource
+from tests.operator.agent_turns import KEY, OTHER, World
 from tests.support.fleet import NOW
-from tests.support.manifests import minimal
-from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
+from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
-from voicefleet_operator.turns.workqueue import Key
 
 
 async def test_callers_who_found_no_slot_are_looked_for_and_told_of_until_they_have_one(world: World) -> None:
@@ -58,11 +55,9 @@ async def test_a_look_that_nobody_answers_is_taken_again(world: World) -> None:
 
 async def run_another(world: World) -> Body:
     """Let another agent of the pool have a worker, and return its pod."""
-    manifest = minimal("VoiceAgent")
-    manifest["metadata"]["name"] = "other"
-    world.cluster.put(VOICE_AGENTS, resource(manifest))
+    world.apply_another()
     world.apply_pool()
-    await reconcile_voice_agent(Key("VoiceAgent", "voice", "other"), world.ports)
+    await reconcile_voice_agent(OTHER, world.ports)
     world.cluster.run_pods()
     world.everybody_says(calls=12)
     (pod,) = world.ports.cache.pods

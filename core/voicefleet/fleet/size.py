@@ -1,7 +1,7 @@
 """From a spec and a fleet to the question of how many workers there should be."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ from voicefleet.autoscaling.load import LOADS_IGNORED, Ceiling, Lessons, Outlook
 from voicefleet.autoscaling.schedule import active_floors
 from voicefleet.autoscaling.sizing import plan_size
 from voicefleet.fleet.observed import Fleet
+from voicefleet.fleet.quota import quota_ceiling
 from voicefleet.wording import plural
 
 CLOCK_TICK = timedelta(seconds=30)
@@ -88,12 +89,22 @@ def plan_fleet_size(
     return replace(size, reasons=(*size.reasons, _NO_REPLICAS)) if spec.scaling.mode == "External" else size
 
 
-def ceilings_of(
-    spec: VoiceAgentSpec, pool: ProviderPool | None, *, used_worker_hours: float, now: datetime, workers: int = 0
-) -> tuple[Ceiling, ...]:
-    """Return what forbids more workers: the budget, and what providers let the fleet have; so many there are now."""
-    day = _budget_of_day(spec, used_worker_hours, workers, now)
-    return (*_budget_of_hour(spec), *day, *(_quota(spec, pool) if pool else ()))
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What counts against a fleet's ceilings at some moment."""
+
+    workers: int = 0
+    worker_hours: float = 0.0
+    """Of this day."""
+    held_by_others: int = 0
+    """Calls that other agents hold under the quota of who hears this one's."""
+
+
+def ceilings_of(spec: VoiceAgentSpec, pool: ProviderPool | None, spent: Spent, *, now: datetime) -> tuple[Ceiling, ...]:
+    """Return what forbids more workers: the budget, and what providers let the fleet have."""
+    day = _budget_of_day(spec, spent, now)
+    quota = quota_ceiling(spec, pool, held_by_others=spent.held_by_others, workers=spent.workers) if pool else None
+    return (*_budget_of_hour(spec), *day, *((quota,) if quota else ()))
 
 
 def _budget_of_hour(spec: VoiceAgentSpec) -> tuple[Ceiling, ...]:
@@ -106,12 +117,12 @@ def _budget_of_hour(spec: VoiceAgentSpec) -> tuple[Ceiling, ...]:
     return (Ceiling("Budget", workers, reason),)
 
 
-def _budget_of_day(spec: VoiceAgentSpec, used_hours: float, workers: int, now: datetime) -> tuple[Ceiling, ...]:
+def _budget_of_day(spec: VoiceAgentSpec, spent: Spent, now: datetime) -> tuple[Ceiling, ...]:
     budget = spec.scaling.budget
     if budget is None or budget.max_worker_hours_per_day is None:
         return ()
-    left = max(0.0, budget.max_worker_hours_per_day - used_hours)
-    most = _carried_today(left, budget.max_worker_hours_per_day, workers, now)
+    left = max(0.0, budget.max_worker_hours_per_day - spent.worker_hours)
+    most = _carried_today(left, budget.max_worker_hours_per_day, spent.workers, now)
     words = f"{left:.0f} of {budget.max_worker_hours_per_day} worker hours are left for today (UTC)"
     return (Ceiling("Budget", most, f"{words}, enough for {plural(most, 'worker')}"),)
 
@@ -127,25 +138,3 @@ def _carried_today(left: float, of_day: int, workers: int, now: datetime) -> int
     # Towards midnight a small rest would pay for a crowd that is billed tomorrow.
     fresh = min(left / hours, max(left, of_day / 24)) if hours < 1 else left / hours
     return max(int(fresh), min(workers, int(left / hours + _STAYS_SHORT_OF)))
-
-
-# A call hears from its first word to its last; it thinks and speaks now and then, so those quotas bound no calls.
-def _quota(spec: VoiceAgentSpec, pool: ProviderPool) -> tuple[Ceiling, ...]:
-    pipeline = spec.voice.pipeline
-    chosen = pipeline.stt.providers if pipeline is not None and spec.voice.realtime is None else ()
-    role = "Stt" if spec.voice.realtime is None else "Realtime"
-    providers = [p for p in pool.spec.providers if p.role == role and p.enabled and (not chosen or p.name in chosen)]
-    quotas = [p.quota.concurrent if p.quota else None for p in providers]
-    if not quotas or None in quotas:
-        return ()
-    streams = sum(quota for quota in quotas if quota is not None)
-    slots = spec.worker.sessions_per_worker
-    workers = -(-streams // slots)
-    names = ", ".join(p.name for p in providers)
-    return (
-        Ceiling(
-            "ProviderQuota",
-            workers,
-            f"{names} allow {plural(streams, 'call')} at once: {plural(workers, 'worker')} of {slots}",
-        ),
-    )

@@ -15,7 +15,7 @@ from voicefleet.fleet.live import calls_of_workers, live_revisions
 from voicefleet.fleet.observed import Fleet, PodRef, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
-from voicefleet.fleet.size import CLOCK_TICK, ceilings_of, decides_by_load, loads_of, plan_fleet_size
+from voicefleet.fleet.size import CLOCK_TICK, Spent, ceilings_of, decides_by_load, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.revision import Revision, build_pod, secrets_changed, slots_of
@@ -51,6 +51,8 @@ class AgentSeen:
     """How the calls that ended lately have ended; nothing is decided by it, and it is told."""
     drains: Drains | None = None
     worker_hours: float = 0.0
+    held_by_others: int = 0
+    """Calls that other agents hold under the quota of who hears this one's."""
     took_calls_at: Mapping[str, datetime] = field(default_factory=dict)
     """When each worker was last seen to take calls, by the uid of its pod."""
     rest: timedelta = FAILED_REST
@@ -178,7 +180,7 @@ def _forgotten(seen: AgentSeen, rollout: RolloutDecision) -> tuple[tuple[str, st
 def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
     billed = sum(not worker.pod.ended for worker in seen.fleet)
-    ceilings = ceilings_of(spec, seen.pool, used_worker_hours=seen.worker_hours, now=now, workers=billed)
+    ceilings = ceilings_of(spec, seen.pool, Spent(billed, seen.worker_hours, seen.held_by_others), now=now)
     outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
     slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
     loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)

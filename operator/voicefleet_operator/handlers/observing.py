@@ -9,6 +9,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, PodRef, Trouble, Worker
 from voicefleet.fleet.callers import can_watch
+from voicefleet.fleet.quota import bounded_hearing
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.size import may_sleep
 from voicefleet.fleet.steps import AgentSeen
@@ -65,6 +66,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         ended_lately=memory.ended_calls.look(ports.now()),
         drains=memory.drains,
         worker_hours=memory.fleet.worker_hours,
+        held_by_others=_held_by_others(ports, key, agent, pool, fleet),
         took_calls_at=memory.fleet.took_calls_at,
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
@@ -73,6 +75,13 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         watched=memory.fleet.is_watched(fleet, watchman, ports.now()),
     )
     return Seen(seen, waits)
+
+
+def _held_by_others(ports: Ports, key: Key, agent: VoiceAgent, pool: ProviderPool | None, fleet: Fleet) -> int:
+    """Return what other agents hold of the quotas that bound this one's calls, and let them know what it holds."""
+    hearing = bounded_hearing(agent.spec, pool) if pool is not None else None
+    ports.held_calls.note(str(key), hearing, sum(worker.calls_by_last_word(ports.now()) for worker in fleet))
+    return ports.held_calls.by_others(str(key), hearing)
 
 
 def _render(ports: Ports, memory: AgentMemory, agent: VoiceAgent, pool: ProviderPool) -> Rendered | Trouble:

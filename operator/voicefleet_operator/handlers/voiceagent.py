@@ -91,6 +91,8 @@ async def _reconcile_invalid(ports: Ports, key: Key, body: Body, refused: Refuse
     """Leave a fleet as it is whose spec cannot be read; its calls are guarded and counted all the same."""
     before = parse_status(VoiceAgentStatus, body)
     fleet, _ = await observe_fleet(ports, key)
+    # Whose quotas its calls use can no longer be read.
+    ports.held_calls.forget(str(key))
     now = ports.now()
     plan = plan_marks(fleet, now=now)
     if "deletionTimestamp" in body["metadata"]:
@@ -117,6 +119,7 @@ async def _let_go(ports: Ports, body: Body, fleet: Fleet) -> bool:
 
 def _forget(ports: Ports, key: Key) -> None:
     follow_workers(ports, key)
+    ports.held_calls.forget(str(key))
     memory = ports.memories.pop(key, None)
     if memory is not None:
         ports.cluster.forget(memory.uid)
