@@ -170,7 +170,7 @@ class Fleet:
         """Let each pod without a worker have one."""
         for name, pod in self.pods().items():
             if pod["status"].get("podIP") and name not in self.workers:
-                self.workers[name] = FakeWorker(pod, self.token())
+                self.workers[name] = FakeWorker(pod, self.token(pod))
 
     def status(self) -> dict[str, Any]:
         """Return the agent's status."""
@@ -204,11 +204,22 @@ class Fleet:
         for worker in self.workers.values():
             worker.close()
 
-    def token(self) -> str:
-        """Return the token of the agent's control ports."""
-        path = "-o=jsonpath={.data.token}"
-        secret = self.bench.kubectl("get", "secret", f"{self.agent}-control", "-n", self.namespace, path)
-        return base64.b64decode(secret.stdout).decode()
+    def token(self, pod: dict[str, Any]) -> str:
+        """Return the token of a pod's control port."""
+        return control_token_of(self.bench, pod)
+
+
+def control_secret(pod: dict[str, Any]) -> str:
+    """Return the Secret in which a pod finds the token of its control port."""
+    (name,) = [each["secret"]["secretName"] for each in pod["spec"]["volumes"] if each["name"] == "control"]
+    return str(name)
+
+
+def control_token_of(bench: Bench, pod: dict[str, Any]) -> str:
+    """Return the token of a pod's control port."""
+    path = "-o=jsonpath={.data.token}"
+    secret = bench.kubectl("get", "secret", control_secret(pod), "-n", pod["metadata"]["namespace"], path)
+    return base64.b64decode(secret.stdout).decode()
 
 
 def remove_agents(bench: Bench, namespace: str) -> None:

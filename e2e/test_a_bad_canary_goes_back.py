@@ -83,7 +83,7 @@ class Trial:
 
 async def test_a_canary_that_callers_flee_from_goes_back_by_itself_and_cuts_nobody(scene: Scene) -> None:
     await asyncio.to_thread(scene.wait_until_ready, WORKERS)
-    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
+    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent)
     async with scene.kept_operator(), records.kept():
         trial = Trial(scene, records)
         # A revision that never took a call has nothing that a canary could be compared with.

@@ -156,7 +156,7 @@ async def trial(bench: Bench, fleet: Fleet, door: ClampingDoor, tmp_path: Path) 
     async with AsyncExitStack() as stack:
         livekit = api.LiveKitAPI(bench.livekit.http_url, bench.livekit.api_key, bench.livekit.api_secret)
         await stack.enter_async_context(livekit)
-        records = Records(bench, fleet.namespace, AGENT, fleet.token)
+        records = Records(bench, fleet.namespace, AGENT)
         await stack.enter_async_context(PodProcesses(bench, fleet.namespace, AGENT, tmp_path).kept())
         await stack.enter_async_context(records.kept())
         trial = Trial(fleet, door, records, livekit)

@@ -226,7 +226,7 @@ def each_after_each_other(acts: Sequence[Act]) -> list[Act]:
 
 async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene, outages: ApiserverOutages) -> None:
     await asyncio.to_thread(scene.wait_until_ready, WORKERS)
-    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
+    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent)
     async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, CALLS) as calls:
         trial = Trial(scene, calls, records, outages)
         await trial.check("the beginning")
@@ -263,7 +263,7 @@ async def test_twenty_calls_outlive_all_that_is_done_to_their_fleet(scene: Scene
 async def test_a_call_that_is_cut_shows_on_both_sides(scene: Scene) -> None:
     """The instruments can tell: when somebody ends a worker with its calls, caller and records notice."""
     await asyncio.to_thread(scene.wait_until_ready, WORKERS)
-    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent, scene.token)
+    records = Records(scene.bench, scene.fleet.namespace, scene.fleet.agent)
     async with scene.kept_operator(), records.kept(), hold_calls(scene.line, scene.agent, 1) as (call,):
         await asyncio.to_thread(wait_for, lambda: records.held_now() == {call.job}, "the call in a worker's words")
         (holder,) = (record for record in records.alive if record.now)

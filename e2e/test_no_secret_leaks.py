@@ -313,7 +313,7 @@ async def look_everywhere(trial: Trial) -> list[str]:
         places.add(f"the operator's {path}", trial.operator.get(path))
     places.add("the operator's log", trial.operator.log.read_bytes())
     for pod, url in trial.workers().items():
-        await hear(places, pod, url, trial.fleet.token())
+        await hear(places, pod, url, trial.fleet.token(trial.fleet.pods()[pod]))
     for folder in trial.folder.iterdir():
         places.add_files(folder, but=(SECRETS_DIRECTORY, CONTROL_TOKEN_DIRECTORY))
     for process in trial.processes():

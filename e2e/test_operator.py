@@ -17,6 +17,7 @@ from e2e.operating import (
     SERVICE_ACCOUNT,
     Fleet,
     OperatorProcess,
+    control_secret,
     fleet_of,
     holds_for,
     install_rights,
@@ -66,7 +67,7 @@ def test_a_sample_becomes_a_worker_that_belongs_to_it(bench: Bench, fleet: Fleet
         f"configmap/{name.removesuffix('-0')}",
         "serviceaccount/receptionist-worker",
         "networkpolicy.networking.k8s.io/receptionist-worker",
-        "secret/receptionist-control",
+        f"secret/{control_secret(fleet.pods()[name])}",
     ]
 
 
@@ -436,8 +437,8 @@ def test_a_busy_apiserver_serves_the_election_before_all_else_that_the_operator_
 
 
 def test_no_secret_value_is_told_by_the_operator(bench: Bench, operator: OperatorProcess, fleet: Fleet) -> None:
-    fleet.wait_for(1)
-    token = fleet.token()
+    (name,) = fleet.wait_for(1)
+    token = fleet.token(fleet.pods()[name])
 
     everything = bench.kubectl("get", "va,pp,pods,configmap,events", "-n", fleet.namespace, "-o", "yaml").stdout
 

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from e2e.bench import Bench
 from e2e.bench.node import PROBE_IMAGE
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
-from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, install_rights
+from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights
 from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -29,12 +30,19 @@ SECRETS = {
 
 
 @pytest.fixture
-def fleet(real_node_bench: Bench, namespace: str, tmp_path: Path) -> Iterator[Fleet]:
+def operator(real_node_bench: Bench, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    install_rights(real_node_bench, namespace, f"watchNamespaces={{{namespace}}}")
+    process = OperatorProcess(real_node_bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def fleet(real_node_bench: Bench, operator: OperatorProcess, namespace: str) -> Iterator[Fleet]:
     """The sample's fleet on the real node, without any of its Secrets."""
     bench = real_node_bench
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    process.start()
+    wait_for(operator.leads, "an operator that leads")
     agent = yaml.safe_load((SAMPLES / "voiceagent.yaml").read_text())
     agent["spec"]["worker"] |= {
         "resources": {"cpu": "50m", "memory": "64Mi", "ephemeralStorage": "64Mi"},
@@ -45,7 +53,6 @@ def fleet(real_node_bench: Bench, namespace: str, tmp_path: Path) -> Iterator[Fl
     bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(agent))
     with fleet_of(bench, namespace, "receptionist") as fleet:
         yield fleet
-    process.stop()
 
 
 def give_secrets(fleet: Fleet, value: str) -> None:
@@ -57,15 +64,13 @@ def give_secrets(fleet: Fleet, value: str) -> None:
         fleet.bench.kubectl("apply", "-n", fleet.namespace, "-f", "-", stdin=made.stdout)
 
 
+def runs(pod: dict[str, Any]) -> bool:
+    return any("running" in container["state"] for container in pod["status"].get("containerStatuses", []))
+
+
 def running_pod(fleet: Fleet) -> str:
-    def runs(pod: dict[str, Any]) -> bool:
-        return any("running" in container["state"] for container in pod["status"].get("containerStatuses", []))
-
-    def names() -> list[str]:
-        return [name for name, pod in fleet.pods().items() if runs(pod)]
-
-    wait_for(names, "a pod that runs", within_seconds=100)
-    return names()[0]
+    wait_for(lambda: running(fleet), "a pod that runs", within_seconds=100)
+    return running(fleet).pop()
 
 
 def test_whoever_says_that_a_secret_has_changed_need_not_wait_for_the_kubelets_next_look(
@@ -91,15 +96,18 @@ def test_whoever_says_that_a_secret_has_changed_need_not_wait_for_the_kubelets_n
         print(f"{word}: {seconds_until(word):.1f} s")
 
 
-def speak_in(pod: dict[str, Any], token: str) -> FakeWorker:
+def speak_in(fleet: Fleet, name: str) -> FakeWorker:
     """Give a real pod a worker that only talks: a socket stays in the network in which it was made."""
     made: list[FakeWorker] = []
+    pod = fleet.pods()[name]
+    uid, token = pod["metadata"]["uid"], fleet.token(pod)
 
     def enter_and_speak() -> None:
         # Of this thread only, which ends.
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if b"probe" in (process / "cmdline").read_bytes() and not made:
+                is_its_own = uid in (process / "cgroup").read_text()
+                if is_its_own and b"probe" in (process / "cmdline").read_bytes() and not made:
                     with (process / "ns" / "net").open() as network:
                         assert ctypes.CDLL(None).setns(network.fileno(), 0) == 0
                     made.append(FakeWorker(pod, token))
@@ -122,7 +130,7 @@ def test_a_worker_that_sees_its_secrets_change_has_the_kubelet_look_after_anothe
 
     wait_for(lambda: sum(holds(pod, "old") for pod in fleet.pods()) == 2, "two pods that run", within_seconds=100)
     first, second = sorted(fleet.pods())
-    worker = speak_in(fleet.pods()[first], fleet.token())
+    worker = speak_in(fleet, first)
     try:
         give_secrets(fleet, "new")
         # As if this one's kubelet had been the first to look by itself.
@@ -142,7 +150,7 @@ def test_a_worker_with_a_call_is_given_more_cores_and_memory_while_it_runs(fleet
     fleet.patch({"worker": {"image": PROBE_IMAGE}})
     name = running_pod(fleet)
     before = fleet.pods()[name]
-    worker = speak_in(before, fleet.token())
+    worker = speak_in(fleet, name)
     worker.calls = 1
     try:
         wait_for(lambda: fleet.told("calls") == 1, "a call in the status")
@@ -157,6 +165,39 @@ def test_a_worker_with_a_call_is_given_more_cores_and_memory_while_it_runs(fleet
         assert not worker.cordoned
     finally:
         worker.close()
+
+
+def test_a_control_key_that_is_lost_cuts_no_call_and_new_workers_take_the_next_ones(
+    operator: OperatorProcess, fleet: Fleet
+) -> None:
+    """The way that docs/install.md tells, for instance after the namespace of the operator was deleted."""
+    bench, where = fleet.bench, fleet.namespace
+    give_secrets(fleet, "some")
+    fleet.patch({"worker": {"image": PROBE_IMAGE}})
+    old = running_pod(fleet)
+    with closing(speak_in(fleet, old)) as worker:
+        worker.calls = 2
+        wait_for(lambda: fleet.told("calls") == 2, "two calls in the status")
+        operator.stop()
+        bench.kubectl("delete", "secret", "voicefleet-control-key", "-n", where)
+
+        operator.start()
+        wait_for(lambda: "another control key" in fleet.message(), "words about the key", within_seconds=40)
+        wait_for(lambda: running(fleet) - {old}, "another worker", within_seconds=60)
+        (new,) = running(fleet) - {old}
+        with closing(speak_in(fleet, new)):
+            wait_for(lambda: fleet.says("Ready") == "True Ready", "a fleet that is ready")
+            assert fleet.told("freeSlots") == 12
+            assert holds_for(lambda: old in fleet.pods(), 3)
+            assert not worker.cordoned
+            for pod in set(fleet.pods()) - {new}:
+                bench.kubectl("annotate", "pod", pod, "-n", where, "voicefleet.dev/end-calls=true")
+                bench.kubectl("delete", "pod", pod, "-n", where, "--wait=false")
+            wait_for(lambda: set(fleet.pods()) == {new}, "the old workers to be gone")
+
+
+def running(fleet: Fleet) -> set[str]:
+    return {name for name, pod in fleet.pods().items() if runs(pod)}
 
 
 def given(pod: dict[str, Any]) -> dict[str, str]:

@@ -122,9 +122,9 @@ def test_workers_that_talk_nonsense_count_as_silent_and_none_is_taken_away(
 ) -> None:
     fleet.patch({"scaling": {"mode": "External"}, "replicas": len(NONSENSE)})
     names = fleet.wait_for(len(NONSENSE))
-    token = fleet.token()
     for name, words in zip(names, NONSENSE.values(), strict=True):
-        fleet.workers[name] = Liar(fleet.pods()[name], token, words)
+        pod = fleet.pods()[name]
+        fleet.workers[name] = Liar(pod, fleet.token(pod), words)
 
     silent = f"{len(NONSENSE)} silent"
     wait_for(lambda: silent in (fleet.told("summary") or ""), "that none is heard", within_seconds=SILENT_SECONDS)
@@ -148,7 +148,8 @@ def test_a_worker_that_exaggerates_is_believed_only_as_far_as_it_harms_nobody(fl
     (name,) = fleet.wait_for(1)
     sessions = [{"id": f"call-{number}", "ageSeconds": 1e9} for number in range(200)]
     lie = said(revision="another", sessions=sessions, reportedLoad=1e9, refused=2**53)
-    fleet.workers[name] = Liar(fleet.pods()[name], fleet.token(), lie)
+    pod = fleet.pods()[name]
+    fleet.workers[name] = Liar(pod, fleet.token(pod), lie)
 
     wait_for(lambda: fleet.told("calls") == 200, "its calls in the status")
     assert fleet.told("freeSlots") == 0

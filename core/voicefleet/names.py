@@ -112,9 +112,9 @@ def config_map_name(agent: str, revision: str) -> str:
     return f"{agent}-{revision}"
 
 
-def control_secret_name(agent: str) -> str:
-    """Return the name of the Secret that holds the token of an agent's control ports."""
-    return f"{agent}-control"
+def control_secret_name(agent: str, key_id: str) -> str:
+    """Return the name of the Secret with the token of an agent's control ports that follows from one control key."""
+    return f"{agent}-control-{key_id}"
 
 
 def service_account_name(agent: str) -> str:

@@ -5,7 +5,7 @@ and those that failed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import aiohttp
 
 from e2e.bench import Bench
 from e2e.bench.api import Api
+from e2e.operating import control_token_of
 from voicefleet.names import CONTROL_PORT, LABEL_AGENT, LABEL_REVISION, STATE_PATH
 from voicefleet.wire import WorkerState
 
@@ -57,10 +58,10 @@ class Record:
 class Records:
     """The records of all workers that an agent ever had while somebody looked."""
 
-    def __init__(self, bench: Bench, namespace: str, agent: str, token: Callable[[], str]) -> None:
+    def __init__(self, bench: Bench, namespace: str, agent: str) -> None:
+        self._bench = bench
         self._api = Api(bench.api_url, bench.ca_file, bench.admin_token)
         self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={LABEL_AGENT}%3D{agent}"
-        self._token = token
         self._followers: dict[str, asyncio.Task[None]] = {}
         self.by_uid: dict[str, Record] = {}
 
@@ -117,10 +118,12 @@ class Records:
         record = self.by_uid.setdefault(uid, Record(metadata["name"], metadata["labels"][LABEL_REVISION]))
         record.leaving = "deletionTimestamp" in metadata
         if uid not in self._followers or self._followers[uid].done():
-            self._followers[uid] = asyncio.create_task(self._follow(uid, address))
+            self._followers[uid] = asyncio.create_task(self._follow(pod, address))
 
-    async def _follow(self, uid: str, address: str) -> None:
-        headers = {"Authorization": f"Bearer {await asyncio.to_thread(self._token)}"}
+    async def _follow(self, pod: dict[str, Any], address: str) -> None:
+        uid = pod["metadata"]["uid"]
+        token = await asyncio.to_thread(control_token_of, self._bench, pod)
+        headers = {"Authorization": f"Bearer {token}"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=2)
         url = f"http://{address}:{CONTROL_PORT}{STATE_PATH}"
         with suppress(aiohttp.ClientError, TimeoutError, OSError):

@@ -5,7 +5,6 @@ starts them anew, and a drain evicts, so a call that our operator puts at risk i
 """
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -88,11 +87,6 @@ class Scene:
             "workers that take calls",
             within_seconds=START_SECONDS,
         )
-
-    def token(self) -> str:
-        """Return the token of the workers' control ports."""
-        path = ("get", "secret", f"{AGENT}-control", "-o=jsonpath={.data.token}")
-        return base64.b64decode(self.kubectl(*path)).decode()
 
     def call_records(self) -> list[dict[str, Any]]:
         """Return the record of each call that has ended."""

@@ -31,9 +31,9 @@ def orders(seen: Fleet, taught: Lessons, **livekit: float) -> dict[str, float]:
     agent = VoiceAgent.model_validate(
         {**minimal("VoiceAgent"), "metadata": {"name": "desk", "namespace": "voice", "uid": "1", "generation": 1}}
     )
-    rendered = render_agent(agent, pool, default_image="w", operator_namespace="o")
+    rendered = render_agent(agent, pool, default_image="w", operator_namespace="o", control_key_id="k")
     assert isinstance(rendered, Rendered), rendered
-    steps = plan_agent(AgentSeen(agent, seen, taught, pool, rendered), now=NOW)
+    steps = plan_agent(AgentSeen(agent, seen, taught, "k", pool, rendered), now=NOW)
     return {order.pod.name: order.load for order in steps.fleet.loads}
 
 

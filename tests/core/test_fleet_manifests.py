@@ -9,13 +9,14 @@ import yaml
 
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.fleet.render import Rendered, render_agent
-from voicefleet.manifests.children import build_busy_guard, build_control_secret, control_token
+from voicefleet.manifests.children import build_busy_guard, build_control_secret, control_key_id, control_token
 from voicefleet.manifests.pod import build_pod_spec
 from voicefleet.manifests.revision import Revision, build_config_map, build_pod, read_revision, render_revision
 from voicefleet.manifests.secrets import secrets_of_worker
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 GOLDEN = Path(__file__).parent / "golden" / "fleet.yaml"
+KEY_ID = "0123abcd"
 IMAGE = "voicefleet-worker:1.2.3"
 
 
@@ -52,10 +53,10 @@ def test_the_sample_becomes_these_objects() -> None:
 
 def draw() -> list[dict[str, Any]]:
     one = agent()
-    rendered = render_agent(one, pool(), default_image=IMAGE, operator_namespace="operators")
+    rendered = render_agent(one, pool(), default_image=IMAGE, operator_namespace="operators", control_key_id=KEY_ID)
     assert isinstance(rendered, Rendered)
     children = [child for child in rendered.children if child["kind"] != "ConfigMap"]
-    return [*children, build_busy_guard(one.metadata), build_pod(one, rendered.revision, 0)]
+    return [*children, build_busy_guard(one.metadata), build_pod(one, rendered.revision, 0, control_key_id=KEY_ID)]
 
 
 @pytest.mark.parametrize("name", ["voiceagent", "voiceagent-complete", "voiceagent-realtime"])
@@ -117,7 +118,7 @@ def test_a_revision_can_be_made_again_from_what_was_kept() -> None:
 
     assert kept == rendered
     assert kept is not None
-    assert build_pod(one, kept, 3) == build_pod(one, rendered, 3)
+    assert build_pod(one, kept, 3, control_key_id=KEY_ID) == build_pod(one, rendered, 3, control_key_id=KEY_ID)
 
 
 @pytest.mark.parametrize("data", [{}, {"pod.json": "no json"}, {"pod.json": "{}"}, {"pod.json": "[]"}])
@@ -190,8 +191,24 @@ def test_the_token_follows_from_key_and_name() -> None:
     assert token != control_token(b"j" * 32, "voice", "receptionist")
 
 
+def test_workers_made_under_another_key_mount_another_secret() -> None:
+    """An immutable Secret is kept by the kubelet for as long as a pod of its node has it, and so is its old token."""
+    keys = (b"k" * 32, b"j" * 32)
+    secrets = [build_control_secret(agent(), key)["metadata"]["name"] for key in keys]
+    pods = [build_pod(agent(), render(agent()), 0, control_key_id=control_key_id(key)) for key in keys]
+
+    assert secrets[0] != secrets[1]
+    assert [mounted_secret(pod, "control") for pod in pods] == secrets
+    assert pods[0]["metadata"]["name"] == pods[1]["metadata"]["name"]
+
+
+def mounted_secret(pod: dict[str, Any], volume: str) -> str:
+    (source,) = [each["secret"] for each in pod["spec"]["volumes"] if each["name"] == volume]
+    return str(source["secretName"])
+
+
 def test_instructions_in_a_config_map_are_mounted_and_a_pod_waits_for_them() -> None:
-    spec = build_pod(agent("voiceagent-complete"), render(agent("voiceagent-complete")), 0)["spec"]
+    spec = render(agent("voiceagent-complete")).spec
     (volume,) = [volume for volume in spec["volumes"] if volume["name"].startswith("text-")]
     (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
 

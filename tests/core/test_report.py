@@ -36,10 +36,12 @@ def pool(namespace: str = "voice") -> ProviderPool:
 
 def observe(of: VoiceAgent, seen: Fleet, on: ProviderPool | None, *, allowed: bool = True) -> AgentSeen:
     obstacle = find_obstacle(of, on, pool_is_allowed=allowed)
-    rendered = render_agent(of, on, default_image="w", operator_namespace="o") if on and not obstacle else None
+    rendered = None
+    if on is not None and obstacle is None:
+        rendered = render_agent(of, on, default_image="w", operator_namespace="o", control_key_id="k")
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
-    return AgentSeen(of, seen, make.lessons(), on, rendered, obstacle)
+    return AgentSeen(of, seen, make.lessons(), "k", on, rendered, obstacle)
 
 
 def revision() -> str:

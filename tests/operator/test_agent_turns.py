@@ -8,6 +8,7 @@ import pytest
 
 from tests.operator.agent_turns import GENERATIONS, KEY, World
 from tests.support.fleet import NOW, state
+from voicefleet.manifests.children import control_key_id
 from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
 from voicefleet_operator.apiserver.kube import PODS, VOICE_AGENTS, Body
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
@@ -22,7 +23,7 @@ async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) ->
     (pod,) = world.ports.cache.pods
     revision = pod["metadata"]["labels"]["voicefleet.dev/revision"]
     assert writes == [
-        "create desk-control",
+        f"create desk-control-{control_key_id(world.ports.control_key)}",
         "apply ServiceAccount/desk-worker",
         f"apply ConfigMap/desk-{revision}",
         "apply NetworkPolicy/desk-worker",
@@ -30,6 +31,28 @@ async def test_the_first_turn_makes_what_is_missing_and_says_so(world: World) ->
         "status desk",
     ]
     assert world.condition("Reconciling") == "True WorkersStarting"
+
+
+async def test_under_another_control_key_new_workers_get_a_token_that_opens_them(world: World) -> None:
+    """The old ones answer 401 from then on, and may hold calls: they stay."""
+    await world.run()
+    (old,) = world.ports.cache.pods
+    world.workers.states.clear()
+    world.apply(scaling={"min": 2})
+    world.cluster.writes.clear()
+
+    await reconcile_voice_agent(KEY, replace(world.ports, control_key=b"j" * 32))
+
+    secret, pod = [write for write in world.cluster.writes if write.startswith("create")]
+    assert secret == f"create desk-control-{control_key_id(b'j' * 32)}"
+    (new,) = [body for body in world.ports.cache.pods if pod.endswith(body["metadata"]["name"])]
+    assert control_volume(new) != control_volume(old)
+    assert not [write for write in world.cluster.writes if write.startswith("delete")]
+
+
+def control_volume(pod: Body) -> Body:
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "control"]
+    return dict(volume["secret"])
 
 
 async def test_a_settled_fleet_is_not_written_to(world: World) -> None:

@@ -82,7 +82,7 @@ def render(spec: str, uid: str) -> Rendered:
     """Return what a spec asks for."""
     metadata = ObjectMeta(name=AGENT, namespace="voice", uid=uid)
     agent = parse_spec(spec).model_copy(update={"metadata": metadata})
-    rendered = render_agent(agent, _POOL, default_image="worker:1", operator_namespace="voicefleet")
+    rendered = render_agent(agent, _POOL, default_image="worker:1", operator_namespace="voicefleet", control_key_id="k")
     assert isinstance(rendered, Rendered), rendered
     return rendered
 
@@ -267,6 +267,7 @@ class FakeOperator:
             agent=model,
             fleet=fleet,
             lessons=self.memory.lessons(now),
+            control_key_id="k",
             pool=None if lost else _POOL,
             rendered=rendered,
             obstacle=find_obstacle(model, None, pool_is_allowed=True) if lost else None,

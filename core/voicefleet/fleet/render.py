@@ -32,7 +32,7 @@ class Rendered:
 
 
 def render_agent(
-    agent: VoiceAgent, pool: ProviderPool, *, default_image: str, operator_namespace: str
+    agent: VoiceAgent, pool: ProviderPool, *, default_image: str, operator_namespace: str, control_key_id: str
 ) -> Rendered | Trouble:
     """Return what the spec asks for, or what workers would refuse to start with, instead of letting them crash."""
     dialogue = plan_dialogue(agent, pool)
@@ -46,7 +46,7 @@ def render_agent(
         *([policy] if policy else []),
     )
     unwanted = () if policy else (("NetworkPolicy", network_policy_name(agent.metadata.name)),)
-    everything = json.dumps([children, unwanted], sort_keys=True)
+    everything = json.dumps([children, unwanted, control_key_id], sort_keys=True)
     digest = hashlib.sha256(everything.encode()).hexdigest()[:_DIGEST_LENGTH]
     return Rendered(revision, children, unwanted, dialogue.not_yet, digest)
 

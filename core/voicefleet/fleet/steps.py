@@ -39,6 +39,8 @@ class AgentSeen:
     agent: VoiceAgent
     fleet: Fleet
     lessons: Lessons
+    control_key_id: str
+    """Which of its keys opens the control ports of new workers."""
     pool: ProviderPool | None = None
     rendered: Rendered | None = None
     obstacle: Trouble | None = None
@@ -155,8 +157,8 @@ def _with_slots(seen: AgentSeen, slots: int | None) -> AgentSeen:
 
 def _new_pods(seen: AgentSeen, plan: FleetPlan, revisions: Mapping[str, Revision]) -> tuple[Manifest, ...]:
     """Return the new pods; without what was kept of it, a revision only lives on in its workers."""
-    creatable = [new for new in plan.create if new.revision in revisions]
-    return tuple(build_pod(seen.agent, revisions[new.revision], new.number) for new in creatable)
+    creatable = [(revisions[new.revision], new.number) for new in plan.create if new.revision in revisions]
+    return tuple(build_pod(seen.agent, *each, control_key_id=seen.control_key_id) for each in creatable)
 
 
 def _finalizer(seen: AgentSeen) -> Literal["add"] | None:

@@ -16,6 +16,7 @@ from voicefleet.names import (
 )
 
 _MORE_THAN_THERE_ARE = 1_000_000
+_KEY_ID_LENGTH = 8
 
 
 def build_service_account(agent: VoiceAgent) -> Manifest:
@@ -46,12 +47,14 @@ def build_busy_guard(owner: ObjectMeta) -> Manifest:
 def build_control_secret(agent: VoiceAgent, operator_key: bytes) -> Manifest:
     """Return the Secret with the token of the control ports.
 
-    The token follows from the operator's key, so that the operator knows it without ever reading a Secret.
+    The token follows from the operator's key, so that the operator knows it without ever reading a Secret. So does its
+    name: where a key was lost, new workers would be given the old token again, which nobody may write over.
     """
+    name = control_secret_name(agent.metadata.name, control_key_id(operator_key))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": build_metadata(agent.metadata, control_secret_name(agent.metadata.name)),
+        "metadata": build_metadata(agent.metadata, name),
         "type": "Opaque",
         "immutable": True,
         "stringData": {
@@ -63,6 +66,11 @@ def build_control_secret(agent: VoiceAgent, operator_key: bytes) -> Manifest:
 def control_token(operator_key: bytes, namespace: str, name: str) -> str:
     """Return the bearer token of one agent's control ports."""
     return hmac.new(operator_key, f"{namespace}/{name}".encode(), "sha256").hexdigest()
+
+
+def control_key_id(operator_key: bytes) -> str:
+    """Return what tells one control key from another, and from which it is not found."""
+    return hmac.new(operator_key, b"id", "sha256").hexdigest()[:_KEY_ID_LENGTH]
 
 
 def build_metadata(owner: ObjectMeta, name: str) -> Manifest:

@@ -23,12 +23,12 @@ from voicefleet.names import (
     STORES_DIRECTORY,
     TEXTS_DIRECTORY,
     WRITABLE_DIRECTORY,
-    control_secret_name,
     service_account_name,
 )
 
 CONTAINER = "worker"
 SPEC_VOLUME = "spec"
+CONTROL_VOLUME = "control"
 # The user of the image; any number but 0 would do, and volumes belong to it.
 USER_ID = 65532
 SECRET_VOLUME_PREFIX = "secret-"
@@ -58,7 +58,7 @@ def busy_annotations(*, busy: bool) -> dict[str, str | None]:
 
 
 def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) -> Manifest:
-    """Return the spec of a worker's pod, but for the volume of its revision's files."""
+    """Return the spec of a worker's pod, but for the volumes of its revision's files and of its token."""
     worker, name, secrets = agent.spec.worker, agent.metadata.name, secrets_of_worker(agent, pool)
     texts = texts_of_worker(agent)
     claims = claims_of_worker(agent)
@@ -78,7 +78,7 @@ def build_pod_spec(agent: VoiceAgent, pool: ProviderPool, default_image: str) ->
         },
         "imagePullSecrets": [{"name": ref.name} for ref in worker.image_pull_secrets],
         "containers": [_container(worker, mounts, default_image)],
-        "volumes": [*_volumes(name, secrets, worker), *_text_volumes(texts), *_claim_volumes(claims)],
+        "volumes": [*_volumes(secrets, worker), *_text_volumes(texts), *_claim_volumes(claims)],
     }
     spec |= _placement(worker.pod_template, select_agent(agent.metadata))
     return {key: value for key, value in spec.items() if value not in ([], None)}
@@ -125,10 +125,9 @@ def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:
     }
 
 
-def _volumes(agent: str, secrets: SecretKeys, worker: Worker) -> list[Manifest]:
+def _volumes(secrets: SecretKeys, worker: Worker) -> list[Manifest]:
     # Bounded, so that a full disk ends this pod and not its neighbours.
     return [
-        {"name": "control", "secret": {"secretName": control_secret_name(agent), "defaultMode": 0o440}},
         {"name": "writable", "emptyDir": {"sizeLimit": str(worker.resources.ephemeral_storage)}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
         *(_secret_volume(index, name, keys) for index, (name, keys) in enumerate(secrets.items())),
@@ -154,7 +153,7 @@ def _text_volumes(texts: TextKeys) -> list[Manifest]:
 
 
 def _mounts(secrets: SecretKeys, texts: TextKeys) -> list[Manifest]:
-    read_only = [(SPEC_VOLUME, SPEC_DIRECTORY), ("control", CONTROL_TOKEN_DIRECTORY)]
+    read_only = [(SPEC_VOLUME, SPEC_DIRECTORY), (CONTROL_VOLUME, CONTROL_TOKEN_DIRECTORY)]
     # A directory and no subPath: only so does a changed Secret reach a running worker.
     read_only += [
         (f"{SECRET_VOLUME_PREFIX}{index}", f"{SECRETS_DIRECTORY}/{name}") for index, name in enumerate(secrets)

@@ -12,7 +12,14 @@ from voicefleet.api import API_VERSION, ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.worker import Worker
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.children import build_metadata, select_agent
-from voicefleet.manifests.pod import SPEC_VOLUME, build_pod_spec, busy_annotations, busy_labels, resources_of
+from voicefleet.manifests.pod import (
+    CONTROL_VOLUME,
+    SPEC_VOLUME,
+    build_pod_spec,
+    busy_annotations,
+    busy_labels,
+    resources_of,
+)
 from voicefleet.names import (
     AGENT_FILE,
     ANNOTATION_SECRETS_CHANGED,
@@ -20,6 +27,7 @@ from voicefleet.names import (
     POOL_FILE,
     TEMPLATE_FILE,
     config_map_name,
+    control_secret_name,
     worker_name,
 )
 
@@ -106,14 +114,16 @@ def secrets_changed(agent: VoiceAgent) -> str:
     return (agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, "")
 
 
-def build_pod(agent: VoiceAgent, revision: Revision, number: int) -> Manifest:
-    """Return one pod of a revision."""
+def build_pod(agent: VoiceAgent, revision: Revision, number: int, *, control_key_id: str) -> Manifest:
+    """Return one pod of a revision, whose control port the operator with this key can open."""
     metadata = build_metadata(agent.metadata, worker_name(agent.metadata.name, revision.name, number))
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
     word = secrets_changed(agent)
     metadata["annotations"] = {**revision.annotations, **told, **({ANNOTATION_SECRETS_CHANGED: word} if word else {})}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": revision.spec}
+    secret = {"secretName": control_secret_name(agent.metadata.name, control_key_id), "defaultMode": 0o440}
+    volumes = [*revision.spec["volumes"], {"name": CONTROL_VOLUME, "secret": secret}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**revision.spec, "volumes": volumes}}
 
 
 def build_config_map(agent: VoiceAgent, revision: Revision) -> Manifest:

@@ -13,7 +13,7 @@ from voicefleet.fleet.quota import bounded_hearing
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.size import may_sleep
 from voicefleet.fleet.steps import AgentSeen
-from voicefleet.manifests.children import control_token
+from voicefleet.manifests.children import control_key_id, control_token
 from voicefleet.manifests.revision import Revision, read_revision
 from voicefleet.names import config_map_name
 from voicefleet.rollout.history import find_revision
@@ -57,6 +57,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         agent=agent,
         fleet=fleet,
         lessons=memory.fleet.lessons(ports.now()),
+        control_key_id=control_key_id(ports.control_key),
         pool=pool,
         rendered=rendered,
         obstacle=obstacle,
@@ -89,7 +90,11 @@ def _render(ports: Ports, memory: AgentMemory, agent: VoiceAgent, pool: Provider
     if agent.metadata.generation is None or memory.rendered.version != version:
         memory.rendered.version = version
         memory.rendered.value = render_agent(
-            agent, pool, default_image=ports.worker_image, operator_namespace=ports.own_namespace
+            agent,
+            pool,
+            default_image=ports.worker_image,
+            operator_namespace=ports.own_namespace,
+            control_key_id=control_key_id(ports.control_key),
         )
     return cast("Rendered | Trouble", memory.rendered.value)
 
