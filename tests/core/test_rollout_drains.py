@@ -1,13 +1,17 @@
 """How calls on replaced workers end, told from look to look."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.rollout import Drains, WorkerCalls
 
 
-def old(uid: str, calls: int | None, *, closed: bool = True, ended: bool = False, ending: bool = False) -> WorkerCalls:
-    return WorkerCalls(uid, "old", calls, closed=closed, ended=ended, ending_calls=ending)
+def old(
+    uid: str, calls: int | None, *, closed: bool = True, ended: bool = False, ending: bool = False, process: str = ""
+) -> WorkerCalls:
+    return WorkerCalls(uid, "old", calls, closed=closed, ended=ended, ending_calls=ending, process=process)
 
 
 def tell(*looks: list[WorkerCalls], since: Drains | None = None) -> tuple[int, int, int]:
@@ -47,6 +51,16 @@ def test_calls_on_a_worker_that_is_opened_again_are_not_drained() -> None:
     assert tell([old("a", 3)], [old("a", 2)], [old("a", 2, closed=False)]) == (1, 1, 0)
 
 
+def test_a_container_that_started_again_has_cut_its_calls_whether_it_is_closed_again_or_not() -> None:
+    """In the same pod, and open as any that starts: it would pass for one that was opened again with its calls."""
+    before, after = old("a", 5, process="1"), old("a", 0, process="2")
+
+    assert tell([before], [after]) == (5, 0, 5)
+    assert tell([before], [replace(after, closed=False)], [after]) == (5, 0, 5)
+    assert tell([before], [replace(before, calls=None)], [after]) == (5, 0, 5)
+    assert tell([replace(before, process="")], [replace(after, calls=4)]) == (5, 1, 0)
+
+
 def test_workers_that_take_calls_and_those_of_the_target_do_not_drain() -> None:
     assert tell([old("a", 3, closed=False), WorkerCalls("b", "new", 2, closed=True)]) == (0, 0, 0)
 
@@ -70,7 +84,12 @@ def test_after_a_restart_nothing_counts_as_finished_before_every_old_worker_is_h
 
 
 WORKERS = st.builds(
-    old, st.sampled_from("abc"), st.none() | st.integers(0, 5), closed=st.booleans(), ended=st.booleans()
+    old,
+    st.sampled_from("abc"),
+    st.none() | st.integers(0, 5),
+    closed=st.booleans(),
+    ended=st.booleans(),
+    process=st.sampled_from(["", "1", "2"]),
 )
 LOOKS = st.lists(st.lists(WORKERS, max_size=3, unique_by=lambda worker: worker.uid), max_size=8)
 
@@ -83,5 +102,5 @@ def test_drained_calls_are_finished_cut_or_still_held(looks: list[list[WorkerCal
             drains = Drains.resume(drains.drained, drains.finished, drains.cut)
         drains = drains.note(look, target="new")
 
-        assert drains.resumed or drains.drained == drains.finished + drains.cut + sum(drains.held.values())
+        assert drains.resumed or drains.drained == drains.finished + drains.cut + drains.going_on
         assert min(drains.drained, drains.finished, drains.cut) >= 0

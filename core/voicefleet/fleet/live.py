@@ -42,4 +42,5 @@ def _calls(worker: Worker, now: datetime) -> WorkerCalls:
         closed=worker.pod.leaving or worker.activity(now) is Activity.CORDONED,
         ended=worker.pod.ended,
         ending_calls=worker.pod.ends_calls,
+        process=worker.heard.state.instance if worker.heard is not None else "",
     )

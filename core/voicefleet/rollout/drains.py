@@ -23,6 +23,12 @@ class WorkerCalls:
     """Whether its pod is over, with whatever it held."""
     ending_calls: bool = False
     """Whether it was told to end its calls, be it by a limit or by a person."""
+    process: str = ""
+    """Which process of its pod speaks, if it says so: a container that starts again has lost its calls."""
+
+    def was_started_anew(self, before: "WorkerCalls") -> bool:
+        """Tell whether this is another process than before."""
+        return "" not in (self.process, before.process) and self.process != before.process
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,14 @@ class Drains:
     drained: int = 0
     finished: int = 0
     cut: int = 0
-    held: Mapping[str, int] = field(default_factory=dict)
-    """Calls on each worker that drains, as last heard."""
+    held: Mapping[str, WorkerCalls] = field(default_factory=dict)
+    """Each worker that drains, as last heard."""
+
+    @property
+    def going_on(self) -> int:
+        """Count the drained calls that have not ended."""
+        return sum(worker.calls or 0 for worker in self.held.values())
+
     resumed: bool = False
     """Whether the sums come from a status, and who held what is still to be seen."""
 
@@ -55,19 +67,20 @@ class Drains:
         return after._settled() if self.resumed else after
 
     def _with_ends(self, seen: Mapping[str, WorkerCalls]) -> "Drains":
-        """Settle those that are no longer draining: gone or over with calls is cut, opened again is no drain."""
+        """Settle those that are no longer draining: gone or started anew with calls is cut, opened again is none."""
         after = self
-        for uid, calls in self.held.items():
-            worker = seen.get(uid)
-            if worker is None or worker.ended:
+        for uid, before in self.held.items():
+            worker, calls = seen.get(uid), before.calls or 0
+            if worker is None or worker.ended or worker.was_started_anew(before):
                 after = after._without(uid, cut=after.cut + calls)
             elif not worker.closed and worker.calls is not None:
                 after = after._without(uid, drained=after.drained - calls)
         return after
 
     def _with_calls(self, worker: WorkerCalls) -> "Drains":
-        calls, before = worker.calls or 0, self.held.get(worker.uid, 0)
-        after = replace(self, held={**self.held, worker.uid: calls})
+        calls, known = worker.calls or 0, self.held.get(worker.uid)
+        before = (known.calls or 0) if known is not None else 0
+        after = replace(self, held={**self.held, worker.uid: worker})
         if calls > before:
             # A call may still have been on its way when the worker was cordoned.
             return replace(after, drained=after.drained + calls - before)
@@ -76,7 +89,7 @@ class Drains:
         return replace(after, finished=after.finished + before - calls)
 
     def _without(self, uid: str, *, drained: int | None = None, cut: int | None = None) -> "Drains":
-        held = {other: calls for other, calls in self.held.items() if other != uid}
+        held = {other: worker for other, worker in self.held.items() if other != uid}
         return replace(
             self,
             held=held,
@@ -86,7 +99,7 @@ class Drains:
 
     def _settled(self) -> "Drains":
         """Match what is held now with what a status remembers, after a restart."""
-        held = sum(self.held.values())
+        held = self.going_on
         # The first look counted all that is held as newly drained.
         before = self.drained - held
         outstanding = before - self.finished - self.cut
