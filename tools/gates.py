@@ -25,6 +25,8 @@ TARGET = 0.001
 PEAKS = (30.0, 120.0, 600.0)
 STARTUPS = (20.0, 45.0, 120.0)
 MOST_PROCESSES = 2
+MOST_CPU_SECONDS = 20.0
+"""For one policy and one day; the busiest has 60,000 calls."""
 PACKED = (OURS, Dispatch.PACKED)
 
 Key = tuple[str, Dispatch]
@@ -93,6 +95,8 @@ def judge(day: Day, seen: Sequence[Seen]) -> list[str]:
         broken.append(f"blocked above {day.most_blocked:.2%}")
     if day.most_ratio is not None and max(one.ratio for one in seen) > day.most_ratio:
         broken.append(f"ratio above {day.most_ratio}")
+    if max(one.cpu_seconds for one in seen) > MOST_CPU_SECONDS:
+        broken.append(f"took more than {MOST_CPU_SECONDS:.0f} CPU s")
     return broken
 
 

@@ -70,9 +70,9 @@ class Scaling(ApiModel):
     mode: Literal["Auto", "External"] = "Auto"
     """Auto sizes by load; External follows spec.replicas, which an HPA or KEDA sets."""
     min: WorkerCount = 1
-    """Workers that are always there."""
+    """Workers that are always there, in mode Auto."""
     max: WorkerCount = 10
-    """Workers that are never exceeded."""
+    """Workers that are never exceeded, in mode Auto."""
     target_blocked_fraction: Annotated[float, Between(0.000001, 0.2)] = 0.001
     """Share of calls that may find no free slot; 0.001 is one in a thousand."""
     warm_floor_slots: Count = 2
