@@ -34,6 +34,9 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 LatencyCounts = Annotated[tuple[Count, ...], Field(min_length=_CLASSES, max_length=_CLASSES)]
 """Turns by how long the answer took, one count for each class."""
 
+Problem = Annotated[str, Field(max_length=64, pattern=r"^([A-Za-z_]\w*( \d{3})?)?$")]
+"""What a request that failed came to: the kind of error, and the status that was answered, if one was."""
+
 AskedLoad = Annotated[float, Field(ge=_LOWEST_LOAD, le=_HIGHEST_OPEN_LOAD)]
 
 
@@ -103,6 +106,12 @@ class ProviderWord(WireModel):
     errors: Count = 0
     latency: LatencyCounts = (0,) * _CLASSES
     """Requests by the time to their first answer."""
+    problem: Problem = ""
+    """What the last one that failed came to; old workers don't tell."""
+    problem_at: Annotated[float, Field(ge=0, le=_LATEST_MOMENT)] = 0.0
+    """When that was, by the worker's clock."""
+    is_missing: bool = False
+    """Whether the worker's image has no plugin for it, so that no call can be with it."""
 
 
 class WorkerState(WireModel):

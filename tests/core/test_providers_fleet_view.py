@@ -16,6 +16,7 @@ from voicefleet.wire import ProviderWord, WorkerState
 
 REACHED, LOST = Probed(was_reached=True), Probed("connection refused", failures=1)
 HALF_OPEN = word(state=State.HALF_OPEN, since=MOMENT, cause=Cause.FAILURES)
+MISSING = word(is_missing=True)
 LONGEST_REST = 300
 
 
@@ -48,6 +49,12 @@ CASES = [
     Case("the probe misses it and calls have answers", "Closed", probed=LOST, said=answers("a", 5)),
     Case("calls had answers more than five minutes ago", "Unreachable", probed=LOST, said=answers("a", 5), at=305.1),
     Case("the pool does not use it", "Disabled", said=[("a", 5, says(refused()))], enabled=False),
+    Case("an image has no plugin for it", "PluginMissing", said=[("a", 5, says(MISSING))], trouble="no plugin"),
+    Case(
+        "the image of one of two has no plugin for it",
+        "PluginMissing",
+        said=[*answers("b", 5), ("a", 5, says(word(is_missing=True)))],
+    ),
     Case("one of two leaves it alone", "Open", said=[*answers("b", 5), ("a", 5, says(opened()))], trouble="failed"),
     Case("one of two tries it again", "HalfOpen", said=[*answers("b", 5), ("a", 5, says(HALF_OPEN))]),
     Case(

@@ -219,6 +219,41 @@ def test_the_last_error_and_its_time_outlive_it() -> None:
     )
 
 
+def test_a_request_that_failed_is_the_last_error_although_its_provider_is_left_in_use() -> None:
+    """Four requests in ten fail and no breaker opens: somebody will want to know what they came to."""
+    slow = word(requests=9, errors=4, problem="APITimeoutError", problem_at=MOMENT - 40)
+    status = report(see(heard(slow)))
+    later = report(see(heard(word(requests=12, errors=5, problem="APIStatusError 503", problem_at=MOMENT - 7))), status)
+
+    assert provider_of(status).state == "Closed"
+    assert provider_of(status).last_error == "2026-03-02T11:59:20Z: a request failed: no answer in time"
+    assert provider_of(later).last_error == "2026-03-02T11:59:53Z: a request was answered 503"
+    assert provider_of(with_old_figures(later, status)).last_error == provider_of(status).last_error
+
+
+def test_why_a_breaker_is_open_is_told_with_what_the_last_request_came_to() -> None:
+    down = opened(since=MOMENT - 5, problem="APIStatusError 503", problem_at=MOMENT - 5)
+
+    assert provider_of(report(see(heard(down)))).last_error == (
+        "2026-03-02T11:59:55Z: requests failed, so workers leave it alone for a while; last, a request was answered 503"
+    )
+
+
+def test_that_a_key_was_refused_is_still_told_with_its_secret_when_it_is_replaced() -> None:
+    told = report(see(heard(refused(since=MOMENT - 5))))
+    well = report(see(heard(word(problem="APIStatusError 401", problem_at=MOMENT - 5))), told)
+
+    assert "Secret voice/deepgram, key api-key" in provider_of(well).last_error
+
+
+def test_a_standby_that_no_worker_can_build_is_not_counted_as_well() -> None:
+    status = report(see(heard(word(is_missing=True))))
+
+    assert status.healthy == "2/3"
+    assert provider_of(status).state == "PluginMissing"
+    assert "the workers' image has no plugin 'deepgram'" in says_of(status, "Ready")[1]
+
+
 def test_a_state_keeps_its_beginning_while_it_lasts() -> None:
     first = report(see(heard(opened(since=MOMENT - 60))))
     later = report(see(heard(opened(since=MOMENT - 3))), first, after=9)

@@ -289,10 +289,10 @@ def test_a_worker_that_is_told_to_go_before_it_serves_sends_what_the_one_before_
     told = """
 import signal, sys
 from voicefleet_worker import main, run
-async def fetch(*_):
+def sound_files(*_):
     signal.raise_signal(signal.SIGTERM)
     return {}
-run.fetch_sounds = fetch
+run.sound_files = sound_files
 if __name__ == "__main__":
     sys.exit(main.main(sys.argv[1:]))
 """

@@ -246,6 +246,7 @@ class Session:
         self.own = rtc.EventEmitter[str]()
         self.stt, self.llm, self.tts = (rtc.EventEmitter[str]() for _ in range(3))
         self.on = self.own.on
+        self.current_agent = SimpleNamespace(stt=None, llm=None)
 
 
 def counted(happen: Any) -> Reporter:

@@ -18,7 +18,7 @@ from tests.worker.test_entry import Job, call_of
 from voicefleet.api.voiceagent.conversation import BackgroundAudio, Sound
 from voicefleet_worker.calls import call as life
 from voicefleet_worker.calls import sounds as under_test
-from voicefleet_worker.calls.sounds import _source, fetch_sounds, start_sounds
+from voicefleet_worker.calls.sounds import _source, fetch_sounds, fetched, sound_files, start_sounds
 from voicefleet_worker.settings import load_settings
 
 
@@ -72,10 +72,14 @@ def test_every_clip_of_the_schema_ships_with_the_worker(name: Any) -> None:
 
 async def test_a_sound_from_elsewhere_is_fetched_once_and_played_from_a_file(origin: str, tmp_path: Path) -> None:
     sound = Sound(url=f"{origin}/tone.wav")
-    files = await fetch_sounds(BackgroundAudio(ambient=sound, thinking=sound), tmp_path)
-    source = _source(sound, files)
-
+    files = sound_files(BackgroundAudio(ambient=sound, thinking=sound), tmp_path)
     assert list(files) == [sound.url]
+    assert await asyncio.to_thread(fetched, files) == {}
+
+    await fetch_sounds(files)
+
+    assert await asyncio.to_thread(fetched, files) == files
+    source = _source(sound, files)
     assert source is not None
     assert source.source == str(files[f"{origin}/tone.wav"])
 
@@ -87,10 +91,13 @@ async def test_a_sound_that_cannot_be_had_is_left_out(
     monkeypatch.setattr(under_test, "_MOST_BYTES", 50_000)
     monkeypatch.setattr(under_test, "_FETCH_SECONDS", 0.3)
     bad, good = Sound(url=f"{origin}/{path}?key=hush"), Sound(url=f"{origin}/tone.wav")
-    files = await fetch_sounds(BackgroundAudio(ambient=bad, thinking=good), tmp_path)
+    files = sound_files(BackgroundAudio(ambient=bad, thinking=good), tmp_path)
 
-    assert list(files) == [good.url]
-    assert _source(bad, files) is None
+    await fetch_sounds(files)
+
+    here = await asyncio.to_thread(fetched, files)
+    assert list(here) == [good.url]
+    assert _source(bad, here) is None
     assert "hush" not in caplog.text
 
 
@@ -99,7 +106,7 @@ async def test_who_wants_no_sound_has_no_track() -> None:
 
     assert await start_sounds(None, {}, room, session) is None
     assert await start_sounds(BackgroundAudio(hold=Sound(clip="HoldMusic")), {}, room, session) is None
-    assert await fetch_sounds(None, Path()) == {}
+    assert sound_files(None, Path()) == {}
 
 
 async def test_a_call_goes_on_without_a_sound_that_cannot_be_played(

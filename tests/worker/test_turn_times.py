@@ -15,10 +15,13 @@ from livekit.agents import (
 )
 from livekit.agents.llm import ChatMessage
 
+from tests.worker.failover.scripted import Listener, lineup, stage
 from tests.worker.test_saying import Talker
 from voicefleet_worker.calls.listening import report_on
 from voicefleet_worker.calls.turn_times import measure_turns
 from voicefleet_worker.desk.reports import Reporter
+from voicefleet_worker.failover.hearing import HearingInTurn
+from voicefleet_worker.failover.patience import CallerSpeaks
 from voicefleet_worker.records.notebook import stages_of
 
 
@@ -27,8 +30,8 @@ class Session(rtc.EventEmitter[str]):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.llm, self.tts = model, None
-        self.current_agent = SimpleNamespace(llm=NOT_GIVEN, tts=NOT_GIVEN)
+        self.llm, self.tts, self.stt = model, None, None
+        self.current_agent = SimpleNamespace(llm=NOT_GIVEN, tts=NOT_GIVEN, stt=NOT_GIVEN)
         self.current_speech: Any = None
         self._states: dict[str, Any] = {"user": "listening", "agent": "listening"}
         self.reporter = Reporter("AJ_1", None)
@@ -93,6 +96,19 @@ def test_a_pipeline_is_measured_by_nobody_but_the_sdk() -> None:
 
     assert session.waited == [None, None, None, None, 0.25]
     assert sum(session.reporter._report.turn_latency) == 1
+
+
+def test_how_long_who_hears_took_after_the_last_sound_is_known_of_that_provider() -> None:
+    set_stage = stage(lineup("Stt", "a", "b"), lambda _: Listener())
+    session = Session(object())
+    session.current_agent.stt = HearingInTurn(set_stage.switch, CallerSpeaks())
+    told = list[tuple[str, float | None]]()
+    set_stage.reporter.tell_of = lambda name, **news: told.append((name, news.get("first_seconds")))  # type: ignore[method-assign]
+
+    session.item("user", transcription_delay=0.31)
+    session.item("assistant", e2e_latency=0.9)
+
+    assert told == [("a", 0.31)]
 
 
 def nobody_was_answered(session: Session) -> None:

@@ -20,7 +20,7 @@ from voicefleet.records.plan import prompt_hash
 from voicefleet_worker.access.secret_watch import SecretWatch
 from voicefleet_worker.beside import beside
 from voicefleet_worker.calls.requests import check_requests
-from voicefleet_worker.calls.sounds import fetch_sounds
+from voicefleet_worker.calls.sounds import fetch_sounds, sound_files
 from voicefleet_worker.desk.desk import Desk, Identity
 from voicefleet_worker.desk.reports import ReportBox, open_reports
 from voicefleet_worker.environment import let_spans_hold_words
@@ -57,7 +57,11 @@ def run(settings: Settings) -> int:
     """Run the worker until it is told to go, and return its exit status."""
     let_spans_hold_words(allowed=settings.trace_content)
     set_up_logging(settings.log_level)
-    settings = replace(settings, plan=_buildable(settings))
+    plan = _buildable(settings)
+    missing = {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}
+    for name in missing:
+        logger.warning("a provider's plugin is not in this image", extra={"provider": name})
+    settings = replace(settings, plan=plan, missing_providers=frozenset(missing))
     if settings.plan.recording.enabled:
         make_directories(settings.keeping.files)
     # Nobody else may enter it, so only this worker's own processes can report.
@@ -76,8 +80,6 @@ def _buildable(settings: Settings) -> DialoguePlan:
     for provider in plan.providers:
         or_refuse(check_options(provider), where)
     check_requests(plan, "the VoiceAgent")
-    for name in {provider.name for provider in settings.plan.providers} - {each.name for each in plan.providers}:
-        logger.warning("a provider's plugin is not in this image", extra={"provider": name})
     return plan
 
 
@@ -88,9 +90,9 @@ async def _run(settings: Settings, directory: Path) -> int:
     orders = _listen_to_signals()
     # Two agents may use one provider in two ways.
     providers = list({plan.name: plan.provider for plan in settings.plan.providers}.values())
-    board = await asyncio.to_thread(HealthBoard, directory / "health", providers)
+    board = await asyncio.to_thread(HealthBoard, directory / "health", providers, missing=settings.missing_providers)
     leases = await asyncio.to_thread(HeldLeases, directory / "leases", providers)
-    sounds = await fetch_sounds(settings.plan.conversation.background_audio, directory)
+    sounds = sound_files(settings.plan.conversation.background_audio, directory)
     metrics.registry.register(ProviderCollector(board, desk))
     where = settings.data or directory
     office = Office(where, settings.pod_uid, settings.revision, prompt_hash(settings.plan.prompts))
@@ -113,6 +115,7 @@ async def _run(settings: Settings, directory: Path) -> int:
                     sharing(connect, board, leases, desk.share_health),
                     finish_records(clerk, grace),
                     keep_files(settings, desk, metrics, grace) as keeper,
+                    beside(fetch_sounds(sounds)),
                 ):
                     with listening(time.monotonic) as joining:
                         parts = Parts(server, desk, box, board, clerk, joining, keeper)

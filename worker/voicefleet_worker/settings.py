@@ -49,6 +49,8 @@ class Settings:
     trace_content: bool
     """Whether spans may hold what is said."""
     keeping: KeepingSettings
+    missing_providers: frozenset[str] = frozenset()
+    """Those of the pool's that this image has no plugin for."""
 
 
 def load_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:

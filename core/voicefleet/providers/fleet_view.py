@@ -5,6 +5,7 @@ Of several that hold, the first counts:
 | state | when |
 |---|---|
 | Disabled | the pool says so |
+| PluginMissing | some worker's image has no plugin for it |
 | CredentialsRefused | some worker was refused the key, and no other of its namespace had an answer since |
 | Open | some worker leaves it alone, and its rest is not known to be over |
 | HalfOpen | some worker tries it again, and that is not known to be over |
@@ -31,7 +32,9 @@ from voicefleet.providers.growth import SLICE_SECONDS, Growth, ProviderLedger, S
 from voicefleet.providers.probing import Probed
 from voicefleet.wire import ProviderWord
 
-ViewState = Literal["Unknown", "Closed", "Open", "HalfOpen", "Disabled", "CredentialsRefused", "Unreachable"]
+ViewState = Literal[
+    "Unknown", "Closed", "Open", "HalfOpen", "Disabled", "PluginMissing", "CredentialsRefused", "Unreachable"
+]
 
 _WORDS = {
     None: "requests failed",
@@ -57,6 +60,10 @@ class ProviderView:
     """Namespaces whose key it refuses."""
     has_answered: bool = False
     """Some worker had an answer of it at some time."""
+    problem: str = ""
+    """What the last request that failed came to, as the workers name it."""
+    problem_at: float = 0.0
+    """When that was, by the worker's word."""
 
     @property
     def is_well(self) -> bool:
@@ -94,7 +101,8 @@ def view_provider(provider: Provider, ledger: ProviderLedger, probed: Probed | N
         has_answered_lately=answered_at > 0 and now - answered_at <= 2 * SLICE_SECONDS,
         probed=probed,
     )
-    state, trouble, because = _judge(evidence) if provider.enabled else _DISABLED
+    state, trouble, because = _judge(provider, evidence) if provider.enabled else _DISABLED
+    problem_at, problem = max(((word.problem_at, word.problem) for _, word in words if word.problem), default=(0.0, ""))
     return ProviderView(
         provider=provider,
         state=state,
@@ -104,6 +112,8 @@ def view_provider(provider: Provider, ledger: ProviderLedger, probed: Probed | N
         recent=ledger.recent(provider.name, now),
         refused_in=tuple(sorted({said.namespace for said, _ in because})) if state == "CredentialsRefused" else (),
         has_answered=answered_at > 0 or any(word.requests > word.errors for _, word in words),
+        problem=problem,
+        problem_at=problem_at,
     )
 
 
@@ -123,8 +133,11 @@ class _Evidence:
     probed: Probed | None
 
 
-def _judge(evidence: _Evidence) -> _Verdict:
+def _judge(provider: Provider, evidence: _Evidence) -> _Verdict:
     """Return the state, what is wrong, and the words that say so."""
+    if any(word.is_missing for _, word in evidence.words):
+        trouble = f"the workers' image has no plugin {provider.plugin!r}, so no call can be with it"
+        return "PluginMissing", trouble, ()
     if refused := [each for each in evidence.bad if each[1].cause is Cause.CREDENTIALS]:
         return "CredentialsRefused", _WORDS[Cause.CREDENTIALS], refused
     if is_open := [each for each in evidence.bad if each[1].state is State.OPEN]:

@@ -18,6 +18,9 @@ _LONGEST_SUMMARY = 256
 _LONGEST_ERROR = 512
 _MOST_COUNTED = 1_000_000
 _PIPELINE = ("Stt", "Llm", "Tts")
+_KINDS = {"APITimeoutError": "no answer in time", "APIConnectionError": "no connection, or one that broke"}
+"""What the workers' words for errors mean; others are understood as they are."""
+_KEY_REFUSED = (" 401", " 403")
 # A worker whose clock is off by more than this is not believed about when something began.
 _OLDEST = timedelta(days=30)
 _REST = Statement("True", Reason.AS_WANTED)
@@ -63,7 +66,7 @@ def with_old_figures(status: ProviderPoolStatus, before: ProviderPoolStatus) -> 
     known = {provider.name: provider for provider in before.providers}
     if [(each.name, each.state) for each in status.providers] != [(each.name, each.state) for each in before.providers]:
         return status
-    kept = ("in_use", "p50_milliseconds", "p95_milliseconds", "error_fraction")
+    kept = ("in_use", "p50_milliseconds", "p95_milliseconds", "error_fraction", "last_error")
     providers = tuple(
         each.model_copy(update={name: getattr(known[each.name], name) for name in kept}) for each in status.providers
     )
@@ -72,9 +75,9 @@ def with_old_figures(status: ProviderPoolStatus, before: ProviderPoolStatus) -> 
 
 def _provider(view: ProviderView, before: ProviderStatus | None, now: datetime) -> ProviderStatus:
     provider, fraction = view.provider, view.recent.error_fraction
-    unchanged = before is not None and before.state == view.state
-    since = before.since if before is not None and unchanged else _since(view, now)
-    last_error = before.last_error if before is not None else ""
+    known_since = before.since if before is not None and before.state == view.state else None
+    since = known_since or _since(view, now)
+    last_error = _last_error(view, since, now) or (before.last_error if before is not None else "")
     return ProviderStatus(
         name=provider.name,
         state=view.state,
@@ -83,16 +86,36 @@ def _provider(view: ProviderView, before: ProviderStatus | None, now: datetime) 
         p50_milliseconds=view.p50_milliseconds,
         p95_milliseconds=view.p95_milliseconds,
         error_fraction=None if fraction is None else float(f"{fraction:.2g}"),
-        last_error=f"{since}: {_trouble(view)}"[:_LONGEST_ERROR] if view.trouble else last_error,
+        last_error=last_error[:_LONGEST_ERROR],
         since=since,
     )
 
 
+def _last_error(view: ProviderView, since: str, now: datetime) -> str:
+    """Say what went wrong last: why the state is what it is, or a request that failed without such consequences."""
+    if view.trouble:
+        last = f"; last, {_problem(view)}" if view.problem and view.state in ("Open", "HalfOpen") else ""
+        return f"{since}: {_trouble(view)}{last}"
+    # That a key was refused is said with the Secret that it is in.
+    is_told = not view.problem or view.problem.endswith(_KEY_REFUSED)
+    return "" if is_told else f"{_moment(view.problem_at, now)}: {_problem(view)}"
+
+
 def _since(view: ProviderView, now: datetime) -> str:
-    """Return when a state began that was not there before: by the workers' word, if that can be true."""
+    """Return when a state began that was not there before."""
+    return _moment(view.began_at, now)
+
+
+def _moment(at: float, now: datetime) -> str:
+    """Return a moment by the workers' word, if that can be true, and this one otherwise."""
     earliest = (now - _OLDEST).timestamp()
-    is_likely = earliest <= view.began_at <= now.timestamp()
-    return timestamp(datetime.fromtimestamp(view.began_at, UTC) if is_likely else now)
+    return timestamp(datetime.fromtimestamp(at, UTC) if earliest <= at <= now.timestamp() else now)
+
+
+def _problem(view: ProviderView) -> str:
+    """Say what a request came to that failed."""
+    kind, _, status = view.problem.partition(" ")
+    return f"a request was answered {status}" if status else f"a request failed: {_KINDS.get(kind, kind)}"
 
 
 def _trouble(view: ProviderView) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def refuse(worker: Worker, health: CallHealth, cause: Cause = Cause.CREDENTIALS)
     health.begin("a", at)
     health.learn("a", Outcome(at, cause))
     health.release("a")
+
+
+async def test_what_a_request_came_to_is_told_as_a_kind_of_error_and_nothing_that_a_provider_wrote(
+    worker: Worker,
+) -> None:
+    health = worker.call("AJ_1")
+    health.note_problem("a", "APIStatusError 503")
+    health.note_problem("b", "Secret voice/b is no header: 'sk-live-1234'")
+    worker.box.read()
+
+    a, b = worker.board.words()
+    assert (a.problem, b.problem) == ("APIStatusError 503", "")
+    assert NOW < a.problem_at < worker.now
+
+
+def test_whom_an_image_has_no_plugin_for_is_told_of(tmp_path: Path) -> None:
+    board = HealthBoard(tmp_path / "health", [p.provider for p in PROVIDERS.plans], missing=["c"])
+    with closing(board):
+        told = {word.name: word.is_missing for word in board.words()}
+        assert told == {"a": False, "b": False, "c": True}
+        assert set(board.entries()) == {"a", "b"}
 
 
 async def test_what_breaks_for_one_call_is_broken_for_the_next(worker: Worker) -> None:

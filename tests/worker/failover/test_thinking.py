@@ -1,12 +1,13 @@
 """Who thinks: an answer comes to its end, whoever falls silent when, and no word comes twice."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, APIStatusError, function_tool, llm
 
-from tests.worker.failover.scripted import Rotating, Stage, Step, Thinker, lineup, stage
+from tests.worker.failover.scripted import TIMEOUT_SECONDS, Rotating, Stage, Step, Thinker, lineup, stage
 from voicefleet.providers.breaker import State
 from voicefleet_worker.failover.thinking import ThinkingInTurn
 
@@ -15,9 +16,11 @@ LOST = APIConnectionError("lost")
 REFUSED = APIStatusError("no such key", status_code=401)
 
 
-def thinkers(**scripts: list[list[Step]]) -> tuple[dict[str, Thinker], Stage]:
+def thinkers(retries: int = 0, **scripts: list[list[Step]]) -> tuple[dict[str, Thinker], Stage]:
     models = {name: Thinker(*answers) for name, answers in scripts.items()}
-    return models, stage(lineup("Llm", *models), lambda plan: models[plan.name])
+    of = lineup("Llm", *models)
+    of = replace(of, plans=tuple(replace(plan, retries=retries) for plan in of.plans))
+    return models, stage(of, lambda plan: models[plan.name])
 
 
 async def answer(of: Stage, **wishes: Any) -> tuple[str, list[str]]:
@@ -88,6 +91,32 @@ async def test_when_nobody_is_left_the_turn_fails_and_says_why() -> None:
 
     with pytest.raises(APIConnectionError, match="a: has just failed at this; b: has just failed at this"):
         await answer(set_stage)
+
+
+async def test_who_may_try_again_does_and_each_try_is_known_to_the_breaker() -> None:
+    models, set_stage = thinkers(retries=2, a=[[DOWN], [LOST], ["Yes."]], b=[["No."]])
+
+    assert await answer(set_stage) == ("Yes.", [])
+    assert (len(models["a"].asked), models["b"].asked) == (3, [])
+    (found,) = [c for c in set_stage.health.candidates(set_stage.switch.lineup) if c.name == "a"]
+    assert (found.breaker.window.failures, found.breaker.window.successes) == (2, 1)
+
+
+async def test_who_wants_fewer_requests_is_not_asked_again_however_often_it_may_be() -> None:
+    models, set_stage = thinkers(retries=5, a=[[APIStatusError("slow down", status_code=429)]], b=[["Yes."]])
+
+    assert await answer(set_stage) == ("Yes.", [])
+    assert len(models["a"].asked) == 1
+
+
+async def test_a_slow_one_has_its_time_for_each_try_and_no_more() -> None:
+    _, set_stage = thinkers(retries=1, a=[[10.0], [10.0]], b=[["Yes."]])
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    await answer(set_stage)
+
+    assert loop.time() - began == pytest.approx(2 * TIMEOUT_SECONDS, abs=0.2)
 
 
 async def test_who_failed_too_often_is_not_asked_any_more() -> None:

@@ -1,7 +1,7 @@
 """Sounds behind the voice, on a track of their own: the caller hears them, and nobody else.
 
-Files of other people's are fetched once, when the worker starts, and played from there. A sound that cannot be had is
-left out: calls are answered without it.
+Files of other people's are fetched once, while the worker starts, and played from there. A sound that cannot be had, or
+is not there yet, is left out: no worker takes calls later for its sake, and calls are answered without it.
 """
 
 import asyncio
@@ -41,7 +41,8 @@ class CannotBePlayedError(Exception):
 async def start_sounds(
     wanted: BackgroundAudio | None, files: Files, room: rtc.Room, session: AgentSession[None]
 ) -> BackgroundAudioPlayer | None:
-    """Play what is wanted from now on; None if that is nothing."""
+    """Play what is wanted and there from now on; None if that is nothing."""
+    files = await asyncio.to_thread(fetched, files)
     ambient, thinking = (
         (_source(wanted.ambient, files), _source(wanted.thinking, files)) if wanted is not None else (None, None)
     )
@@ -52,31 +53,38 @@ async def start_sounds(
     return player
 
 
-async def fetch_sounds(wanted: BackgroundAudio | None, directory: Path) -> dict[str, Path]:
-    """Fetch the sounds that are somewhere else, as far as they can be had."""
+def sound_files(wanted: BackgroundAudio | None, directory: Path) -> dict[str, Path]:
+    """Return where those sounds will lie that are somewhere else."""
     sounds = (wanted.ambient, wanted.thinking) if wanted is not None else ()
     urls = sorted({sound.url for sound in sounds if sound is not None and sound.url is not None})
-    if not urls:
-        return {}
+    return {url: directory / f"sound-{number}" for number, url in enumerate(urls)}
+
+
+def fetched(files: Files) -> Files:
+    """Return those that are there by now."""
+    return {url: path for url, path in files.items() if path.is_file()}
+
+
+async def fetch_sounds(files: Files) -> None:
+    """Fetch them, as far as they can be had."""
     timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        paths = [directory / f"sound-{number}" for number, _ in enumerate(urls)]
-        are_here = await asyncio.gather(*(_fetch(http, url, path) for url, path in zip(urls, paths, strict=True)))
-    return {url: path for url, path, is_here in zip(urls, paths, are_here, strict=True) if is_here}
+        await asyncio.gather(*(_fetch(http, url, path) for url, path in files.items()))
 
 
-async def _fetch(http: aiohttp.ClientSession, url: str, path: Path) -> bool:
+async def _fetch(http: aiohttp.ClientSession, url: str, path: Path) -> None:
+    # Under its name lies only what is whole, and a sound.
+    unread = path.with_name(f"{path.name}-unread")
     try:
         async with http.get(url) as answer:
             answer.raise_for_status()
             body = await _read(answer)
-        await asyncio.to_thread(path.write_bytes, body)
-        await _check(path)
+        await asyncio.to_thread(unread.write_bytes, body)
+        await _check(unread)
+        await asyncio.to_thread(unread.rename, path)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, calls are answered without it
         # Not the URL: it may hold a key.
         logger.warning("a sound cannot be had", extra={"problem": type(error).__name__})
-        return False
-    return True
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from voicefleet.providers.routing import Refusal
-from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, WireModel, latency_class
+from voicefleet.wire import LATENCY_BOUNDS_MILLISECONDS, Problem, WireModel, latency_class
 
 logger = logging.getLogger("voicefleet.worker")
 
@@ -72,6 +72,8 @@ class ProviderNews(WireModel):
     """Tokens that a request has used."""
     refusal: Refusal | None = None
     """Why a request did not begin."""
+    problem: Problem = ""
+    """What a request that failed came to."""
 
 
 class Reporter:

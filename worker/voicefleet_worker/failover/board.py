@@ -64,8 +64,17 @@ class Notice(WireModel):
 class HealthBoard:
     """The worker's side. Not for threads: one event loop owns it."""
 
-    def __init__(self, path: Path, providers: Iterable[Provider], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        providers: Iterable[Provider],
+        *,
+        missing: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.path = path
+        self._missing = tuple(ProviderWord(name=name, is_missing=True) for name in sorted(missing))
+        """What there is to say of those that this image has no plugin for."""
         self._memory = _share(path)
         self._clock = clock
         self.known = {provider.name: Known(provider) for provider in providers}
@@ -118,7 +127,7 @@ class HealthBoard:
 
     def words(self) -> tuple[ProviderWord, ...]:
         """Return what the operator is told."""
-        return tuple(known.word() for known in self.known.values())[:_MOST_WORDS]
+        return (*(known.word() for known in self.known.values()), *self._missing)[:_MOST_WORDS]
 
     def write(self) -> None:
         """Write it all down where calls read it, if it has changed."""

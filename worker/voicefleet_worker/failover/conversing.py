@@ -6,7 +6,6 @@ AgentSession looks for; a test fails when a release takes it away.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from voicefleet_worker.failover.meanwhile import KeepingWords
 from voicefleet_worker.failover.patience import Patience
 from voicefleet_worker.failover.switch import Attempt, Switch
 from voicefleet_worker.failover.thinking import GO_ON
-
-logger = logging.getLogger("voicefleet.call")
 
 _Child = llm.RealtimeSession[Any]
 # By plugin, the event that only a server that is there can cause; of others it is known that the line is open.
@@ -62,6 +59,10 @@ class ConversingInTurn(llm.RealtimeModelFallbackAdapter):
     def provider(self) -> str:
         """Name of whom the call is with."""
         return self._switch.current.name
+
+    def note_latency(self, seconds: float) -> None:
+        """Note how long the caller waited for an answer."""
+        self._switch.note_latency(seconds)
 
     def session(self, *, turn_detection_disabled: bool = False) -> "_Conversation":
         """Begin a conversation with whoever is to be asked now."""
@@ -105,7 +106,7 @@ class _Conversation(KeepingWords):
         answer = super().generate_reply(instructions=instructions, tool_choice=tool_choice, tools=tools)
         self._asked = asked
         silence = APITimeoutError(retryable=False)
-        timer = asyncio.get_running_loop().call_later(self._attempt.first_answer_seconds, self._lose, child, silence)
+        timer = asyncio.get_running_loop().call_later(self._attempt.plan.timeout_seconds, self._lose, child, silence)
 
         def note(answer: asyncio.Future[llm.GenerationCreatedEvent]) -> None:
             timer.cancel()
@@ -164,7 +165,7 @@ class _Conversation(KeepingWords):
         self._due.note_life()
         if not self._life.done():
             self._life.set_result(None)
-            self._switch.succeed(self._attempt, asyncio.get_running_loop().time() - self._began_at)
+            self._switch.succeed(self._attempt)
 
     def _note_speech(self, _: object) -> None:
         self._due.stop()
@@ -209,7 +210,7 @@ class _Conversation(KeepingWords):
 
     async def _await_life(self) -> None:
         try:
-            async with asyncio.timeout(self._attempt.first_answer_seconds):
+            async with asyncio.timeout(self._attempt.plan.timeout_seconds):
                 await self._life
         except TimeoutError:
             self._lost = APITimeoutError(retryable=False)
@@ -294,6 +295,6 @@ class _Conversation(KeepingWords):
             self._active.update_options(tool_choice=self._tool_choice)
 
     def _release(self) -> None:
-        if self._is_held:
+        was_held, self._is_held = self._is_held, False
+        if was_held:
             self._switch.release(self._attempt)
-        self._is_held = False

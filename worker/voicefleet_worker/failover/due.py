@@ -79,7 +79,7 @@ class Due:
         self.stop()
         self._attempt, self._answer, self._asked = attempt, answer, asked
         self._last_at = asyncio.get_running_loop().time()
-        self._look_in(min(attempt.first_answer_seconds, attempt.plan.stall_seconds))
+        self._look_in(min(attempt.plan.timeout_seconds, attempt.plan.stall_seconds))
 
     def _look_in(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
@@ -90,9 +90,9 @@ class Due:
             self.stop()
             return
         has_begun = answer is not None and answer.has_begun
-        patience_seconds = attempt.plan.stall_seconds if has_begun else attempt.first_answer_seconds
+        patience_seconds = attempt.plan.stall_seconds if has_begun else attempt.plan.timeout_seconds
         if not self.is_any:
-            self._look_in(attempt.first_answer_seconds)
+            self._look_in(attempt.plan.timeout_seconds)
             return
         last_at = self._last_at if answer is None else max(self._last_at, answer.last_at)
         left_seconds = last_at + patience_seconds - asyncio.get_running_loop().time()

@@ -87,6 +87,10 @@ class CallHealth:
         )
         self._end_probe(name)
 
+    def note_latency(self, name: str, seconds: float) -> None:
+        """Note how long somebody took over whom a request does not tell it: one stream serves many turns."""
+        self._reporter.tell_of(name, in_use=self._in_use[name], first_seconds=seconds)
+
     def call_off(self, name: str, began_at: float) -> None:
         """Note that nobody waits any more for a request of which nothing was learned."""
         self._seen[name] = call_off(self._breaker(name), began_at, self._clock())
@@ -106,8 +110,9 @@ class CallHealth:
         self._notebook.measured(name, metrics)
 
     def note_problem(self, name: str, problem: str) -> None:
-        """Note in words how a provider let the call down."""
+        """Note in words how a provider let the call down; what is more than a kind of error stays in the call."""
         self._notebook.provider_failed(name, problem)
+        self._reporter.tell_of(name, in_use=self._in_use[name], problem=problem)
 
     def _breaker(self, name: str) -> Breaker:
         return self._seen.get(name) or Breaker()

@@ -62,6 +62,10 @@ class HearingInTurn(stt.STT[Any]):
         """Begin to hear."""
         return _Hearing(self, self._switch, self._caller, conn_options=conn_options)
 
+    def note_latency(self, seconds: float) -> None:
+        """Note how long after the caller's last sound the last word came."""
+        self._switch.note_latency(seconds)
+
     async def aclose(self) -> None:
         """Close all that were asked."""
         for model in self._switch.models():

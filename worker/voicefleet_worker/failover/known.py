@@ -43,6 +43,9 @@ class Known:
     totals: Totals = field(default_factory=Totals)
     key: int = 0
     """Fingerprint of its key; 0 where it has none."""
+    problem: str = ""
+    """What the last request that failed came to."""
+    problem_at: float = 0.0
     _latency: Sketch = field(default_factory=Sketch)
     _requests: Rate = field(default_factory=Rate)
     _tokens: Rate = field(default_factory=Rate)
@@ -57,6 +60,8 @@ class Known:
         before = replace(self.breaker, window=Breaker().window)
         self._in_use[news.job_id] = news.in_use
         self._count(news, now)
+        if news.problem:
+            self.problem, self.problem_at = news.problem, now
         if news.begun:
             self.breaker = admit(self.breaker, news.began_at)
         if news.outcome == "CalledOff":
@@ -124,6 +129,8 @@ class Known:
             requests=self.totals.answers + self.totals.errors,
             errors=self.totals.errors,
             latency=tuple(self.totals.latency),
+            problem=self.problem,
+            problem_at=self.problem_at,
         )
 
     def _count(self, news: ProviderNews, now: float) -> None:

@@ -50,6 +50,9 @@ class Health(Protocol):
     def learn(self, name: str, outcome: Outcome, first_seconds: float | None = None) -> None:
         """Note how a request went, and how long its first answer took."""
 
+    def note_latency(self, name: str, seconds: float) -> None:
+        """Note how long somebody took over whom a request does not tell it: one stream serves many turns."""
+
     def call_off(self, name: str, began_at: float) -> None:
         """Note that nobody waits any more for a request of which nothing was learned."""
 
@@ -79,11 +82,6 @@ class Attempt(Generic[Model]):
     def name(self) -> str:
         """Name of the provider."""
         return self.plan.name
-
-    @property
-    def first_answer_seconds(self) -> float:
-        """Return how long its first answer may take, all tries together."""
-        return self.plan.timeout_seconds * (1 + self.plan.retries)
 
 
 class Tries:
@@ -192,6 +190,10 @@ class Switch(Generic[Model]):
             attempt.is_answered = True
             self._health.learn(attempt.name, outcome)
         return False
+
+    def note_latency(self, seconds: float) -> None:
+        """Note how long the one took with whom the call is."""
+        self._health.note_latency(self.current.name, seconds)
 
     def use_tokens(self, attempt: Attempt[Model], tokens: int) -> None:
         """Note what a language model has read and written."""

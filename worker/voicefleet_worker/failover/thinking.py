@@ -7,7 +7,7 @@ from typing import Any
 from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError, APITimeoutError, NotGivenOr, llm
 
 from voicefleet.providers.lineup import ProviderPlan
-from voicefleet_worker.failover.switch import ONCE, Attempt, Switch
+from voicefleet_worker.failover.switch import ONCE, Attempt, Switch, Tries
 from voicefleet_worker.failover.words import WholeWords
 
 GO_ON = (
@@ -90,9 +90,9 @@ class _Answer(llm.LLMStream):
         self._called_tools = False
 
     async def _run(self) -> None:
-        tried: set[str] = set()
+        tries = Tries()
         while True:
-            attempt = self._switch.begin(tried)
+            attempt = self._switch.begin(tries.tried)
             try:
                 await self._ask(attempt)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises, another one may do better
@@ -102,7 +102,7 @@ class _Answer(llm.LLMStream):
                     return
                 self._begin_anew()
                 if not is_for_an_old_key:
-                    tried.add(attempt.name)
+                    tries.note_failure(attempt.plan)
             else:
                 return
             finally:
@@ -110,11 +110,10 @@ class _Answer(llm.LLMStream):
 
     async def _ask(self, attempt: Attempt[llm.LLM[Any]]) -> None:
         """Let one provider answer, or go on with the answer of the one before."""
-        options = APIConnectOptions(max_retry=attempt.plan.retries, timeout=attempt.plan.timeout_seconds)
+        # Tries of the SDK's would be requests that no quota, breaker or price book knows of.
+        options = APIConnectOptions(max_retry=0, timeout=attempt.plan.timeout_seconds)
         wishes = _taken(attempt.plan, self._wishes)
         stream = attempt.model.chat(chat_ctx=self._context(), tools=self._tools, conn_options=options, **wishes)
-        # A retry after a word was said would say it twice.
-        stream._retry_on_chunk_sent = False
         goes_on = bool(self._heard_before)
         async with stream:
             await self._hear_out(attempt, stream)
@@ -127,7 +126,7 @@ class _Answer(llm.LLMStream):
         """Let an answer through as it comes; only words keep it from being given up."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        deadline, tokens = began + attempt.first_answer_seconds, 0
+        deadline, tokens = began + attempt.plan.timeout_seconds, 0
         while (chunk := await _next(stream, deadline)) is not None:
             chunk = self._heeding(chunk)
             if chunk.has_response():

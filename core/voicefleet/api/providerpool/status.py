@@ -15,7 +15,9 @@ class ProviderStatus(ApiModel):
 
     name: Label
     """Name of the provider."""
-    state: Literal["Unknown", "Closed", "Open", "HalfOpen", "Disabled", "CredentialsRefused", "Unreachable"] = "Unknown"
+    state: Literal[
+        "Unknown", "Closed", "Open", "HalfOpen", "Disabled", "PluginMissing", "CredentialsRefused", "Unreachable"
+    ] = "Unknown"
     """State of its breaker, or why it has none; Closed is the good one."""
     in_use: Count = 0
     """Streams or requests at this moment."""
