@@ -1,7 +1,7 @@
 """How a VoiceAgent stands: whether it is well, what is being done, and what only a person can mend."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from voicefleet.api import VoiceAgent
 from voicefleet.api.types import timestamp
@@ -145,8 +145,8 @@ def _rollout_trouble(steps: AgentSteps) -> Trouble | None:
     return Trouble(_ROLLOUT_TROUBLES[status.phase], f"rollout of revision {status.revision}: {status.verdict}")
 
 
-def _rollout_under_way(fleet: Fleet, steps: AgentSteps) -> Statement | None:
-    status = steps.rollout.status if steps.rollout else None
+def _rollout_under_way(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement | None:
+    status, fleet = steps.rollout.status if steps.rollout else None, seen.fleet
     old = sum(w.pod.revision != steps.revision and not w.pod.leaving for w in fleet)
     if status is None or (not old and status.phase not in ("Paused", "Progressing")):
         return None
@@ -154,13 +154,20 @@ def _rollout_under_way(fleet: Fleet, steps: AgentSteps) -> Statement | None:
         return Statement("True", Reason.ROLLOUT_PAUSED, f"rollout of revision {status.revision}: {status.verdict}")
     share = f"; {status.share_percent} % of new calls go to the new one" if status.share_percent < 100 else ""
     words = f"{in_workers(old, 'run')} an older revision" if old else f"revision {status.revision} is being rolled out"
-    return Statement("True", Reason.ROLLING_OUT, words + share + _overdue(fleet))
+    return Statement("True", Reason.ROLLING_OUT, words + share + _overdue(seen, now))
 
 
-def _overdue(fleet: Fleet) -> str:
-    """Say since when calls keep workers of an older revision whose drain is limited."""
-    since = [worker.pod.cordoned_at for worker in fleet if worker.pod.cordoned_at is not None]
-    return f"; the first has taken no new calls since {timestamp(min(since))}" if since else ""
+def _overdue(seen: AgentSeen, now: datetime) -> str:
+    """Say since when calls keep workers of an older revision whose drain is limited, and where they may go on."""
+    rules, limit = seen.agent.spec.rollout, timedelta(seconds=seen.agent.spec.rollout.max_drain_seconds)
+    since = [worker.pod.cordoned_at for worker in seen.fleet if worker.pod.cordoned_at is not None]
+    if not since:
+        return ""
+    over = sum(now - moment >= limit for moment in since) if limit and rules.on_drain_limit == "Wait" else 0
+    if not over:
+        return f"; the first has taken no new calls since {timestamp(min(since))}"
+    words = f"the {rules.max_drain_seconds} s of rollout.maxDrainSeconds are over"
+    return f"; {words} for {plural(over, 'worker')}, whose calls go on, since rollout.onDrainLimit is Wait"
 
 
 def _with_cause(reconciling: Statement, troubles: list[Trouble]) -> Statement:
@@ -181,7 +188,7 @@ def _with_blindness(reconciling: Statement, fleet: Fleet, steps: AgentSteps, now
 
 def _reconciling(seen: AgentSeen, steps: AgentSteps, now: datetime) -> Statement:
     fleet = seen.fleet
-    rollout = _rollout_under_way(fleet, steps)
+    rollout = _rollout_under_way(seen, steps, now)
     if rollout is not None:
         return rollout
     starting = fleet.count(Activity.STARTING, now)
