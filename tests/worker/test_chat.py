@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.files import AGENT, Mounted
+from tests.worker.files import AGENT, POOL, Mounted
 from voicefleet.api.references import SecretKeyRef
 from voicefleet.names import text_file
 from voicefleet_worker.access.secret_files import variable_of
@@ -77,6 +77,28 @@ def test_instructions_of_a_config_map_are_asked_for(mounted: Mounted) -> None:
     file.write_text("Be kind.")
     material = gather(replace(wishes(mounted), texts=mounted.folder / "texts"), {"OPENAI_API_KEY": "k"})
     assert material.plan.entry.instructions == "Be kind."
+
+
+def talking(mounted: Mounted, *roles: str) -> Wishes:
+    """Let a realtime model hold the calls, of a pool with providers for these jobs."""
+    mounted.write("agent.json", {**AGENT, "spec": {**AGENT["spec"], "voice": {"realtime": {}}}})
+    providers = [{"name": f"my-{role.lower()}", "role": role, "plugin": "openai"} for role in roles]
+    mounted.write("pool.json", {**POOL, "spec": {**POOL["spec"], "providers": providers}})
+    return wishes(mounted)
+
+
+def test_in_place_of_a_model_that_only_talks_one_that_writes_answers_and_that_is_said(mounted: Mounted) -> None:
+    material = gather(talking(mounted, "Realtime", "Llm"), {})
+
+    assert [plan.name for plan in thinking_of(material.plan.entry).plans] == ["my-llm"]
+    assert material.asides == (
+        "desk is a realtime model, which only talks: here a model that writes answers in its place",
+    )
+
+
+def test_a_pool_whose_models_only_talk_is_told_what_a_chat_needs(mounted: Mounted) -> None:
+    with pytest.raises(BadInputError, match=r"spec\.providers.*a chat needs a provider of role Llm"):
+        gather(talking(mounted, "Realtime", "Tts"), {})
 
 
 async def test_words_are_shown_as_they_come_and_cannot_command_the_terminal() -> None:

@@ -125,6 +125,8 @@ class _Chat:
     async def run(self, session: AgentSession[None]) -> bool:
         """Greet, take turns, and tell whether every line was answered."""
         plan = self.material.plan
+        for line in self.material.asides:
+            self.screen.aside(line)
         session.output.transcription = Words(self.screen, plan.name)
         session.on("function_tools_executed", self._show_tools)
         course = Course(begins=State.TALKING)

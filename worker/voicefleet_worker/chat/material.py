@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicefleet.api import ProviderPool
+from voicefleet.api import ProviderPool, VoiceAgent
+from voicefleet.api.providerpool.providers import Provider
+from voicefleet.api.voiceagent.voice import Voice
 from voicefleet.conversation.dialogue import AgentPlan, DialoguePlan, plan_dialogue
-from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan
+from voicefleet.conversation.voice_plan import PipelinePlan, VoicePlan
 from voicefleet.names import text_file
 from voicefleet.providers.lineup import Lineup
 from voicefleet_worker.access.secret_files import SecretFiles, SecretsAtHand, check_keys_of
@@ -39,6 +41,8 @@ class Material:
     plan: DialoguePlan
     secrets: SecretFiles
     variables: Mapping[str, str]
+    asides: tuple[str, ...] = ()
+    """In what it is unlike a call."""
 
 
 def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
@@ -46,18 +50,21 @@ def gather(wishes: Wishes, environment: Mapping[str, str]) -> Material:
     agent = load_agent(wishes.agent)
     pool = load_pool(wishes.pool) if wishes.pool else _pool_without_file(environment)
     where = str(wishes.pool or "--pool")
+    talkers = _who_only_talks(agent)
+    if talkers:
+        agent, pool = _in_writing(agent), _with_writers(pool, where)
     planned = plan_dialogue(agent, pool)
     source = "" if isinstance(planned, DialoguePlan) else planned.source
     plan = as_wished(or_refuse(planned, where if source == "pool" else str(wishes.agent)), environment)
     # Nobody hears and nobody speaks, so it does not matter whether somebody could.
-    plan = plan.with_voices(lambda voice: _who_thinks(voice, where, str(wishes.agent)))
+    plan = plan.with_voices(lambda voice: _who_thinks(voice, where))
     for provider in (each for agent in plan.agents for each in thinking_of(agent).plans):
         or_refuse(check_options(provider), where)
     check_requests(plan, str(wishes.agent))
     secrets = SecretsAtHand(wishes.secrets or Path(), environment, has_files=wishes.secrets is not None)
     for agent_plan in plan.agents:
         check_keys_of(thinking_of(agent_plan), secrets)
-    return Material(_told(plan, wishes), secrets, wishes.variables)
+    return Material(_told(plan, wishes), secrets, wishes.variables, tuple(map(_aside, talkers)))
 
 
 def _told(plan: DialoguePlan, wishes: Wishes) -> DialoguePlan:
@@ -76,10 +83,43 @@ def thinking_of(agent: AgentPlan) -> Lineup:
     return next(lineup for lineup in agent.voice.lineups if lineup.need.role == "Llm")
 
 
-def _who_thinks(voice: VoicePlan, where: str, agent: str) -> VoicePlan:
-    if isinstance(voice, RealtimePlan):
-        raise BadInputError(agent, "a realtime model only talks: a chat needs voice.pipeline", "spec.voice.realtime")
+def _who_thinks(voice: VoicePlan, where: str) -> VoicePlan:
+    if not isinstance(voice, PipelinePlan):
+        return voice
     return replace(voice, llm=or_refuse(without_strangers(voice.llm), where))
+
+
+def _who_only_talks(agent: VoiceAgent) -> list[str]:
+    """Return those agents whose calls a realtime model holds, which reads and writes nothing."""
+    voices = {each.name: each.voice or agent.spec.voice for each in agent.spec.agents}
+    return [name for name, voice in voices.items() if voice.realtime is not None]
+
+
+def _in_writing(agent: VoiceAgent) -> VoiceAgent:
+    """Return the same agents, with the same instructions and tools, as they would be as a pipeline."""
+    agents = tuple(each.model_copy(update={"voice": _pipeline(each.voice)}) for each in agent.spec.agents)
+    spec = agent.spec.model_copy(update={"voice": _pipeline(agent.spec.voice) or Voice(), "agents": agents})
+    return agent.model_copy(update={"spec": spec})
+
+
+def _pipeline(voice: Voice | None) -> Voice | None:
+    return Voice() if voice is not None and voice.realtime is not None else voice
+
+
+def _with_writers(pool: ProviderPool, where: str) -> ProviderPool:
+    """Return a pool for a chat with agents who only talk; of what nobody asks for there, it need have nothing."""
+    roles = {provider.role for provider in pool.spec.providers if provider.enabled}
+    if "Llm" not in roles:
+        message = "a realtime model only talks: a chat needs a provider of role Llm that answers in its place"
+        raise BadInputError(where, message, "spec.providers")
+    missing = [role for role in ("Stt", "Tts") if role not in roles]
+    nobody = [Provider.model_validate({**_OPENAI, "name": f"nobody-{role.lower()}", "role": role}) for role in missing]
+    spec = pool.spec.model_copy(update={"providers": (*pool.spec.providers, *nobody)})
+    return pool.model_copy(update={"spec": spec})
+
+
+def _aside(talker: str) -> str:
+    return f"{talker} is a realtime model, which only talks: here a model that writes answers in its place"
 
 
 def _pool_without_file(environment: Mapping[str, str]) -> ProviderPool:
