@@ -22,6 +22,7 @@ from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
 from e2e.kinds import install_crds
+from e2e.processes import COMPILED
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "voicefleet"
@@ -74,9 +75,7 @@ class OperatorProcess:
         return self._process
 
     def _environment(self) -> dict[str, str]:
-        # The second start finds compiled what the first one compiled: in the image everything is.
-        python = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bench.dir / "compiled")}
-        return {**os.environ, **python, "POD_NAME": "operator", "POD_UID": self._pod_uid}
+        return {**os.environ, **COMPILED, "POD_NAME": "operator", "POD_UID": self._pod_uid}
 
     def get(self, path: str) -> str:
         """Ask its own port; empty while it does not answer."""

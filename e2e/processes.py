@@ -1,10 +1,16 @@
-"""What a process has begun, as /proc tells; any of it may be gone by the time that one looks."""
+"""How processes of ours are started, and what they have begun, as /proc tells; it may be gone by the time one looks."""
 
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+# The second start finds compiled what the first one compiled: in the images everything is.
+COMPILED = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(__file__).resolve().parent.parent / "build" / "compiled"),
+}
 
 
 def children_of(pid: int) -> list[int]:

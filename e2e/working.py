@@ -19,6 +19,7 @@ from e2e.bench import Bench
 from e2e.caller import Caller
 from e2e.caller.line import Seat
 from e2e.caller.report import CutKind
+from e2e.processes import COMPILED
 from e2e.providers import Providers
 from voicefleet.wire import WorkerState
 
@@ -141,9 +142,10 @@ def run_worker(
 ) -> Iterator[Worker]:
     log = folder / "worker.log"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LIVEKIT_", "LOG_LEVEL"))}
+    told = inherited | COMPILED | dict(environment or {})
     command = [str(Path(sys.executable).with_name("voicefleet-worker")), *arguments]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=inherited | dict(environment or {}))
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=told)
     worker = Worker(process, "", log, f"e2e.{name}")
     try:
         worker.url = f"http://127.0.0.1:{control_port(worker)}"

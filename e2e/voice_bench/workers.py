@@ -16,6 +16,7 @@ from typing import Any
 
 from e2e.bench.options import Livekit
 from e2e.bench.process import describe_log
+from e2e.processes import COMPILED
 from e2e.providers import Providers
 from e2e.voice_bench import plain_agent, usage
 
@@ -172,7 +173,7 @@ def _run(command: list[str], environment: Mapping[str, str], log: Path) -> Itera
     # Whatever the bench has of its own comes first; a worker is nobody's preference.
     command = ["nice", "-n", str(-os.nice(0)), *command]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**inherited, **environment})
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**inherited, **COMPILED, **environment})
     try:
         yield process
     finally:
