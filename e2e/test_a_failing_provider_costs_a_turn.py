@@ -36,9 +36,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "silent": {},
     "slow": {"first_byte_ms": 20_000},
     "dead_mid_stream": {"after_chunks": 2},
+    "stalled_mid_stream": {"after_chunks": 2},
 }
-# Words are written down within two messages: whoever is to die before that dies after one.
-HEARING_WAYS = {**WAYS, "dead_mid_stream": {"after_chunks": 1}}
+# Words are written down within two messages: whoever is to die or stall before that does after one.
+HEARING_WAYS = {**WAYS, "dead_mid_stream": {"after_chunks": 1}, "stalled_mid_stream": {"after_chunks": 1}}
 # Only a new line meets these.
 ON_DIALING = ("error", "unauthorized", "throttled", "refuse")
 pytestmark = pytest.mark.timeout(400)

@@ -35,6 +35,7 @@ STORY = "Once upon a time there was a cat, and the cat sat on a mat. " * 4 + "Th
 WORD_FOR_WORD = {"match": r"nothing else: (.*)$", "on": "instructions", "reply": r"\1"}
 TELLS = {"match": "(?i)story", "reply": STORY}
 LOOKS_UP = {"match": "(?i)order", "tool_call": {"name": "hours"}}
+ONCE_MORE = {"match": "open", "on": "tool", "tool_call": {"name": "hours"}}
 TOLD = {"match": "open", "on": "tool", "reply": "I have looked it up."}
 TALKER = "This is the talker speaking, what would you like?"
 BACK = "Here is the desk again."
@@ -102,10 +103,15 @@ async def hear(caller: Caller, words: str) -> str:
     return said
 
 
-async def waits_of(worker: Worker, room: str) -> list[float | None]:
-    """Return what the caller in a room waited for each answer, by the call's record."""
+async def record_of(worker: Worker, room: str) -> dict[str, Any]:
     every = on_disk(worker.log.parent)
     (record,) = await eventually(lambda: [record for record in every() if record["room"] == room], 1)
+    return record
+
+
+async def waits_of(worker: Worker, room: str) -> list[float | None]:
+    """Return what the caller in a room waited for each answer, by the call's record."""
+    record = await record_of(worker, room)
     return [turn["stages"].get("totalSeconds") for turn in record["turns"]]
 
 
@@ -143,6 +149,20 @@ async def test_a_conversation_with_a_tool_and_an_interruption(worker: Worker, co
     assert (tally.calls_failed, tally.provider_errors) == (before.calls_failed, before.provider_errors)
     said = worker.log.read_text()
     assert not [word for word in ("key-of-", "Riverside", "story", caller.seat.room) if word in said]
+
+
+async def test_a_model_that_wants_a_tool_after_each_tool_answers_after_three(
+    worker: Worker, control: Control, line: Line
+) -> None:
+    await rested(worker)
+    control.set_rules([WORD_FOR_WORD, GOES_ON, LOOKS_UP, ONCE_MORE, TOLD])
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen(timeout_seconds=40)
+        looked_up = await caller.say("Where is my order?", timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert looked_up.agent_text == "I have looked it up."
+    assert (await record_of(worker, caller.seat.room))["toolCalls"] == 3
 
 
 async def test_a_line_that_is_lost_in_the_middle_costs_a_sentence(worker: Worker, control: Control, line: Line) -> None:

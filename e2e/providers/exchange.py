@@ -17,6 +17,8 @@ from e2e.providers.wire import Json, new_id
 Delivery = Literal["send", "drop", "garble"]
 GARBAGE = '{"type": "Results", "channel": [{"alternatives'
 _KEPT_TURNS = 200
+# Longer than any client of ours waits.
+_STALLS_SECONDS = 60.0
 
 
 class StreamDied(Exception):  # noqa: N818 - the wire died, the programme did not
@@ -66,7 +68,9 @@ class Exchange:
             return "drop"
         if delay_seconds := fault.delay_seconds(first=self._chunks == 0):
             await asyncio.sleep(delay_seconds)
-        if fault.mode == "dead_mid_stream" and self._is_spent(fault, size):
+        if fault.mode in ("dead_mid_stream", "stalled_mid_stream") and self._is_spent(fault, size):
+            if fault.mode == "stalled_mid_stream":
+                await asyncio.sleep(_STALLS_SECONDS)
             self.cut("died")
         self._chunks += 1
         self._bytes += size
@@ -94,7 +98,8 @@ class Exchange:
         """Write down how it went."""
         self.entry.duration_ms = _since_ms(self._opened)
         if self.entry.outcome == "open":
-            self.entry.outcome = self.fault.mode if self.fault.mode in ("silent", "wrong") else "ok"
+            is_told = self.fault.mode in ("silent", "stalled_mid_stream", "wrong")
+            self.entry.outcome = self.fault.mode if is_told else "ok"
 
     def refuse(self, status: int, message: str, outcome: str, headers: dict[str, str] | None = None) -> web.Response:
         """Answer with the provider's kind of error."""

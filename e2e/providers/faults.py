@@ -11,6 +11,7 @@ Mode = Literal[
     "unauthorized",
     "error",
     "dead_mid_stream",
+    "stalled_mid_stream",
     "endless",
     "silent",
     "flapping",
@@ -31,9 +32,9 @@ class Fault:
 
     Modes: `slow` waits before the first chunk and between chunks; `wrong` answers garbage; `throttled`
     is 429 with Retry-After; `unauthorized` 401; `error` is `status`; `dead_mid_stream` cuts the TCP
-    connection after so many chunks or bytes; `endless` is speech that goes on for ever; `silent` accepts
-    and never answers; `flapping` is in turn down (`status`) and up, by period or, without one, by
-    request; `refuse` cuts before any answer.
+    connection after so many chunks or bytes, and `stalled_mid_stream` sends no more on it; `endless` is
+    speech that goes on for ever; `silent` accepts and never answers; `flapping` is in turn down
+    (`status`) and up, by period or, without one, by request; `refuse` cuts before any answer.
     """
 
     mode: Mode = "ok"
