@@ -108,6 +108,37 @@ async def test_who_is_deaf_on_an_open_line_is_replaced_when_the_caller_speaks() 
     assert call.written == ["heard"]
 
 
+def changing(text: str) -> stt.SpeechEvent:
+    return replace(final(text), type=stt.SpeechEventType.INTERIM_TRANSCRIPT)
+
+
+async def test_who_breaks_off_in_the_middle_of_a_sentence_is_replaced_although_the_caller_says_no_more() -> None:
+    """What is left of a short question is no longer than a cough."""
+    models, set_stage = listeners(a=[[5, changing("when are"), 10.0]], b=[[8, "when are you open"]])
+    call = Call(set_stage)
+    call.caller.follow(UserStateChangedEvent(old_state="listening", new_state="speaking"))
+    await call.say(8)
+    call.caller.follow(UserStateChangedEvent(old_state="speaking", new_state="listening"))
+
+    await asyncio.sleep(0.4)
+    await call.end()
+
+    assert call.written == ["when are", "when are you open"]
+    assert models["b"].heard == [list(range(1, 9))]
+
+
+@pytest.mark.parametrize("end", [final("when"), stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH)])
+async def test_who_says_that_a_sentence_is_over_owes_no_more_of_it(end: stt.SpeechEvent) -> None:
+    models, set_stage = listeners(a=[[5, changing("when"), end, 10.0]], b=[["never"]])
+    call = Call(set_stage)
+    await call.say(8)
+
+    await asyncio.sleep(0.4)
+    await call.stream.aclose()
+
+    assert models["b"].heard == []
+
+
 @pytest.mark.parametrize(("spoken", "unheard"), [(0.2, False), (0.9, True)], ids=["a cough", "a question"])
 async def test_a_short_question_without_an_answer_counts_too(
     monkeypatch: pytest.MonkeyPatch, spoken: float, *, unheard: bool

@@ -25,6 +25,8 @@ _TRY_AGAIN_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _FINAL = stt.SpeechEventType.FINAL_TRANSCRIPT
 _USAGE = stt.SpeechEventType.RECOGNITION_USAGE
+# By these a provider says that no more words of a sentence come.
+_ENDS = (_FINAL, stt.SpeechEventType.END_OF_SPEECH)
 _WORDS = (_FINAL, stt.SpeechEventType.INTERIM_TRANSCRIPT, stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
 
 
@@ -178,6 +180,8 @@ class _Ear:
         self._attempt = attempt
         self._begin_seconds = hearing._tape.begin_seconds
         self._last_word_at = asyncio.get_running_loop().time()
+        self._is_within_words = False
+        """Whether there were words that may still change, and none that may not."""
 
     async def listen(self) -> None:
         """Hear until the call is over; raise when this one fails."""
@@ -207,9 +211,12 @@ class _Ear:
 
     def _note_word(self, event: stt.SpeechEvent, inner: stt.RecognizeStream) -> None:
         self._last_word_at = asyncio.get_running_loop().time()
+        if event.type in _ENDS:
+            self._is_within_words = False
         # That somebody begins to speak may be told by our own ear; words come from nobody else.
         if event.type not in _WORDS or not any(each.text.strip() for each in event.alternatives):
             return
+        self._is_within_words = event.type is not _FINAL
         self._hearing.note_word(self._attempt)
         if not self._attempt.is_answered:
             self._hearing._switch.succeed(self._attempt)
@@ -226,5 +233,13 @@ class _Ear:
         is_watched = limit > 0 and not isinstance(self._attempt.model, stt.StreamAdapter)
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if is_watched and self._hearing.is_watched and caller.seconds_unheard(self._last_word_at) >= limit:
+            if not is_watched or not self._hearing.is_watched:
+                continue
+            if caller.seconds_unheard(self._last_word_at) >= limit or self._has_broken_off(limit):
                 raise _SilentError
+
+    def _has_broken_off(self, limit: float) -> bool:
+        """Tell whether it owes the end of a sentence that the caller has said, of which it wrote the beginning."""
+        if not self._is_within_words or self._hearing._caller.is_speaking:
+            return False
+        return asyncio.get_running_loop().time() - self._last_word_at >= limit

@@ -35,6 +35,11 @@ class CallerSpeaks:
             self._spoken.append((self._since, now))
             self._since = None
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the caller speaks at this moment."""
+        return self._since is not None
+
     def seconds_unheard(self, last_word_at: float) -> float:
         """Return how long ago the caller began to say something of which there is not a word yet."""
         now = asyncio.get_running_loop().time()
