@@ -23,6 +23,7 @@ from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
 from e2e.kinds import install_crds
 from e2e.processes import COMPILED
+from voicefleet.manifests.pod import CONTROL_VOLUME
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "voicefleet"
@@ -138,6 +139,18 @@ def install_rights(bench: Bench, namespace: str, *values: str) -> None:
     bench.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
+@contextmanager
+def confined_operator(bench: Bench, namespace: str, log: Path, *, probes: bool = False) -> Iterator[OperatorProcess]:
+    """Run an operator that may work in one namespace, its own."""
+    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
+    process = OperatorProcess(bench, namespace, log=log, works_in=(namespace,), probes=probes)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+
+
 class Fleet:
     """What a test asks about one agent's fleet, and the workers that answer in its pods' names."""
 
@@ -210,7 +223,7 @@ class Fleet:
 
 def control_secret(pod: dict[str, Any]) -> str:
     """Return the Secret in which a pod finds the token of its control port."""
-    (name,) = [each["secret"]["secretName"] for each in pod["spec"]["volumes"] if each["name"] == "control"]
+    (name,) = [each["secret"]["secretName"] for each in pod["spec"]["volumes"] if each["name"] == CONTROL_VOLUME]
     return str(name)
 
 

@@ -17,7 +17,7 @@ from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
 from e2e.calls.wire import BehindWire, Wire, wire_to
 from e2e.fake_workers import FakeWorker
-from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+from e2e.operating import ROOT, Fleet, OperatorProcess, confined_operator, fleet_of, holds_for, remove_agents
 
 SAMPLES = ROOT / "manifests" / "samples"
 AGENT = "receptionist"
@@ -42,12 +42,8 @@ def wire(bench: Bench) -> Iterator[Wire]:
 
 @pytest.fixture
 def operator(bench: Bench, namespace: str, wire: Wire, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    log = tmp_path / "operator.log"
-    process = OperatorProcess(BehindWire(bench, wire), namespace, log=log, works_in=(namespace,))
-    process.start()
-    yield process
-    process.stop()
+    with confined_operator(BehindWire(bench, wire), namespace, tmp_path / "operator.log") as process:
+        yield process
 
 
 @pytest.fixture

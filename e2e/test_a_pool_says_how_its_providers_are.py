@@ -16,7 +16,7 @@ import yaml
 from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
-from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+from e2e.operating import ROOT, Fleet, OperatorProcess, confined_operator, fleet_of, holds_for, remove_agents
 from voicefleet.names import ANNOTATION_REFRESHED_AT
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -73,13 +73,9 @@ class Pool:
 
 @pytest.fixture
 def operator(bench: Bench, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    log = tmp_path / "operator.log"
-    process = OperatorProcess(bench, namespace, log=log, works_in=(namespace,), probes=True)
-    process.start()
-    wait_for(process.leads, "an operator that leads")
-    yield process
-    process.stop()
+    with confined_operator(bench, namespace, tmp_path / "operator.log", probes=True) as process:
+        wait_for(process.leads, "an operator that leads")
+        yield process
 
 
 def apply_pool(bench: Bench, namespace: str, **hearing: object) -> Pool:

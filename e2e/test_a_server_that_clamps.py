@@ -22,7 +22,7 @@ from e2e.caller.line import Line
 from e2e.calls import HeldCall, Records, hold_calls
 from e2e.calls.records import Record
 from e2e.clamping import ClampingDoor, Told, clamping
-from e2e.operating import Fleet, OperatorProcess, fleet_of, install_rights, remove_agents
+from e2e.operating import Fleet, confined_operator, fleet_of, remove_agents
 from e2e.pod_processes import PodProcesses
 from e2e.providers import Providers
 from e2e.providers.wire import HearingMode
@@ -127,9 +127,6 @@ def door(bench: Bench) -> Iterator[ClampingDoor]:
 @pytest.fixture
 def fleet(bench: Bench, providers: Providers, door: ClampingDoor, namespace: str, tmp_path: Path) -> Iterator[Fleet]:
     """Three workers of an agent that says nothing; only their door to LiveKit is not as usual."""
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    operator = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    operator.start()
     agent = agent_manifest(AGENT)
     agent["metadata"] = {"name": AGENT}
     del agent["spec"]["agents"][0]["greeting"], agent["spec"]["variables"]
@@ -141,14 +138,11 @@ def fleet(bench: Bench, providers: Providers, door: ClampingDoor, namespace: str
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
         for name, data in keys.items()
     ]
-    for manifest in (*manifests, pool_manifest(door.url, providers), agent):
-        bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
-    try:
-        with fleet_of(bench, namespace, AGENT) as fleet:
-            yield fleet
-            remove_agents(bench, namespace)
-    finally:
-        operator.stop()
+    with confined_operator(bench, namespace, tmp_path / "operator.log"), fleet_of(bench, namespace, AGENT) as fleet:
+        for manifest in (*manifests, pool_manifest(door.url, providers), agent):
+            bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
+        yield fleet
+        remove_agents(bench, namespace)
 
 
 @pytest.fixture

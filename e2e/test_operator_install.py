@@ -10,7 +10,16 @@ import yaml
 
 from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
-from e2e.operating import CHART, ROOT, SERVICE_ACCOUNT, OperatorProcess, fleet_of, holds_for, install_rights
+from e2e.operating import (
+    CHART,
+    ROOT,
+    SERVICE_ACCOUNT,
+    OperatorProcess,
+    confined_operator,
+    fleet_of,
+    holds_for,
+    install_rights,
+)
 from tools.chart import INSTALL_NAMESPACE, render_install
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -91,11 +100,8 @@ def test_the_install_manifest_is_accepted(bench: Bench) -> None:
 @pytest.fixture
 def confined(bench: Bench, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator that may work in one namespace, its own."""
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    process.start()
-    yield process
-    process.stop()
+    with confined_operator(bench, namespace, tmp_path / "operator.log") as process:
+        yield process
 
 
 def test_an_operator_of_one_namespace_needs_no_cluster_role(

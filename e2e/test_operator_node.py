@@ -17,8 +17,8 @@ from e2e.bench import Bench
 from e2e.bench.node import PROBE_IMAGE
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
-from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights
-from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
+from e2e.operating import ROOT, Fleet, OperatorProcess, confined_operator, fleet_of, holds_for
+from voicefleet.names import ANNOTATION_END_CALLS, ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
 
 SAMPLES = ROOT / "manifests" / "samples"
 SECRETS = {
@@ -31,11 +31,8 @@ SECRETS = {
 
 @pytest.fixture
 def operator(real_node_bench: Bench, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install_rights(real_node_bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(real_node_bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    process.start()
-    yield process
-    process.stop()
+    with confined_operator(real_node_bench, namespace, tmp_path / "operator.log") as process:
+        yield process
 
 
 @pytest.fixture
@@ -191,7 +188,7 @@ def test_a_control_key_that_is_lost_cuts_no_call_and_new_workers_take_the_next_o
             assert holds_for(lambda: old in fleet.pods(), 3)
             assert not worker.cordoned
             for pod in set(fleet.pods()) - {new}:
-                bench.kubectl("annotate", "pod", pod, "-n", where, "voicefleet.dev/end-calls=true")
+                bench.kubectl("annotate", "pod", pod, "-n", where, f"{ANNOTATION_END_CALLS}=true")
                 bench.kubectl("delete", "pod", pod, "-n", where, "--wait=false")
             wait_for(lambda: set(fleet.pods()) == {new}, "the old workers to be gone")
 

@@ -18,7 +18,7 @@ from e2e.bench import Bench
 from e2e.bench.oci import write_oci_archive
 from e2e.bench.waiting import wait_for
 from e2e.fake_workers import FakeWorker
-from e2e.operating import ROOT, Fleet, OperatorProcess, fleet_of, holds_for, install_rights, remove_agents
+from e2e.operating import ROOT, Fleet, OperatorProcess, confined_operator, fleet_of, holds_for, remove_agents
 from voicefleet.names import LAST_WORDS_FILE, LAST_WORDS_PREFIX
 
 SAMPLES = ROOT / "manifests" / "samples"
@@ -73,11 +73,8 @@ class Liar(FakeWorker):
 
 @pytest.fixture
 def operator(bench: Bench, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    process.start()
-    yield process
-    process.stop()
+    with confined_operator(bench, namespace, tmp_path / "operator.log") as process:
+        yield process
 
 
 @pytest.fixture
@@ -224,9 +221,6 @@ def test_an_agent_that_crashes_at_start_is_told_with_the_command_that_shows_why(
     real_node_bench: Bench, crashing_image: str, namespace: str, tmp_path: Path
 ) -> None:
     bench = real_node_bench
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,))
-    process.start()
     agent = yaml.safe_load((SAMPLES / "voiceagent.yaml").read_text())
     agent["spec"]["worker"] |= {
         "image": crashing_image,
@@ -234,15 +228,16 @@ def test_an_agent_that_crashes_at_start_is_told_with_the_command_that_shows_why(
         "resources": {"cpu": "50m", "memory": "64Mi", "ephemeralStorage": "64Mi"},
         "podTemplate": {"nodeSelector": {"voicefleet.dev/node": "real"}},
     }
-    for name, keys in SECRETS.items():
-        bench.kubectl("create", "secret", "generic", name, "-n", namespace, *(f"--from-literal={k}=any" for k in keys))
-    bench.kubectl("apply", "-n", namespace, "-f", str(SAMPLES / "providerpool.yaml"))
-    bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(agent))
-    with fleet_of(bench, namespace, AGENT) as fleet:
+    operating = confined_operator(bench, namespace, tmp_path / "operator.log")
+    with operating, fleet_of(bench, namespace, AGENT) as fleet:
+        for name, keys in SECRETS.items():
+            literals = (f"--from-literal={key}=any" for key in keys)
+            bench.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+        bench.kubectl("apply", "-n", namespace, "-f", str(SAMPLES / "providerpool.yaml"))
+        bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(agent))
         wait_for(lambda: fleet.says("Ready") == "False PodFailed", "words", within_seconds=CRASH_SECONDS)
         (pod,) = fleet.pods()
         assert fleet.message().startswith("a worker crashes again and again (exit code 3, Error)")
         assert f"saying '{LAST_WORDS}': see `kubectl logs -n {namespace} {pod} --previous`" in fleet.message()
         # Another one would crash as well: nobody is made in its place.
         assert holds_for(lambda: set(fleet.pods()) == {pod}, 3)
-    process.stop()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.fleet import mounted_secret
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.fleet.render import Rendered, render_agent
 from voicefleet.manifests.children import build_busy_guard, build_control_secret, control_key_id, control_token
@@ -200,11 +201,6 @@ def test_workers_made_under_another_key_mount_another_secret() -> None:
     assert secrets[0] != secrets[1]
     assert [mounted_secret(pod, "control") for pod in pods] == secrets
     assert pods[0]["metadata"]["name"] == pods[1]["metadata"]["name"]
-
-
-def mounted_secret(pod: dict[str, Any], volume: str) -> str:
-    (source,) = [each["secret"] for each in pod["spec"]["volumes"] if each["name"] == volume]
-    return str(source["secretName"])
 
 
 def test_instructions_in_a_config_map_are_mounted_and_a_pod_waits_for_them() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.operator.agent_turns import GENERATIONS, KEY, World
-from tests.support.fleet import NOW, state
+from tests.support.fleet import NOW, mounted_secret, state
 from voicefleet.manifests.children import control_key_id
 from voicefleet.names import ANNOTATION_REFRESHED_AT, ANNOTATION_SECRETS_CHANGED
 from voicefleet_operator.apiserver.kube import PODS, VOICE_AGENTS, Body
@@ -46,13 +46,8 @@ async def test_under_another_control_key_new_workers_get_a_token_that_opens_them
     secret, pod = [write for write in world.cluster.writes if write.startswith("create")]
     assert secret == f"create desk-control-{control_key_id(b'j' * 32)}"
     (new,) = [body for body in world.ports.cache.pods if pod.endswith(body["metadata"]["name"])]
-    assert control_volume(new) != control_volume(old)
+    assert mounted_secret(new, "control") != mounted_secret(old, "control")
     assert not [write for write in world.cluster.writes if write.startswith("delete")]
-
-
-def control_volume(pod: Body) -> Body:
-    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "control"]
-    return dict(volume["secret"])
 
 
 async def test_a_settled_fleet_is_not_written_to(world: World) -> None:

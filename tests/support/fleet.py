@@ -1,5 +1,6 @@
 """Fleets for tests, in words: `idle("a-0")`, `busy("a-1", calls=3)`, `silent("a-2")`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -145,3 +146,9 @@ def _changed(worker: Worker, told: dict[str, bool], marks: dict[str, bool]) -> W
         return replace(worker, pod=changed)
     said = worker.heard.state.model_copy(update={"cordoned": told[uid]})
     return Worker(changed, Heard(said, worker.heard.at))
+
+
+def mounted_secret(body: Mapping[str, Any], volume: str) -> str:
+    """Return the Secret that a pod mounts as one of its volumes."""
+    (source,) = [each["secret"] for each in body["spec"]["volumes"] if each["name"] == volume]
+    return str(source["secretName"])

@@ -5,10 +5,10 @@ and quotas of those jobs bound none.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voicefleet.api import ProviderPool
-from voicefleet.api.providerpool.providers import Provider
 from voicefleet.api.voiceagent.spec import VoiceAgentSpec
 from voicefleet.autoscaling.load import Ceiling
 from voicefleet.wording import plural
@@ -48,10 +48,8 @@ class HeldCalls:
 
 def bounded_hearing(spec: VoiceAgentSpec, pool: ProviderPool) -> Hearing | None:
     """Return who hears an agent's calls, if each of them has a quota of streams."""
-    providers = _ears(spec, pool)
-    if not providers or any(_streams(provider) is None for provider in providers):
-        return None
-    return frozenset((pool.metadata.uid or "", provider.name) for provider in providers)
+    streams = _bounded_streams(spec, pool)
+    return frozenset((pool.metadata.uid or "", name) for name in streams) if streams else None
 
 
 def quota_ceiling(spec: VoiceAgentSpec, pool: ProviderPool, *, held_by_others: int, workers: int) -> Ceiling | None:
@@ -60,24 +58,23 @@ def quota_ceiling(spec: VoiceAgentSpec, pool: ProviderPool, *, held_by_others: i
     What others hold keeps a fleet from growing and takes nothing from it that it has: with each of their calls that
     comes or goes a worker would be closed or opened.
     """
-    if bounded_hearing(spec, pool) is None:
+    bounded, slots = _bounded_streams(spec, pool), spec.worker.sessions_per_worker
+    if not bounded:
         return None
-    providers, slots = _ears(spec, pool), spec.worker.sessions_per_worker
-    streams = sum(_streams(provider) or 0 for provider in providers)
+    streams = sum(bounded.values())
     left = -(-max(0, streams - held_by_others) // slots)
     most = min(-(-streams // slots), max(left, workers, spec.scaling.min))
-    words = f"the quota of {', '.join(provider.name for provider in providers)} is {plural(streams, 'call')} at once"
+    words = f"the quota of {', '.join(bounded)} is {plural(streams, 'call')} at once"
     others = f", {held_by_others} of them with other agents" if held_by_others else ""
     stay = f"; {most} may stay" if most > left else ""
     return Ceiling("ProviderQuota", most, f"{words}{others}: {plural(left, 'worker')} of {slots}{stay}")
 
 
-def _ears(spec: VoiceAgentSpec, pool: ProviderPool) -> list[Provider]:
+def _bounded_streams(spec: VoiceAgentSpec, pool: ProviderPool) -> Mapping[str, int]:
+    """Return the quotas of those who hear an agent's calls; nothing if one of them has none."""
     pipeline = spec.voice.pipeline
     chosen = pipeline.stt.providers if pipeline is not None and spec.voice.realtime is None else ()
     role = "Stt" if spec.voice.realtime is None else "Realtime"
-    return [p for p in pool.spec.providers if p.role == role and p.enabled and (not chosen or p.name in chosen)]
-
-
-def _streams(provider: Provider) -> int | None:
-    return provider.quota.concurrent if provider.quota else None
+    ears = [p for p in pool.spec.providers if p.role == role and p.enabled and (not chosen or p.name in chosen)]
+    streams = {p.name: p.quota.concurrent for p in ears if p.quota is not None and p.quota.concurrent is not None}
+    return streams if len(streams) == len(ears) else {}
