@@ -84,7 +84,9 @@ class PodProcesses:
             *("--data", str(root / WRITABLE_DIRECTORY.strip("/"))),
             *("--control-host", pod["status"]["podIP"], "--control-port", str(CONTROL_PORT)),
         ]
-        told = {ENV_POD_UID: uid, ENV_REVISION: pod["metadata"]["labels"][LABEL_REVISION]}
+        (container,) = pod["spec"]["containers"]
+        told = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        told |= {ENV_POD_UID: uid, ENV_REVISION: pod["metadata"]["labels"][LABEL_REVISION]}
         self._running[uid].enter_context(run_worker(root, arguments, self._name, environment=told))
 
     def _mount(self, spec: dict[str, Any], root: Path) -> None:

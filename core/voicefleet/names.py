@@ -55,6 +55,8 @@ STORES_DIRECTORY = "/var/lib/voicefleet/stores"
 ENV_REVISION = "VOICEFLEET_REVISION"
 # And by this the operator knows that it speaks to the pod that it means.
 ENV_POD_UID = "VOICEFLEET_POD_UID"
+# Whoever finds it takes no calls, and looks for those of agents without workers.
+ENV_LOOKOUT = "VOICEFLEET_LOOKOUT"
 # Where the kubelet looks for what a container said before it ended, and how a worker begins that.
 LAST_WORDS_FILE = "/dev/termination-log"
 LAST_WORDS_PREFIX = "voicefleet-worker: "
@@ -125,6 +127,11 @@ def service_account_name(agent: str) -> str:
 def worker_name(agent: str, revision: str, number: int) -> str:
     """Return a worker's name; a stale cache that asks for it twice is answered 409, not with a second pod."""
     return f"{agent}-{revision}-{number}"
+
+
+def lookout_name(agent: str) -> str:
+    """Return the name of an agent's lookout, by which it is told from workers: labels can be written over."""
+    return f"{agent}-lookout"
 
 
 def agent_dispatch_name(namespace: str, agent: str) -> str:

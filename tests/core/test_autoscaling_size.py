@@ -153,6 +153,14 @@ def test_few_workers_with_calls_that_never_end_need_no_second_headroom() -> None
     assert size([worker("a", 11)], learned=steady).desired == 1
 
 
+def test_nobody_is_cordoned_while_callers_who_were_dispatched_again_are_on_their_way() -> None:
+    sleeps = replace(RULES, min_workers=0, scale_to_zero=True, warm_slots=0)
+    planned = size([worker("a")], sleeps, quiet(900_000), replace(WATCHED, dispatched=True))
+
+    assert (planned.desired, planned.keep) == (0, 1)
+    assert planned.reasons[-1] == "callers were dispatched again a moment ago: no worker is cordoned"
+
+
 @pytest.mark.parametrize(
     ("rules", "outlook", "limit", "desired"),
     [
@@ -223,10 +231,10 @@ def test_a_waiting_call_wakes_a_fleet_that_sleeps() -> None:
 
 def test_a_fleet_that_nobody_would_wake_keeps_a_worker_and_says_why() -> None:
     sleeps = replace(RULES, min_workers=0, scale_to_zero=True, warm_slots=0)
-    planned = size([worker("a")], sleeps, quiet(900_000))
+    planned = size([worker("a")], sleeps, quiet(900_000), Outlook(unwatched="its lookout is away"))
 
     assert planned.desired == 1
-    assert "no other agent of the pool" in " ".join(planned.reasons)
+    assert "one worker stays, since nobody else would see a call come: its lookout is away" in planned.reasons
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,13 @@ def test_a_shortage_that_goes_on_is_looked_at_for_as_long() -> None:
         callers = callers.with_look(at(second), "uid").with_answer(at(second), NOBODY)
 
 
+def test_callers_who_were_dispatched_again_are_awaited_for_a_moment() -> None:
+    sent = Callers().with_answer(NOW, CallersAnswer(dispatched=2)).with_answer(at(1), NOBODY)
+
+    assert [sent.dispatched_lately(at(second)) for second in (0, 5, 6)] == [True, True, False]
+    assert not Callers().with_answer(NOW, CallersAnswer(waiting=2)).dispatched_lately(NOW)
+
+
 def test_an_idle_fleet_has_room() -> None:
     assert not is_short(fleet(idle("desk-new-0")), lessons(), NOW)
 

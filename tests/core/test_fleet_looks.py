@@ -12,8 +12,10 @@ from voicefleet.api.voiceagent.scaling import ScheduledFloor
 from voicefleet.autoscaling.arrivals import ArrivalRate
 from voicefleet.autoscaling.load import Outlook
 from voicefleet.fleet import Fleet, PodRef
+from voicefleet.fleet.lookout import Lookout
+from voicefleet.fleet.pauses import look_again_after
 from voicefleet.fleet.size import plan_fleet_size
-from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
+from voicefleet.fleet.steps import AgentSeen, plan_agent
 
 SLEEPY = agent(scaling={"min": 0, "scaleToZero": True})
 WATCHMAN = PodRef("other-new-0", "uid-other", "1")
@@ -25,7 +27,9 @@ def wait(seen: AgentSeen) -> timedelta | None:
 
 def asleep(*, watchman: PodRef | None, watched: bool) -> AgentSeen:
     lessons = make.lessons(arrivals=ArrivalRate().after(0, 90_000))
-    return replace(observe(SLEEPY, fleet(), pool()), lessons=lessons, watchman=watchman, watched=watched)
+    return replace(
+        observe(SLEEPY, fleet(), pool()), lessons=lessons, lookout=Lookout(watchman=watchman), watched=watched
+    )
 
 
 @pytest.mark.parametrize("watchman", [WATCHMAN, None], ids=["a watchman looks", "the watchman has just gone"])

@@ -12,8 +12,9 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus
 from voicefleet.autoscaling.load import LOADS_IGNORED
 from voicefleet.fleet import Fleet, Trouble, Worker
+from voicefleet.fleet.pauses import look_again_after
 from voicefleet.fleet.render import find_obstacle, render_agent
-from voicefleet.fleet.steps import AgentSeen, look_again_after, plan_agent
+from voicefleet.fleet.steps import AgentSeen, plan_agent
 from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 from voicefleet.report.events import notes_of

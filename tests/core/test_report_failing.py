@@ -10,7 +10,8 @@ from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet
 from voicefleet.fleet.ended import EndedLately, Failing
-from voicefleet.fleet.steps import look_again_after, plan_agent
+from voicefleet.fleet.pauses import look_again_after
+from voicefleet.fleet.steps import plan_agent
 from voicefleet.names import SILENT_AFTER_SECONDS
 from voicefleet.report.agent import report_agent
 from voicefleet.report.events import notes_of

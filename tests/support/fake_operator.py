@@ -19,6 +19,7 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Heard, Pod, PodRef, Worker
+from voicefleet.fleet.lookout import Lookout
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.size import may_sleep
@@ -279,7 +280,7 @@ class FakeOperator:
             rest=self.memory.rest,
             taken_names=frozenset(each.seen.ref.name for each in self.pods.values() if each.seen) - _names(fleet),
             callers=self.memory.callers,
-            watchman=watchman,
+            lookout=Lookout(watchman=watchman),
             watched=self.memory.is_watched(fleet, watchman, now),
         )
 

@@ -287,6 +287,14 @@ async def test_ready_means_that_livekit_can_send_calls(client: TestClient[Any, A
     assert [await status(client, path) for path in ("/readyz", "/livez")] == [503, 200]
 
 
+async def test_whoever_takes_no_calls_is_ready_without_livekit(desk: Desk) -> None:
+    control = Control(desk, Metrics(desk), None, lambda: None, find_a_caller, takes_calls=False)
+    async with TestClient(TestServer(control.build_app())) as client:
+        assert await status(client, "/readyz") == 200
+        desk.drain()
+        assert await status(client, "/readyz") == 503
+
+
 async def test_metrics_are_for_everybody(client: TestClient[Any, Any], desk: Desk) -> None:
     desk.answer("AJ_1")
     async with client.get("/metrics") as response:

@@ -8,11 +8,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from voicefleet.names import (
     AGENT_FILE,
     CONTROL_PORT,
+    ENV_LOOKOUT,
     LAST_WORDS_FILE,
     LAST_WORDS_PREFIX,
     POOL_FILE,
@@ -24,6 +25,9 @@ from voicefleet_worker.environment import settle_environment
 from voicefleet_worker.flags import DEFAULT_SECRETS, DEFAULT_TOKEN_FILE, LOG_LEVELS, Flags
 from voicefleet_worker.preloading import begin_loading, stop_loading
 from voicefleet_worker.problems import BadInputError
+
+if TYPE_CHECKING:
+    from voicefleet_worker.settings import Settings
 
 PROGRAM = "voicefleet-worker"
 BAD_INPUT = 2
@@ -64,22 +68,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settle_environment()
-    begin_loading(flags.spec, flags.pool)
+    if not os.environ.get(ENV_LOOKOUT):
+        begin_loading(flags.spec, flags.pool)
     # Each call's process begins by importing what the program began with, this module, and pays for all that it loads.
     from voicefleet_worker.settings import load_settings  # noqa: PLC0415
 
     try:
-        settings = load_settings(flags, os.environ)
-        # Heavy, and not needed to say what is wrong with a file.
-        from voicefleet_worker.run import run  # noqa: PLC0415
-
-        return run(settings)
+        return _run(load_settings(flags, os.environ))
     except BadInputError as error:
         stop_loading()
         words = f"{LAST_WORDS_PREFIX}{error}\n"
         sys.stderr.write(words)
         _leave_for_the_kubelet(words)
         return BAD_INPUT
+
+
+def _run(settings: "Settings") -> int:
+    # Heavy, and not needed to say what is wrong with a file.
+    if os.environ.get(ENV_LOOKOUT):
+        from voicefleet_worker.lookout import look_out  # noqa: PLC0415
+
+        return look_out(settings)
+    from voicefleet_worker.run import run  # noqa: PLC0415
+
+    return run(settings)
 
 
 def _leave_for_the_kubelet(words: str) -> None:

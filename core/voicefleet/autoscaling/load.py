@@ -65,6 +65,9 @@ class Startup:
 
 
 LOADS_IGNORED = "LiveKit ignores loads below zero: calls are packed as far as that allows, and cost more"
+UNWATCHED = "one worker stays, since nobody else would see a call come: "
+NEWS = (LOADS_IGNORED, UNWATCHED)
+"""Beginnings of reasons that are worth being told as soon as they come up."""
 """The reason that is given for as long as it is so."""
 
 
@@ -123,8 +126,12 @@ class Outlook:
     known_calls: tuple[KnownCalls, ...] = ()
     waiting: int = 0
     """Calls that wait for a slot at this moment."""
+    dispatched: bool = False
+    """Calls that waited were dispatched again a moment ago, and are about to begin."""
     watched: bool = False
     """Somebody sees callers who wait even while there is no worker."""
+    unwatched: str = ""
+    """Why nobody does, if so."""
     floors: tuple[Floor, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
 

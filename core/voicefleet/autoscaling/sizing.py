@@ -12,7 +12,17 @@ from voicefleet.autoscaling.bounds import Need, bound, lowest_ceiling, shorten
 from voicefleet.autoscaling.census import Census, take_census
 from voicefleet.autoscaling.demand import Crowd, Demand, count_ages, due_calls
 from voicefleet.autoscaling.expectation import Expectation, expect
-from voicefleet.autoscaling.load import LOADS_IGNORED, KnownCalls, Lessons, Outlook, Rules, Size, Standing, WorkerLoad
+from voicefleet.autoscaling.load import (
+    LOADS_IGNORED,
+    UNWATCHED,
+    KnownCalls,
+    Lessons,
+    Outlook,
+    Rules,
+    Size,
+    Standing,
+    WorkerLoad,
+)
 from voicefleet.wording import plural
 
 SOON_SECONDS = 10.0
@@ -54,8 +64,7 @@ def plan_size(rules: Rules, workers: Sequence[WorkerLoad], lessons: Lessons, out
         return _rest(scene)
     need, load = _by_demand(scene, workers)
     if may_rest:
-        reason = "one worker stays: no other agent of the pool has a worker that would see a call come"
-        need = need.raised(slots=1, reason=reason)
+        need = need.raised(slots=1, reason=f"{UNWATCHED}{outlook.unwatched}")
     size = bound(_with_floors(need, scene), rules, census, outlook, load)
     starting = sum(worker.standing is Standing.STARTING for worker in workers)
     size = _with_patience(_with_reserve(size, need, size.settles_at(census.total, starting=starting)), scene)
@@ -152,16 +161,20 @@ def _with_reserve(size: Size, need: Need, staying: int) -> Size:
 def _with_patience(size: Size, scene: _Scene) -> Size:
     """Keep what there is while a burst is under way or the demand has not been low for long enough.
 
+    And for a moment for those who were dispatched again: else they would find the worker closed that they were sent to.
     A ceiling knows no patience: who lowers it wants fewer now.
     """
     if not size.surplus:
         return size
     delay, fell_at = scene.rules.scale_down_delay_seconds, scene.lessons.fell_at
     low_for = 0.0 if fell_at is None else scene.now - fell_at
-    if not scene.burst and low_for >= delay:
+    dispatched = scene.outlook.dispatched
+    if not scene.burst and not dispatched and low_for >= delay:
         return size
     reasons = size.reasons
-    if not scene.burst:
+    if dispatched:
+        reasons = (*reasons, "callers were dispatched again a moment ago: no worker is cordoned")
+    elif not scene.burst:
         reasons = (*reasons, f"fewer would do for {low_for:.0f} s; scaleDownDelaySeconds asks for {delay:.0f}")
     return Size(
         desired=size.desired,

@@ -24,6 +24,8 @@ _SEEN_SECONDS = 15
 _LOST_SECONDS = int(SETTLED_SECONDS) + 1
 """After how long a call that may not wait is lost: LiveKit offers calls to nobody who is full, so none tells of it."""
 _FRESH = timedelta(seconds=7)
+_DISPATCHED = timedelta(seconds=5)
+"""How long a caller who is dispatched again may take to be a call that we hear of."""
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -43,11 +45,17 @@ class Callers:
     """Callers that it found, without those that it had dispatched again."""
     more: bool = False
     """It could not see all."""
+    dispatched_at: datetime | None = None
+    """When that look began by which callers were last dispatched again."""
 
     def waiting_at(self, now: datetime) -> int:
         """Return how many wait, as far as anybody has looked lately."""
         fresh = self.seen_at is not None and now - self.seen_at <= _FRESH
         return self.waiting if fresh else 0
+
+    def dispatched_lately(self, now: datetime) -> bool:
+        """Tell whether callers were dispatched again whose calls may yet begin."""
+        return self.dispatched_at is not None and now - self.dispatched_at <= _DISPATCHED
 
     def with_shortage(self, at: datetime) -> "Callers":
         """Return the same with a fleet that has no room at this moment."""
@@ -59,8 +67,8 @@ class Callers:
 
     def with_answer(self, begun_at: datetime, answer: CallersAnswer) -> "Callers":
         """Return the same after a look; whoever was dispatched again may yet find nobody."""
-        short_at = begun_at if answer.dispatched else self.short_at
-        return replace(self, short_at=short_at, seen_at=begun_at, waiting=answer.waiting, more=answer.more)
+        seen = replace(self, seen_at=begun_at, waiting=answer.waiting, more=answer.more)
+        return replace(seen, short_at=begun_at, dispatched_at=begun_at) if answer.dispatched else seen
 
 
 NOTHING_KNOWN = Callers()

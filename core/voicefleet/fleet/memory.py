@@ -47,6 +47,8 @@ class FleetMemory:
         self.preference = Preference()
         """Whether calls go to the workers that ask for them."""
         self._watched_at: datetime | None = None
+        self.unwatched_since: datetime | None = None
+        """Since when nobody could see a call come if there were no worker."""
         self.worker_hours = 0.0
         """Worker hours of the running day (UTC), as far as this process saw them, was told of them or infers them."""
         self._counted_at: datetime | None = None
@@ -142,6 +144,7 @@ class FleetMemory:
 
         Of a fleet that has workers a watchman need only be there, of one that has none it must have looked.
         """
+        self.unwatched_since = None if watchman is not None else self.unwatched_since or now
         if watchman is not None and fleet.takes_calls(now):
             self._watched_at = now
         return self._watched_at is not None and now - self._watched_at <= _WATCHED_FOR

@@ -9,15 +9,17 @@ from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.autoscaling.load import Lessons, Outlook, Size
 from voicefleet.autoscaling.packing import REST, choose_rest
-from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, next_look, plan_look
+from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, plan_look
 from voicefleet.fleet.ended import NOTHING_ENDED, EndedLately
 from voicefleet.fleet.live import calls_of_workers, live_revisions
-from voicefleet.fleet.observed import Fleet, PodRef, Trouble
+from voicefleet.fleet.lookout import AS_IT_IS, NO_LOOKOUT, Lookout, LookoutPlan, plan_lookout
+from voicefleet.fleet.observed import Fleet, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
-from voicefleet.fleet.size import CLOCK_TICK, Spent, ceilings_of, decides_by_load, loads_of, plan_fleet_size
+from voicefleet.fleet.size import Spent, ceilings_of, loads_of, plan_fleet_size
 from voicefleet.fleet.wanted import FAILED_REST, Drain, Wanted
 from voicefleet.manifests import Manifest
+from voicefleet.manifests.lookout import build_lookout
 from voicefleet.manifests.revision import Revision, build_pod, secrets_changed, slots_of
 from voicefleet.names import (
     ANNOTATION_PROMOTE,
@@ -25,11 +27,9 @@ from voicefleet.names import (
     Reason,
     agent_dispatch_name,
     config_map_name,
+    lookout_name,
 )
 from voicefleet.rollout import Drains, Figures, RolloutDecision, RolloutSeen, plan_rollout
-
-# Demand is looked at again so often while it may fall or rise by time alone; calls that come and go are told at once.
-_TICK = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ class AgentSeen:
     rest: timedelta = FAILED_REST
     taken_names: frozenset[str] = frozenset()
     callers: Callers = NOTHING_KNOWN
-    watchman: PodRef | None = None
-    """A worker of another agent of the pool, which can look for callers while this one has no workers."""
+    lookout: Lookout = NO_LOOKOUT
     watched: bool = False
     """A call would be seen if there were no workers."""
 
@@ -87,6 +86,7 @@ class AgentSteps:
     """Why the fleet cannot be brought to its spec at all; until it is gone, the fleet stays at what it was before."""
     look: LookForCallers | None = None
     """Callers who found no slot are to be looked for."""
+    lookout: LookoutPlan = AS_IT_IS
     lost: str | None = None
     """A revision of which workers are wanted, and whose files are gone."""
     not_yet: tuple[str, ...] = ()
@@ -98,14 +98,14 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
     if seen.agent.metadata.deletion_timestamp is not None:
         return _plan_farewell(seen, now)
     finalizer = _finalizer(seen)
-    look = plan_look(_scene(seen, seen.callers), now)
+    look = plan_look(scene_of(seen, seen.callers), now)
     if seen.obstacle is not None or seen.pool is None or seen.rendered is None:
         return replace(_plan_as_before(seen, now), finalizer=finalizer, look=look)
     size = _plan_size(seen, now)
     rollout = plan_agent_rollout(seen, seen.rendered.revision.name, size, now)
     revisions = {**seen.kept, seen.rendered.revision.name: seen.rendered.revision}
     plan = plan_fleet(_wanted(seen, size, rollout, revisions), seen.fleet, now=now)
-    return AgentSteps(
+    steps = AgentSteps(
         fleet=plan,
         apply=seen.rendered.children,
         children=seen.rendered.digest,
@@ -120,6 +120,7 @@ def plan_agent(seen: AgentSeen, *, now: datetime) -> AgentSteps:
         lost=next((new.revision for new in plan.create if new.revision not in revisions), None),
         not_yet=seen.rendered.not_yet,
     )
+    return _with_lookout(seen, steps, revisions, now)
 
 
 def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
@@ -135,7 +136,7 @@ def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
     size = _plan_size(seen, now)
     rollout = plan_agent_rollout(seen, before.revision, size, now)
     plan = plan_fleet(_wanted(seen, size, rollout, seen.kept), seen.fleet, now=now)
-    return AgentSteps(
+    steps = AgentSteps(
         fleet=plan,
         create=_new_pods(seen, plan, seen.kept),
         remove=_forgotten(seen, rollout),
@@ -144,6 +145,18 @@ def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
         size=size,
         obstacle=obstacle,
     )
+    return _with_lookout(seen, steps, seen.kept, now)
+
+
+def _with_lookout(seen: AgentSeen, steps: AgentSteps, revisions: Mapping[str, Revision], now: datetime) -> AgentSteps:
+    """Return the steps with those about the lookout, which is of the revision that has proven itself."""
+    proven = steps.rollout and (steps.rollout.status.stable or steps.rollout.target)
+    revision = revisions.get(proven or "")
+    plan = plan_lookout(seen.lookout, revision.name if revision else None, now)
+    if not plan.create or revision is None or lookout_name(seen.agent.metadata.name) in seen.taken_names:
+        return replace(steps, lookout=plan)
+    new = build_lookout(seen.agent, revision, control_key_id=seen.control_key_id)
+    return replace(steps, lookout=plan, create=(*steps.create, new))
 
 
 def _with_slots(seen: AgentSeen, slots: int | None) -> AgentSeen:
@@ -183,7 +196,13 @@ def _plan_size(seen: AgentSeen, now: datetime) -> Size:
     spec = seen.agent.spec
     billed = sum(not worker.pod.ended for worker in seen.fleet)
     ceilings = ceilings_of(spec, seen.pool, Spent(billed, seen.worker_hours, seen.held_by_others), now=now)
-    outlook = Outlook(waiting=seen.callers.waiting_at(now), ceilings=ceilings, watched=seen.watched)
+    outlook = Outlook(
+        waiting=seen.callers.waiting_at(now),
+        dispatched=seen.callers.dispatched_lately(now),
+        ceilings=ceilings,
+        watched=seen.watched,
+        unwatched=seen.lookout.problem(),
+    )
     slots, took_at = spec.worker.sessions_per_worker, seen.took_calls_at
     loads = loads_of(seen.fleet, slots=slots, coming=_coming(seen), now=now, took_calls_at=took_at)
     return plan_fleet_size(spec, loads, seen.lessons, outlook, now=now)
@@ -249,32 +268,13 @@ def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
     """
     plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
     here = [worker for worker in seen.fleet if not worker.pod.leaving]
-    return AgentSteps(plan, finalizer="remove" if _is_held_back(seen) and not here else None)
+    own = seen.lookout.own
+    lookout = AS_IT_IS if own is None or own.pod.leaving else LookoutPlan(delete=own.pod.ref)
+    return AgentSteps(plan, finalizer="remove" if _is_held_back(seen) and not here else None, lookout=lookout)
 
 
-def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> timedelta | None:
-    """Return when time alone may change the decision."""
-    looks = [steps.fleet.look_again_after, steps.rollout.next_look if steps.rollout else None]
-    looks.append(seen.ended_lately.look_again_after)
-    if seen.agent.metadata.deletion_timestamp is None:
-        looks.append(_next_look(seen, steps, now))
-    if steps.size is not None and decides_by_load(seen.agent.spec):
-        least = seen.agent.spec.scaling.min
-        moving = seen.fleet.calls(now) > 0 or steps.size.keep > least or len(seen.fleet.workers) > least
-        # Without a worker or a watchman, a call would not be seen: one worker starts as soon as that is sure.
-        looks.append(_TICK if moving or (seen.watched and seen.watchman is None) else None)
-        by_clock = seen.agent.spec.scaling.schedules or seen.agent.spec.scaling.budget
-        looks.append(CLOCK_TICK if by_clock else None)
-    times = [look for look in looks if look is not None]
-    return min(times, default=None)
-
-
-def _next_look(seen: AgentSeen, steps: AgentSteps, now: datetime) -> timedelta | None:
-    looked = seen.callers.with_look(now, steps.look.pod.uid) if steps.look else seen.callers
-    return next_look(_scene(seen, looked), now)
-
-
-def _scene(seen: AgentSeen, callers: Callers) -> Scene:
+def scene_of(seen: AgentSeen, callers: Callers) -> Scene:
+    """Return what a look for callers goes by."""
     metadata, scaling = seen.agent.metadata, seen.agent.spec.scaling
     name = agent_dispatch_name(metadata.namespace or "", metadata.name)
-    return Scene(name, seen.fleet, callers, scaling.hold_seconds, seen.watchman)
+    return Scene(name, seen.fleet, callers, scaling.hold_seconds, seen.lookout.watchman)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from voicefleet.api.types import timestamp
 from voicefleet.api.voiceagent.status import ScaleDecision, VoiceAgentStatus, WorkerCounts, WorkerHours
-from voicefleet.autoscaling.load import LOADS_IGNORED
+from voicefleet.autoscaling.load import NEWS
 from voicefleet.fleet import Activity, Fleet, Trouble
 from voicefleet.fleet.ended import Failing
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
@@ -51,18 +51,18 @@ def report_agent(
 def _without_idle_words(said: VoiceAgentStatus, before: VoiceAgentStatus) -> VoiceAgentStatus:
     """Tell reasons anew only beside other news: their figures change with every second, and would be written each time.
 
-    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on. That loads
-    are ignored is news by itself.
+    They must not stay as they once were either: a fleet at its maximum loses more calls as the day goes on. Some of
+    them are news by themselves.
     """
     is_news = said.model_copy(update={"scale": before.scale}) != before
     return said if is_news or _essence_of(said.scale) != _essence_of(before.scale) else before
 
 
-def _essence_of(scale: ScaleDecision | None) -> tuple[ScaleDecision, bool] | None:
+def _essence_of(scale: ScaleDecision | None) -> tuple[ScaleDecision, list[str]] | None:
     """Return what is news about a size: all but the figures in its reasons."""
     if scale is None:
         return None
-    return scale.model_copy(update={"reasons": ()}), LOADS_IGNORED in scale.reasons
+    return scale.model_copy(update={"reasons": ()}), [reason for reason in scale.reasons if reason.startswith(NEWS)]
 
 
 def report_invalid_agent(

@@ -76,6 +76,8 @@ def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Ite
     yield _set_finalizer(ports, body, steps)
     yield from _last(ports, namespace, seen.fleet, steps.fleet, dict(steps.resources))
     yield _all(ports.cluster.remove(kind, namespace, name, owner=body) for kind, name in steps.remove)
+    if steps.lookout.delete is not None:
+        yield ports.cluster.delete_pod(namespace, steps.lookout.delete)
 
 
 def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:

@@ -7,15 +7,14 @@ from typing import cast
 from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.fleet import Fleet, PodRef, Trouble, Worker
-from voicefleet.fleet.callers import can_watch
+from voicefleet.fleet import Fleet, Trouble, Worker
+from voicefleet.fleet.lookout import Lookout
 from voicefleet.fleet.quota import bounded_hearing
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
-from voicefleet.fleet.size import may_sleep
 from voicefleet.fleet.steps import AgentSeen
 from voicefleet.manifests.children import control_key_id, control_token
 from voicefleet.manifests.revision import Revision, read_revision
-from voicefleet.names import config_map_name
+from voicefleet.names import config_map_name, lookout_name
 from voicefleet.rollout.history import find_revision
 from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_status
@@ -38,7 +37,7 @@ class Seen:
     """Some pod waits for something that only events tell."""
 
 
-async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -> Seen:
+async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body, lookout: Lookout) -> Seen:
     """Gather all that a decision about the agent depends on."""
     memory = memory_of(ports.memories, AgentMemory, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
@@ -52,7 +51,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
-    watchman = _find_watchman(ports, key, agent) if may_sleep(agent.spec) else None
+    watched = memory.fleet.is_watched(fleet, lookout.watchman, ports.now())
     seen = AgentSeen(
         agent=agent,
         fleet=fleet,
@@ -72,8 +71,8 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
         callers=memory.fleet.callers,
-        watchman=watchman,
-        watched=memory.fleet.is_watched(fleet, watchman, ports.now()),
+        lookout=replace(lookout, unwatched_since=memory.fleet.unwatched_since),
+        watched=watched,
     )
     return Seen(seen, waits)
 
@@ -132,20 +131,21 @@ async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
     bodies = follow_workers(ports, key)
     waiting = [body for body in bodies if waits_for_volumes(body)]
     failures = await _read_start_failures(ports, waiting[:_PODS_ASKED_ABOUT])
-    workers = tuple(_read_worker(ports, body, failures) for body in bodies)
+    workers = tuple(read_worker(ports, body, failures.get(body["metadata"]["uid"])) for body in bodies)
     return Fleet(workers, is_old=ports.pods_are_old(key.namespace)), bool(waiting)
 
 
-def _read_worker(ports: Ports, body: Body, failures: dict[str, str | None]) -> Worker:
-    pod = read_pod(body, failures.get(body["metadata"]["uid"]))
+def read_worker(ports: Ports, body: Body, start_failure: str | None = None) -> Worker:
+    """Return a pod with what its worker has said."""
+    pod = read_pod(body, start_failure)
     if ports.nodes.must_go(body):
         pod = replace(pod, node_is_leaving=True)
     return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
 
 
 def follow_workers(ports: Ports, key: Key) -> list[Body]:
-    """Hear an agent's workers from now on, and return its pods; one that is owned by a namesake is not among them."""
-    bodies = pods_of(ports, key)
+    """Hear an agent's workers and its lookout from now on, and return the workers' pods."""
+    bodies = _pods_of(ports, key)
     token = control_token(ports.control_key, key.namespace, key.name)
     addresses = {
         body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
@@ -153,13 +153,28 @@ def follow_workers(ports: Ports, key: Key) -> list[Body]:
         if (host := address_of(body))
     }
     ports.workers.follow(key, addresses)
-    return bodies
+    return _without_lookout(key, bodies)
 
 
 def pods_of(ports: Ports, key: Key) -> list[Body]:
+    """Return the pods of an agent's workers."""
+    return _without_lookout(key, _pods_of(ports, key))
+
+
+def _pods_of(ports: Ports, key: Key) -> list[Body]:
     """Return an agent's pods; one that is owned by a namesake is not among them."""
     uid = _uid_of(ports, key)
     return [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
+
+
+def _without_lookout(key: Key, bodies: Iterable[Body]) -> list[Body]:
+    name = lookout_name(key.name)
+    return [body for body in bodies if body["metadata"]["name"] != name]
+
+
+def is_owned(ports: Ports, key: Key, body: Body) -> bool:
+    """Tell whether a pod belongs to an agent, and not to a namesake that was there before it."""
+    return _uid_of(ports, key) in _owners(body)
 
 
 def hear_pod(ports: Ports, key: Key, body: Body) -> None:
@@ -168,7 +183,7 @@ def hear_pod(ports: Ports, key: Key, body: Body) -> None:
     One that is up and was never heard may hold calls for all we know: of thousands that are merely not yet listened
     to, each would be guarded and marked.
     """
-    if (host := address_of(body)) and _uid_of(ports, key) in _owners(body):
+    if (host := address_of(body)) and is_owned(ports, key, body):
         token = control_token(ports.control_key, key.namespace, key.name)
         address = Address(key.namespace, body["metadata"]["name"], host, token)
         ports.workers.hear(key, body["metadata"]["uid"], address)
@@ -177,23 +192,6 @@ def hear_pod(ports: Ports, key: Key, body: Body) -> None:
 def _uid_of(ports: Ports, key: Key) -> str | None:
     agent = ports.cache.agents.get(key.namespace, key.name)
     return agent["metadata"]["uid"] if agent else None
-
-
-def _find_watchman(ports: Ports, key: Key, agent: VoiceAgent) -> PodRef | None:
-    """Return a worker of another agent of the same pool, and so of the same LiveKit, that can look for callers.
-
-    It is one whose agent never sleeps itself: of two who watched over each other, both might go to sleep at once.
-    """
-    pool = agent.spec.provider_pool_ref
-    others = ports.cache.users_of(pool.namespace or key.namespace, pool.name)
-    awake = [other["metadata"] for other in others if not other["spec"].get("scaling", {}).get("scaleToZero")]
-    # Each has its own order of them, so that not all ask the same one.
-    for other in sorted(awake, key=lambda metadata: hash((key.namespace, key.name, metadata["uid"]))):
-        for body in ports.cache.pods.of_agent(other["namespace"], other["name"]):
-            worker = _read_worker(ports, body, {})
-            if can_watch(worker, ports.now()):
-                return worker.pod.ref
-    return None
 
 
 def _owners(body: Body) -> set[str]:

@@ -7,14 +7,16 @@ from functools import partial
 from voicefleet.api import VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
 from voicefleet.fleet import Fleet, Trouble
+from voicefleet.fleet.pauses import look_again_after
 from voicefleet.fleet.plan import plan_farewell, plan_marks
-from voicefleet.fleet.steps import AgentSeen, AgentSteps, look_again_after, plan_agent
+from voicefleet.fleet.steps import AgentSeen, AgentSteps, plan_agent
 from voicefleet.names import FINALIZER, Reason
 from voicefleet.report.agent import report_agent, report_invalid_agent
 from voicefleet.report.events import notes_of
 from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.acting import apply_steps, run_fleet_plan
+from voicefleet_operator.handlers.looking_out import observe_lookout
 from voicefleet_operator.handlers.observing import follow_workers, observe_agent, observe_fleet
 from voicefleet_operator.handlers.parsing import Refused, parse_status
 from voicefleet_operator.handlers.remembering import memory_of, parse_once
@@ -48,12 +50,12 @@ async def look_at_voice_agent(key: Key, ports: Ports) -> None:
     if isinstance(agent, Refused):
         follow_workers(ports, key)
     else:
-        await observe_agent(ports, key, agent, body)
+        await observe_agent(ports, key, agent, body, observe_lookout(ports, key, agent))
 
 
 async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> timedelta | None:
     memory = memory_of(ports.memories, AgentMemory, key, body)
-    seen = await observe_agent(ports, key, agent, body)
+    seen = await observe_agent(ports, key, agent, body, observe_lookout(ports, key, agent))
     now, before = ports.now(), seen.core.before
     steps = plan_agent(seen.core, now=now)
     memory.fleet.decided(steps.size, now)

@@ -51,6 +51,8 @@ class Control:
     """Makes the worker go once its calls are over."""
     look_for_callers: Callable[[CallersOrder], Awaitable[CallersAnswer | None]]
     """Has callers dispatched again who found no slot; nothing when LiveKit is away."""
+    takes_calls: bool = True
+    """Whoever takes none is ready without LiveKit knowing it."""
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     words: Callable[[], tuple[ProviderWord, ...] | None] = lambda: None
     """Says how the providers are; heartbeats tell it on."""
@@ -185,7 +187,8 @@ class Control:
     def _why_not_ready(self) -> str | None:
         if self.desk.draining:
             return "draining"
-        return None if self.desk.registered else _NOT_JOINED[self.desk.away]
+        is_ready = self.desk.registered or not self.takes_calls
+        return None if is_ready else _NOT_JOINED[self.desk.away]
 
     def _line(self, words: tuple[ProviderWord, ...] | None = None) -> bytes:
         return self.desk.next_state(words).model_dump_json(by_alias=True).encode() + b"\n"

@@ -78,7 +78,7 @@ class Scaling(ApiModel):
     warm_floor_slots: Count = 2
     """Free slots beside the calls of the moment that are kept at any time, if the forecast asks for fewer."""
     scale_to_zero: bool = False
-    """Whether all workers may leave when no call is expected soon and another agent of the pool would see one come."""
+    """Whether all workers may leave when no call is expected soon; a small pod, the lookout, sees one come."""
     hold_seconds: Annotated[int, Field(ge=0, le=120)] = 15
     """How long a call that found no free slot is dispatched again, while the caller hears ringing; 0 never does."""
     startup_seconds: Annotated[int, Field(ge=1, le=3600)] = 45

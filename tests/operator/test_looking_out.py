@@ -1,0 +1,146 @@
+"""Agents that may sleep, and who sees their callers meanwhile, turn by turn."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tests.operator.agent_turns import KEY, OTHER, World
+from tests.operator.fakes import resource
+from tests.support.fleet import NOW, state
+from tests.support.manifests import minimal
+from voicefleet_operator.apiserver.kube import PODS, VOICE_AGENTS, Body
+from voicefleet_operator.handlers.observing import pods_of
+from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
+from voicefleet_operator.turns.workqueue import Key
+
+# Whoever wakes it waits for longer than a start takes, so minutes of silence are enough.
+SLEEPY: dict[str, Any] = {"min": 0, "scaleToZero": True, "holdSeconds": 120}
+LOOKOUT = "desk-lookout"
+
+
+async def turn(world: World, *, after_seconds: float, key: Key = KEY) -> list[str]:
+    """Take one turn about an agent, and return what it wrote."""
+    now = NOW + timedelta(seconds=after_seconds)
+    world.cluster.writes.clear()
+    # Whoever speaks goes on to speak.
+    world.workers.said_at = now
+    world.workers.states = {uid: said.model_copy() for uid, said in world.workers.states.items()}
+    await reconcile_voice_agent(key, replace(world.ports, now=lambda: now))
+    return list(world.cluster.writes)
+
+
+async def fall_asleep_soon(world: World) -> None:
+    """Let an agent have a worker that takes calls, and a lookout, which is up and was not heard yet."""
+    await world.run(scaling=SLEEPY)
+    assert f"create {LOOKOUT}" in await turn(world, after_seconds=30)
+    world.cluster.run_pods()
+
+
+def names(world: World) -> set[str]:
+    return {pod["metadata"]["name"] for pod in world.ports.cache.pods}
+
+
+def lookout_of(world: World, name: str = LOOKOUT) -> Body:
+    body = world.ports.cache.pods.get("voice", name)
+    assert body is not None
+    return body
+
+
+def say(world: World, name: str = LOOKOUT) -> None:
+    """Let a lookout be heard."""
+    uid = lookout_of(world, name)["metadata"]["uid"]
+    world.workers.states[uid] = state(slots=0, cordoned=True, registered=False)
+
+
+async def test_an_agent_that_nobody_watches_over_makes_a_lookout_and_asks_it(world: World) -> None:
+    world.apply(scaling=SLEEPY)
+    world.apply_pool()
+    assert f"create {LOOKOUT}" not in await world.turn()
+    assert f"create {LOOKOUT}" in await turn(world, after_seconds=30)
+
+    world.cluster.run_pods()
+    say(world)
+    writes = await turn(world, after_seconds=31)
+
+    assert [look.pod.name for look in world.workers.looks] == [LOOKOUT]
+    assert f"create {LOOKOUT}" not in writes
+
+
+async def test_a_lookout_is_no_worker(world: World) -> None:
+    await fall_asleep_soon(world)
+    say(world)
+    writes = await turn(world, after_seconds=31)
+
+    assert sum(world.status()["workers"].values()) == 1
+    assert len(names(world)) == 2
+    assert not [write for write in writes if LOOKOUT in write]
+    assert LOOKOUT not in {body["metadata"]["name"] for body in pods_of(world.ports, KEY)}
+
+
+async def test_why_one_worker_stays_is_said_as_long_as_nobody_looks_out(world: World) -> None:
+    await fall_asleep_soon(world)
+    why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are free."}
+    world.cluster.put(PODS, {**lookout_of(world), "status": {"phase": "Pending", "conditions": [why]}})
+    for step in range(6, 60):
+        await turn(world, after_seconds=10 * step)
+
+    reasons = world.status()["scale"]["reasons"]
+    assert any(reason.startswith("one worker stays") and "0/3 nodes are free" in reason for reason in reasons)
+
+
+async def test_the_lookout_goes_with_the_wish_to_sleep(world: World) -> None:
+    await fall_asleep_soon(world)
+
+    world.apply(scaling={"min": 1})
+
+    assert f"delete {LOOKOUT}" in await turn(world, after_seconds=31)
+    assert LOOKOUT not in names(world)
+
+
+async def test_the_lookout_goes_with_its_agent(world: World) -> None:
+    await fall_asleep_soon(world)
+
+    world.delete()
+
+    assert f"delete {LOOKOUT}" in await turn(world, after_seconds=31)
+
+
+async def test_no_lookout_is_made_while_a_worker_of_another_agent_can_look(world: World) -> None:
+    world.apply_another()
+    world.apply_pool()
+    await reconcile_voice_agent(OTHER, world.ports)
+    world.cluster.run_pods()
+    world.everybody_says(calls=0)
+    world.apply(scaling=SLEEPY)
+    await world.turn()
+
+    assert f"create {LOOKOUT}" not in await turn(world, after_seconds=30)
+
+
+async def test_one_lookout_is_enough_for_a_pool(world: World) -> None:
+    world.apply(scaling=SLEEPY)
+    world.apply_pool()
+    manifest = minimal("VoiceAgent")
+    manifest["metadata"]["name"] = "other"
+    world.cluster.put(VOICE_AGENTS, resource(manifest, scaling=SLEEPY))
+    for seconds in (0, 30):
+        for key in (OTHER, KEY):
+            await turn(world, after_seconds=seconds, key=key)
+    world.cluster.run_pods()
+    say(world)
+    world.workers.looks.clear()
+    await turn(world, after_seconds=61, key=OTHER)
+
+    assert [(look.pod.name, look.order.agent) for look in world.workers.looks] == [(LOOKOUT, "voice.other")]
+    assert "other-lookout" not in names(world)
+
+
+async def test_a_pod_of_that_name_that_is_somebody_elses_is_no_lookout(world: World) -> None:
+    stranger = {"name": LOOKOUT, "labels": {"voicefleet.dev/agent": "desk"}, "ownerReferences": [{"uid": "another"}]}
+    world.cluster.put(PODS, {"metadata": stranger, "spec": {"containers": []}, "status": {}})
+    world.apply(scaling=SLEEPY)
+    world.apply_pool()
+    await world.turn()
+
+    assert f"create {LOOKOUT}" not in await turn(world, after_seconds=30)
+    assert not world.workers.looks
