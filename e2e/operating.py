@@ -95,6 +95,12 @@ class OperatorProcess:
         """Tell whether it is the leader."""
         return self.metric("voicefleet_operator_leader") == 1
 
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
@@ -140,10 +146,13 @@ def install_rights(bench: Bench, namespace: str, *values: str) -> None:
 
 
 @contextmanager
-def confined_operator(bench: Bench, namespace: str, log: Path, *, probes: bool = False) -> Iterator[OperatorProcess]:
+def confined_operator(
+    bench: Bench, namespace: str, log: Path, *, probes: bool = False, watch_secrets: bool = False
+) -> Iterator[OperatorProcess]:
     """Run an operator that may work in one namespace, its own."""
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
-    process = OperatorProcess(bench, namespace, log=log, works_in=(namespace,), probes=probes)
+    more, flags = (("watchSecrets=true",), ("--watch-secrets",)) if watch_secrets else ((), ())
+    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}", *more)
+    process = OperatorProcess(bench, namespace, log=log, works_in=(namespace,), flags=flags, probes=probes)
     try:
         process.start()
         yield process

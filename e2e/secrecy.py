@@ -39,6 +39,27 @@ def _base64s(plain: bytes) -> Iterator[bytes]:
         yield inner.replace(b"+", b"-").replace(b"/", b"_")
 
 
+def in_memory_of(pid: int, secrets: Iterable[Secret]) -> list[str]:
+    """Name the secrets that a process holds, as they are or as the apiserver hands them out."""
+    memory = b"".join(_memory_of(pid))
+    spellings = {each.name: (each.value.encode(), base64.b64encode(each.value.encode())) for each in secrets}
+    return [name for name, spelled in spellings.items() if any(spelling in memory for spelling in spelled)]
+
+
+def _memory_of(pid: int) -> Iterator[bytes]:
+    """Yield what a process has written to its memory, and still has."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, rights = line.split()[:2]
+            if not rights.startswith("rw"):
+                continue
+            begin, end = (int(address, 16) for address in where.split("-"))
+            memory.seek(begin)
+            # Some of it is a device's.
+            with suppress(OSError):
+                yield memory.read(end - begin)
+
+
 @dataclass
 class Places:
     """Everything that somebody without a right to the secrets may come to read."""

@@ -30,7 +30,7 @@ from e2e.processes import kill_calls_of, read
 from e2e.providers import Control, Providers
 from e2e.providers.wire import HearingMode
 from e2e.redis_server import RedisServer, run_redis
-from e2e.secrecy import Places, Secret
+from e2e.secrecy import Places, Secret, in_memory_of
 from e2e.working import agent_manifest, pool_manifest, replace_file
 from voicefleet.names import CONTROL_PORT, CONTROL_TOKEN_DIRECTORY, SECRETS_DIRECTORY, STATE_PATH
 
@@ -41,7 +41,8 @@ PROVIDERS = ("deepgram", "openai", "cartesia")
 ASKS = "Where is my order?"
 # Until a worker has seen that the files of its Secrets are others.
 SEEN_SECONDS = 4.0
-TELLING = ("--log-level", "debug")
+# All that makes it say more, or see more.
+TELLING = ("--log-level", "debug", "--watch-secrets")
 pytestmark = pytest.mark.timeout(420)
 
 
@@ -186,7 +187,7 @@ async def trial(
     shared: RedisServer,
     tmp_path: Path,
 ) -> AsyncIterator[Trial]:
-    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}")
+    install_rights(bench, namespace, f"watchNamespaces={{{namespace}}}", "watchSecrets=true")
     operator = OperatorProcess(bench, namespace, log=tmp_path / "operator.log", works_in=(namespace,), flags=TELLING)
     pool = pool_manifest(bench.livekit.ws_url, providers)
     pool["spec"]["redis"] = {"urlFrom": key_of("redis")}
@@ -352,6 +353,12 @@ async def test_no_key_is_found_anywhere_whoever_refuses_repeats_or_loses_it(tria
     assert await look_everywhere(trial) == []
     print(f"{len(trial.keys)} keys, {len(made_by_us(trial))} of our own making, in {len(trial.places.texts)} places:")
     print(f"{sum(map(len, trial.places.texts.values()))} bytes")
+
+    # It sees when Secrets are written, and holds none but the tokens that it makes itself.
+    ours = {secret.name for secret in made_by_us(trial)}
+    held = set(in_memory_of(trial.operator.pid, [*trial.keys, *made_by_us(trial)]))
+    assert held
+    assert held <= ours
 
     # So much for what the search would find.
     slipped = base64.b64encode(f"key={trial.keys[0].value}".encode()).decode()

@@ -21,6 +21,8 @@ AGENT = "receptionist"
 # Asked for by admission on behalf of the operator, which no audit log tells; there is a test of its own below.
 ASKED_BY_ADMISSION = {("update", "voiceagents/finalizers")}
 MODES = {"cluster": (), "namespaces": ("rights-agents", "rights-pools")}
+# Of the cluster's Secrets no default installation sees anything.
+SEES_SECRETS = "namespaces"
 STILL_NODE = "still"
 
 
@@ -71,6 +73,7 @@ def installed(request: pytest.FixtureRequest, audited: Bench, audit_folder: Path
     mode, namespace = request.param, f"rights-{request.param}"
     watched = MODES[mode]
     values = (f"guard.exemptUsers={{{KWOK_USER}}}", *((f"watchNamespaces={{{','.join(watched)}}}",) if watched else ()))
+    values += ("watchSecrets=true",) if mode == SEES_SECRETS else ()
     for name in (namespace, "rights-agents", "rights-pools"):
         audited.kubectl("create", "namespace", name)
         account = ("get", "serviceaccount", "default", "-n", name)
@@ -92,7 +95,7 @@ def test_the_operator_asks_for_what_it_was_granted_and_nothing_else(installed: I
         log=tmp_path / "operator.log",
         works_in=installed.works_in,
         # Or what it reads every ten minutes would look as if it were never read.
-        flags=("--repair-seconds=5",),
+        flags=("--repair-seconds=5", *(("--watch-secrets",) if "watchSecrets=true" in installed.values else ())),
     )
     operator.start()
     try:

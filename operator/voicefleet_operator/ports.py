@@ -143,6 +143,8 @@ class Ports:
     nodes: Nodes = field(default_factory=Nodes)
     pods_are_old: Callable[[str], bool] = lambda _namespace: False
     """Tells whether what is known of the pods of a namespace is how they were some time ago."""
+    secrets_written_at: Callable[[Body], datetime | None] = lambda _pod: None
+    """Tells when a Secret that a pod mounts was last written, where that may be seen."""
     pacer: Pacer = field(default_factory=Pacer)
     memories: dict[Key, AgentMemory] = field(default_factory=dict)
     pools: dict[Key, PoolMemory] = field(default_factory=dict)

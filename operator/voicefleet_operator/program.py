@@ -33,7 +33,7 @@ from voicefleet_operator.settings import Settings
 from voicefleet_operator.sight.nodes import Nodes
 from voicefleet_operator.sight.resync import Resync
 from voicefleet_operator.sight.rounds import Rounds
-from voicefleet_operator.sight.sight import Sight
+from voicefleet_operator.sight.sight import MaySee, Sight
 from voicefleet_operator.sight.watching import build_registry, build_settings
 from voicefleet_operator.turns.pacing import Pacer
 from voicefleet_operator.turns.probing import Prober
@@ -107,7 +107,8 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
     key = await _or_stop(_control_key(settings, kube), state.stop)
     if key is None:
         return 0
-    sight = Sight(kube, settings.namespaces, state.metrics, state.watched, watch_nodes=settings.watch_nodes)
+    may_see = MaySee(settings.watch_nodes, settings.watch_secrets)
+    sight = Sight(kube, settings.namespaces, state.metrics, state.watched, may_see)
     state.resync = sight.resync
     for resource in CACHED:
         state.metrics.cached.labels(resource.plural).set_function(partial(len, sight.cache.store(resource)))
@@ -148,6 +149,7 @@ def _build_ports(
         decided=metrics.delays.decided,
         nodes=sight.nodes.nodes if sight.nodes is not None else Nodes(),
         pods_are_old=lambda namespace: lease.is_slow() or sight.is_old(namespace),
+        secrets_written_at=sight.secrets.writes.written_at if sight.secrets is not None else lambda _pod: None,
         pacer=Pacer(waiting=partial(len, queue)),
         probes=Prober(queue.add),
     )

@@ -43,6 +43,8 @@ class Settings:
     """Whether this process asks providers whether they are there."""
     watch_nodes: bool = True
     """Whether it may see nodes, so that workers are replaced before a node that is drained evicts them."""
+    watch_secrets: bool = False
+    """Whether it may see when Secrets are written, so that workers have a changed one within seconds."""
 
 
 def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Settings:
@@ -65,6 +67,7 @@ def parse_arguments(arguments: Sequence[str] | None, environment: Mapping[str, s
         repair_seconds=options.repair_seconds,
         probes=not options.no_probes,
         watch_nodes=not options.no_node_watch,
+        watch_secrets=options.watch_secrets,
     )
 
 
@@ -146,6 +149,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--no-node-watch",
         action="store_true",
         help="do without the right to see nodes: that one is drained is then noticed by its evictions",
+    )
+    parser.add_argument(
+        "--watch-secrets",
+        action="store_true",
+        help="see when Secrets are written, so that workers have a changed one within seconds; takes a right to them",
     )
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, default="info", help="how much to log (default: %(default)s)"

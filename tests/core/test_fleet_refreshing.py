@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from tests.support.fleet import NOW
 from tests.support.providers import opened
 from tests.support.providers import refused as refused_by
 from voicefleet.fleet import Heard, Worker
-from voicefleet.fleet.refreshing import Refresh, plan_refreshes
+from voicefleet.fleet.refreshing import Refresh, next_refresh, plan_refreshes
 from voicefleet.wire import Away
 
 HOUR = 3600.0
@@ -198,3 +199,53 @@ def test_each_replaced_secret_reaches_all_with_the_first_and_costs_each_pod_one_
         for turn in range(2):
             first = min(each.got_at[turn] for each in kubelets if each.sees)
             assert max(each.got_at[turn] for each in kubelets) <= first + 12
+
+
+def written(seconds_ago: float, **more: Any) -> Worker:
+    """Return a worker of which a Secret was seen to be written so many seconds ago."""
+    made = worker("desk-new-0", **more)
+    return replace(made, pod=replace(made.pod, secrets_written_at=ago(seconds_ago)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "due_seconds"),
+    [
+        pytest.param(written(2), 0.0, id="a moment ago"),
+        pytest.param(written(0.2), 0.8, id="just now: more may come, and the kubelet may not know of it yet"),
+        pytest.param(written(2, refreshed=1), None, id="its kubelet has looked since"),
+        pytest.param(written(2, refreshed=2), None, id="its kubelet has looked at once"),
+        pytest.param(written(2, refreshed=40), 0.0, id="its kubelet looked before"),
+        pytest.param(written(2, refreshed=20), 10.0, id="its kubelet looked for another change a moment before"),
+        pytest.param(written(2, made=1), None, id="it was made after that"),
+        pytest.param(written(2, made=None), 0.0, id="nobody knows when it was made"),
+        pytest.param(written(2, phase="Pending"), None, id="its files are yet to be mounted"),
+        pytest.param(written(101), None, id="so long ago that its kubelet has looked by itself"),
+        pytest.param(worker("desk-new-0"), None, id="never"),
+    ],
+)
+def test_a_secret_that_is_seen_to_be_written_has_the_kubelets_look_a_moment_later(
+    seen: Worker, due_seconds: float | None
+) -> None:
+    due = next_refresh([worker("desk-new-1"), seen], NOW)
+
+    assert (None if due is None else due.total_seconds()) == due_seconds
+    assert refreshed(seen) == (["desk-new-0"] if due_seconds == 0 else [])
+
+
+@given(st.lists(st.floats(0.1, 20), min_size=1, max_size=200))
+def test_whoever_writes_a_secret_all_the_time_costs_two_writes_a_minute(pauses: list[float]) -> None:
+    """And of a last write that nobody writes over within a second every kubelet hears within half a minute."""
+    pod, second, looks, written_at = replace(make.pod("desk-new-0"), created_at=ago(HOUR)), 0.0, 0, NOW
+    for pause in [*pauses, 40.0]:
+        written_at = NOW + timedelta(seconds=second)
+        pod = replace(pod, secrets_written_at=written_at)
+        until = second + pause
+        while second < until:
+            now = NOW + timedelta(seconds=second)
+            if plan_refreshes("", [Worker(pod)], now=now):
+                pod, looks = replace(pod, refreshed_at=now.replace(microsecond=0)), looks + 1
+            second += 0.5
+
+    assert looks <= second / 29 + 1
+    assert pod.refreshed_at is not None
+    assert timedelta() <= pod.refreshed_at - written_at <= timedelta(seconds=31)

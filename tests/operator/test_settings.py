@@ -29,6 +29,13 @@ def test_nodes_are_seen_unless_whoever_installs_it_says_no() -> None:
     assert not parse_arguments([*arguments, "--no-node-watch"], POD).watch_nodes
 
 
+def test_secrets_are_seen_only_where_whoever_installs_it_says_so() -> None:
+    arguments = ["--all-namespaces", "--worker-image", "w"]
+
+    assert not parse_arguments(arguments, POD).watch_secrets
+    assert parse_arguments([*arguments, "--watch-secrets"], POD).watch_secrets
+
+
 def test_two_processes_are_never_the_same_candidate() -> None:
     arguments = ["--namespace", "b", "--namespace", "a", "--namespace", "a", "--worker-image", "w"]
     one, two = parse_arguments(arguments, POD), parse_arguments(arguments, POD)

@@ -12,7 +12,7 @@ from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.sight import sight as module
-from voicefleet_operator.sight.sight import Sight
+from voicefleet_operator.sight.sight import MaySee, Sight
 from voicefleet_operator.turns.workqueue import Key
 
 
@@ -75,7 +75,7 @@ async def test_who_leads_at_once_lists_everything_first() -> None:
 
 async def test_who_may_not_see_nodes_asks_for_none() -> None:
     kube = Kube()
-    sight = Sight(kube, ("voice",), Metrics(), LastWord(), watch_nodes=False)  # type: ignore[arg-type]
+    sight = Sight(kube, ("voice",), Metrics(), LastWord(), MaySee(nodes=False))  # type: ignore[arg-type]
 
     await sight.catch_up()
 

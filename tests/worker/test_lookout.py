@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import aiohttp
 
@@ -30,6 +31,10 @@ def looking_out(mounted: Mounted) -> Iterator[tuple[subprocess.Popen[str], str]]
             process.kill()
 
 
+def children_of(process: subprocess.Popen[str]) -> str:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+
+
 async def test_a_lookout_is_ready_and_says_that_it_takes_no_calls(mounted: Mounted) -> None:
     with looking_out(mounted) as (process, url):
         async with aiohttp.ClientSession(headers=TOKEN) as session:
@@ -39,6 +44,7 @@ async def test_a_lookout_is_ready_and_says_that_it_takes_no_calls(mounted: Mount
             order = CallersOrder(agent="front.desk", hold_seconds=15, room=0).model_dump(by_alias=True)
             async with session.post(url + CALLERS_PATH, json=order) as answer:
                 told = await answer.text()
+        started = children_of(process)
         process.send_signal(signal.SIGTERM)
         status = process.wait(20)
 
@@ -46,7 +52,7 @@ async def test_a_lookout_is_ready_and_says_that_it_takes_no_calls(mounted: Mount
     assert (state.pod_uid, state.sessions) == ("uid-1", ())
     # There is no LiveKit at that address.
     assert (answer.status, told) == (503, "LiveKit cannot be asked\n")
-    assert status == 0
+    assert (started, status) == ("", 0)
 
 
 def test_a_lookout_loads_nothing_that_calls_need() -> None:

@@ -64,6 +64,8 @@ class Pod:
     """What was said when its Secrets last changed, if anybody said so."""
     refreshed_at: datetime | None = None
     """When its kubelet was last made to look at its Secrets."""
+    secrets_written_at: datetime | None = None
+    """When one of its Secrets was last written, where the operator may know."""
     resources: tuple[tuple[str, str], ...] = ()
     """Cores and memory that it asks for."""
     resize_refused: bool = False

@@ -1,8 +1,8 @@
 """Having the kubelets look at the Secrets of running workers now, and not when they next would.
 
-The operator may not read Secrets, so it cannot see that one has changed. Somebody says so with an annotation, or a
-worker does, the first of its fleet under which the files change: each kubelet looks at another moment. And a key that
-is refused may long have been replaced, which one kubelet is to find out at once.
+The operator may not read Secrets, so it cannot see that one has changed, unless it was let to. Somebody says so with an
+annotation, or a worker does, the first of its fleet under which the files change: each kubelet looks at another moment.
+And a key that is refused may long have been replaced, which one kubelet is to find out at once.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,8 @@ from voicefleet.wire import refusals_of
 _PERIOD = timedelta(seconds=KUBELET_PERIOD_SECONDS)
 _PATIENCE = timedelta(seconds=30)
 """So long at least lies between two pods of a fleet that are written to because of a refused key."""
+_SETTLED = timedelta(seconds=1)
+"""A kubelet may hear of the pod before it hears of the Secret, and Secrets are often written several at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,37 @@ def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tu
     latest = max((at for worker in workers if (at := _changed_at(worker)) is not None), default=None)
     # Of an older change the kubelets know by themselves.
     seen_at = latest if latest is not None and now - latest <= _PERIOD else None
-    lacking = [worker for worker in workers if _lacks_word(worker, word) or _may_lag(worker, seen_at)]
+    lacking = [
+        worker
+        for worker in workers
+        if _lacks_word(worker, word) or _may_lag(worker, seen_at) or _is_behind(worker, now)
+    ]
     scouts = [] if lacking else _scouts(workers, now)
     return tuple(Refresh(worker.pod.ref, word) for worker in [*lacking, *scouts][:WRITES_AT_ONCE])
+
+
+def next_refresh(workers: Iterable[Worker], now: datetime) -> timedelta | None:
+    """Return when a kubelet is to be made to look because of a Secret that was just written, if any is."""
+    moments = [at for worker in workers if (at := _due_at(worker, now)) is not None]
+    return max(timedelta(), min(moments) - now) if moments else None
+
+
+def _is_behind(worker: Worker, now: datetime) -> bool:
+    """Tell whether a Secret that it mounts was written, and its kubelet has yet to be made to look."""
+    due_at = _due_at(worker, now)
+    return due_at is not None and due_at <= now
+
+
+def _due_at(worker: Worker, now: datetime) -> datetime | None:
+    pod, written_at = worker.pod, worker.pod.secrets_written_at
+    if written_at is None or pod.phase != "Running" or (pod.created_at is not None and pod.created_at >= written_at):
+        return None
+    looked_at = pod.refreshed_at or datetime.min.replace(tzinfo=UTC)
+    # Of an older write the kubelets know by themselves.
+    if looked_at >= written_at or now - written_at > _PERIOD:
+        return None
+    # Whoever writes a Secret all the time costs no more writes than this.
+    return max(written_at + _SETTLED, looked_at + _PATIENCE)
 
 
 def _lacks_word(worker: Worker, word: str) -> bool:

@@ -27,6 +27,9 @@ JSON = "application/json"
 _UNCHECKED = {"fieldValidation": "Ignore"}
 # Whoever knows what it has just written needs no copy of it.
 _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+# What kubectl shows, and nothing else: no object comes over the wire, and no other form of answer is taken.
+_TABLE = {"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+_WITHOUT_OBJECTS = {"includeObject": "None"}
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 STRATEGIC_PATCH = {"Content-Type": "application/strategic-merge-patch+json"}
 APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
@@ -130,6 +133,11 @@ class Kube:
         """Delete one object under the conditions of the body."""
         return await self.request("DELETE", path, body=body, timeout_seconds=WRITE_SECONDS)
 
+    async def version_of(self, path: str) -> str:
+        """Return the resourceVersion of a collection, from which a watch can begin; nothing of what is in it."""
+        table = await self.request("GET", path, query={"limit": "1", **_WITHOUT_OBJECTS}, types=_TABLE)
+        return str(table["metadata"]["resourceVersion"])
+
     async def pages(self, path: str, **query: str) -> AsyncIterator[Body]:
         """Yield a collection in pages, all of one resourceVersion."""
         going_on: dict[str, str] = {}
@@ -177,14 +185,28 @@ class Kube:
             self._metrics.requests.labels(method, _plural_in(path), str(status)).inc()
         return _decode(answer.status, answer.reason or "", data)
 
-    async def watch(self, path: str, *, version: str, opened: Callable[[], None], **query: str) -> AsyncGenerator[Body]:
+    def watch(self, path: str, *, version: str, opened: Callable[[], None], **query: str) -> AsyncGenerator[Body]:
         """Yield what happens to a collection after a version, until the server ends it; raise `ApiError` at silence."""
+        return self._watch(path, version, opened, query)
+
+    def watch_names(self, path: str, *, version: str) -> AsyncGenerator[Body]:
+        """Yield the same, and of each object a row of a table, whose first cell is its name."""
+        return self._watch(path, version, lambda: None, dict(_WITHOUT_OBJECTS), _TABLE)
+
+    async def _watch(
+        self,
+        path: str,
+        version: str,
+        opened: Callable[[], None],
+        query: dict[str, str],
+        types: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Body]:
         query |= {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         # The server ends a watch now and then, so that watches spread over the servers again.
         query["timeoutSeconds"] = str(_WATCH_SECONDS)
         patience = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=QUIET_SECONDS)
         try:
-            async with await self._ask("GET", _where(path, query), patience) as answer:
+            async with await self._ask("GET", _where(path, query), patience, types=types) as answer:
                 self._metrics.requests.labels("WATCH", _plural_in(path), str(answer.status)).inc()
                 if answer.status != HTTPStatus.OK:
                     _decode(answer.status, answer.reason or "", await answer.read())

@@ -140,6 +140,8 @@ def read_worker(ports: Ports, body: Body, start_failure: str | None = None) -> W
     pod = read_pod(body, start_failure)
     if ports.nodes.must_go(body):
         pod = replace(pod, node_is_leaving=True)
+    if (written_at := ports.secrets_written_at(body)) is not None:
+        pod = replace(pod, secrets_written_at=written_at)
     return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
 
 

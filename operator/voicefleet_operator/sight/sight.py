@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from voicefleet_operator.apiserver.cache import Cache
@@ -19,6 +20,7 @@ from voicefleet_operator.sight.nodes import Nodes, NodeWatch
 from voicefleet_operator.sight.podwatch import Changed, PodWatch
 from voicefleet_operator.sight.resync import Resync
 from voicefleet_operator.sight.rounds import Rounds
+from voicefleet_operator.sight.secretwatch import SecretWatch
 from voicefleet_operator.turns.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -26,19 +28,31 @@ logger = logging.getLogger(__name__)
 _AGAIN_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class MaySee:
+    """What an operator sees only where whoever installs it lets it."""
+
+    nodes: bool = True
+    """They are nobody's namespace: who works in some only may have no right to them."""
+    secrets: bool = False
+
+
+_THE_USUAL = MaySee()
+
+
 class Sight:
     """The cache, and all that keeps it true but for kopf, which only a leader has."""
 
     def __init__(
-        self, kube: Kube, namespaces: Sequence[str], metrics: Metrics, watched: LastWord, *, watch_nodes: bool = True
+        self, kube: Kube, namespaces: Sequence[str], metrics: Metrics, watched: LastWord, may_see: MaySee = _THE_USUAL
     ) -> None:
         self.kube = kube
         self.cache = Cache()
         self.queue = WorkQueue()
         """Whoever changed while nobody took turns is looked at as soon as somebody does."""
         self.resync = Resync(kube, self.cache, self.queue, namespaces, metrics)
-        # Nodes are nobody's namespace: who works in some only may have no right to them.
-        self.nodes = NodeWatch(Nodes(), self.cache, self.queue, kube) if watch_nodes else None
+        self.nodes = NodeWatch(Nodes(), self.cache, self.queue, kube) if may_see.nodes else None
+        self.secrets = SecretWatch(kube, self.cache, self.queue, self.resync.scopes) if may_see.secrets else None
         self.rounds = (Rounds(), Rounds())
         self._pods = PodWatch(kube, self.cache, self.queue, self.resync, watched)
         self._looking = asyncio.Lock()
@@ -71,6 +85,7 @@ class Sight:
             await asyncio.sleep(_AGAIN_SECONDS)
         looks = [self._pods.run(changed), self.resync.run(self.rounds[0])]
         looks += [self.nodes.run(self.rounds[1])] if self.nodes is not None else []
+        looks += [self.secrets.run()] if self.secrets is not None else []
         # One that fails for good must not take the others along.
         await asyncio.gather(*looks, return_exceptions=True)
 
