@@ -77,16 +77,16 @@ class PodProcesses:
         uid, root = pod["metadata"]["uid"], self._folder / pod["metadata"]["name"]
         self._mount(pod["spec"], root)
         spec = root / SPEC_DIRECTORY.strip("/")
+        (container,) = pod["spec"]["containers"]
         arguments = [
             *("--spec", str(spec / AGENT_FILE), "--pool", str(spec / POOL_FILE)),
             *("--secrets", str(root / SECRETS_DIRECTORY.strip("/"))),
             *("--control-token-file", str(root / CONTROL_TOKEN_DIRECTORY.strip("/") / CONTROL_TOKEN_KEY)),
             *("--data", str(root / WRITABLE_DIRECTORY.strip("/"))),
             *("--control-host", pod["status"]["podIP"], "--control-port", str(CONTROL_PORT)),
+            *container.get("args", ()),
         ]
-        (container,) = pod["spec"]["containers"]
-        told = {each["name"]: each["value"] for each in container["env"] if "value" in each}
-        told |= {ENV_POD_UID: uid, ENV_REVISION: pod["metadata"]["labels"][LABEL_REVISION]}
+        told = {ENV_POD_UID: uid, ENV_REVISION: pod["metadata"]["labels"][LABEL_REVISION]}
         self._running[uid].enter_context(run_worker(root, arguments, self._name, environment=told))
 
     def _mount(self, spec: dict[str, Any], root: Path) -> None:

@@ -25,6 +25,8 @@ ANNOTATION_PROMOTE = f"{DOMAIN}/promote"
 ANNOTATION_SECRETS_CHANGED = f"{DOMAIN}/secrets-changed"
 # When the kubelet of this pod was last made to look at its Secrets.
 ANNOTATION_REFRESHED_AT = f"{DOMAIN}/refreshed-at"
+# By it pods are told apart that are on different LiveKit servers, or on one with different keys.
+ANNOTATION_LIVEKIT = f"{DOMAIN}/livekit"
 # When this pod was last called back whose deletion may yet be carried out: it finds another version of it then.
 ANNOTATION_KEPT_AT = f"{DOMAIN}/kept-at"
 # Keeps a VoiceAgent until the calls of its workers are over.
@@ -55,8 +57,9 @@ STORES_DIRECTORY = "/var/lib/voicefleet/stores"
 ENV_REVISION = "VOICEFLEET_REVISION"
 # And by this the operator knows that it speaks to the pod that it means.
 ENV_POD_UID = "VOICEFLEET_POD_UID"
-# Whoever finds it takes no calls, and looks for those of agents without workers.
-ENV_LOOKOUT = "VOICEFLEET_LOOKOUT"
+# Whoever is started with it takes no calls, and looks for those of agents without workers. A flag and no variable: a
+# worker that is too old to know it does not start, and else it would take calls.
+LOOKOUT_FLAG = "--lookout"
 # Where the kubelet looks for what a container said before it ended, and how a worker begins that.
 LAST_WORDS_FILE = "/dev/termination-log"
 LAST_WORDS_PREFIX = "voicefleet-worker: "

@@ -20,7 +20,7 @@ from voicefleet_operator.apiserver.cluster import KubeCluster
 from voicefleet_operator.apiserver.kube import Kube, load_configuration
 from voicefleet_operator.controller import Controller
 from voicefleet_operator.errors import ApiError, ConfigError
-from voicefleet_operator.handlers.observing import hear_pod
+from voicefleet_operator.handlers.observing_pods import hear_pod
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.lead.lease import Lease

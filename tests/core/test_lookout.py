@@ -30,7 +30,7 @@ def lookout(worker: Worker | None = None, **more: object) -> Lookout:
 
 
 GONE = LookoutPlan(delete=own().pod.ref)
-COMES = LookoutPlan(create=True)
+COMES = LookoutPlan(is_missing=True)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,13 @@ COMES = LookoutPlan(create=True)
         (lookout(own(), watchman=SOMEBODY), GONE),
         (lookout(own(), may_sleep=False), GONE),
         (lookout(replace(own(), pod=replace(own().pod, revision="old")), watchman=own().pod.ref), GONE),
-        (lookout(own(says=False)), GONE),
-        (lookout(own(says=False, since=RECENTLY)), AS_IT_IS),
+        (lookout(own(says=False), unwatched_since=LONG_AGO), GONE),
+        (lookout(own(says=False)), AS_IT_IS),
+        (lookout(own(says=False, since=RECENTLY), unwatched_since=LONG_AGO), AS_IT_IS),
         (lookout(own(says=False, phase="Failed", since=None, ended_at=LONG_AGO)), GONE),
         (
-            lookout(own(says=False, phase="Failed", since=None, ended_at=NOW - timedelta(seconds=2))),
-            LookoutPlan(look_again_after=timedelta(seconds=3)),
+            lookout(own(says=False, phase="Failed", since=None, ended_at=NOW - timedelta(seconds=20))),
+            LookoutPlan(look_again_after=timedelta(seconds=40)),
         ),
         (lookout(own(leaving=True), may_sleep=False), AS_IT_IS),
     ],
@@ -70,6 +71,7 @@ COMES = LookoutPlan(create=True)
         "the agent sleeps no more",
         "of a revision that is past",
         "up and mute",
+        "up for long, and mute for a moment",
         "up, and not heard yet",
         "over",
         "over a moment ago",
@@ -78,6 +80,13 @@ COMES = LookoutPlan(create=True)
 )
 def test_a_lookout_is_there_while_it_is_of_use(seen: Lookout, plan: LookoutPlan) -> None:
     assert plan_lookout(seen, "new", NOW) == plan
+
+
+def test_whatever_holds_calls_under_that_name_keeps_them() -> None:
+    busy = replace(own(), heard=Heard(make.state(calls=1), NOW))
+
+    assert plan_lookout(lookout(busy, may_sleep=False), "new", NOW) == AS_IT_IS
+    assert not can_look_out(busy, NOW)
 
 
 def test_a_lookout_of_a_revision_that_cannot_be_had_stays() -> None:
@@ -89,14 +98,23 @@ def test_a_lookout_of_a_revision_that_cannot_be_had_stays() -> None:
 def test_what_keeps_a_lookout_from_working_is_said() -> None:
     no_node = Trouble(Reason.UNSCHEDULABLE, "no node takes a worker")
 
-    assert lookout().problem() == "its lookout does not answer yet"
+    assert lookout().problem() == "no lookout is there yet"
+    assert lookout(refusal="403 Forbidden: quota").problem() == "403 Forbidden: quota"
+    assert lookout(own()).problem() == "its lookout does not reach LiveKit, or does not answer yet"
     assert lookout(own(trouble=no_node)).problem() == "no node takes a worker"
 
 
 @pytest.mark.parametrize(
     ("worker", "can"),
-    [(own(), True), (own(says=False), False), (replace(own(), heard=Heard(make.state(), LONG_AGO)), False)],
-    ids=["on the line", "never heard", "silent"],
+    [
+        (own(), True),
+        (own(says=False), False),
+        (replace(own(), heard=Heard(make.state(slots=0), LONG_AGO)), False),
+        (replace(own(), heard=Heard(make.state(slots=0, looks_for_callers=False), NOW)), False),
+        (own(leaving=True), False),
+        (replace(own(), heard=Heard(make.state(), NOW)), False),
+    ],
+    ids=["on the line", "never heard", "silent", "without LiveKit", "on its way out", "a worker"],
 )
 def test_a_lookout_can_look_out_while_it_is_heard(worker: Worker, can: bool) -> None:
     assert can_look_out(worker, NOW) is can
@@ -141,7 +159,7 @@ class Sleepers:
         agent.unwatched_since = None if watchman else agent.unwatched_since or self.now
         seen = Lookout(agent.lookout(number, self.now), watchman, number, agent.unwatched_since, may_sleep=True)
         plan = plan_lookout(seen, "new", self.now)
-        if plan.create:
+        if plan.is_missing:
             agent.made_at, agent.made = self.now, agent.made + 1
         if plan.delete:
             agent.made_at = None

@@ -6,14 +6,15 @@ from tests.support.manifests import minimal, sample
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.manifests.lookout import build_lookout
 from voicefleet.manifests.revision import build_pod, render_revision
-from voicefleet.names import ENV_LOOKOUT
+from voicefleet.names import ANNOTATION_LIVEKIT
 
 CLAIM = {"recording": {"enabled": True, "store": {"claimName": "files"}}}
 
 
-def pods(**spec: object) -> tuple[dict[str, Any], dict[str, Any]]:
+def pods(*, livekit: dict[str, Any] | None = None, **spec: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a worker and a lookout of one revision."""
     manifest, pool = minimal("VoiceAgent"), sample("providerpool")
+    pool["spec"]["livekit"] |= livekit or {}
     manifest["metadata"] |= {"name": "desk", "namespace": "voice", "uid": "1"}
     agent = VoiceAgent.model_validate({**manifest, "spec": {**manifest["spec"], **spec}})
     revision = render_revision(agent, ProviderPool.model_validate(pool), default_image="w")
@@ -25,7 +26,7 @@ def test_a_lookout_differs_from_a_worker_by_name_size_and_order_alone() -> None:
     ours, theirs = lookout["spec"]["containers"][0], worker["spec"]["containers"][0]
 
     assert lookout["metadata"] == {**worker["metadata"], "name": "desk-lookout"}
-    assert ours == {**theirs, "env": ours["env"], "resources": ours["resources"]}
+    assert ours == {**theirs, "args": ours["args"], "resources": ours["resources"]}
     assert lookout["spec"] == {
         **worker["spec"],
         "containers": [ours],
@@ -33,17 +34,21 @@ def test_a_lookout_differs_from_a_worker_by_name_size_and_order_alone() -> None:
     }
 
 
-def test_a_lookout_is_told_to_look_out_whatever_the_spec_says() -> None:
-    _, lookout = pods(worker={"podTemplate": {"env": [{"name": ENV_LOOKOUT, "value": ""}]}})
-    env = lookout["spec"]["containers"][0]["env"]
+def test_a_lookout_is_told_so_by_a_flag_which_older_workers_refuse() -> None:
+    worker, lookout = pods()
 
-    assert [each["value"] for each in env if each["name"] == ENV_LOOKOUT] == ["true"]
+    assert lookout["spec"]["containers"][0]["args"] == ["--lookout"]
+    assert "args" not in worker["spec"]["containers"][0]
 
 
-def test_a_worker_is_never_told_to_look_out() -> None:
-    worker, _ = pods(worker={"podTemplate": {"env": [{"name": ENV_LOOKOUT, "value": "true"}]}})
+def test_pods_are_told_apart_by_their_livekit() -> None:
+    worker, lookout = pods()
+    elsewhere, _ = pods(livekit={"url": "wss://elsewhere.example.com"})
 
-    assert ENV_LOOKOUT not in [each["name"] for each in worker["spec"]["containers"][0]["env"]]
+    def stamp(pod: dict[str, Any]) -> str:
+        return str(pod["metadata"]["annotations"][ANNOTATION_LIVEKIT])
+
+    assert stamp(worker) == stamp(lookout) != stamp(elsewhere)
 
 
 def test_a_lookout_asks_for_no_disk_that_only_one_node_has() -> None:

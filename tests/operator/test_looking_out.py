@@ -4,12 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.operator.agent_turns import KEY, OTHER, World
 from tests.operator.fakes import resource
 from tests.support.fleet import NOW, state
 from tests.support.manifests import minimal
-from voicefleet_operator.apiserver.kube import PODS, VOICE_AGENTS, Body
-from voicefleet_operator.handlers.observing import pods_of
+from voicefleet.manifests import Manifest
+from voicefleet.names import ANNOTATION_LIVEKIT
+from voicefleet_operator.apiserver.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
+from voicefleet_operator.errors import ApiError
+from voicefleet_operator.handlers.observing_pods import pods_of
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
 from voicefleet_operator.turns.workqueue import Key
 
@@ -144,3 +149,59 @@ async def test_a_pod_of_that_name_that_is_somebody_elses_is_no_lookout(world: Wo
 
     assert f"create {LOOKOUT}" not in await turn(world, after_seconds=30)
     assert not world.workers.looks
+
+
+async def test_a_lookout_on_another_livekit_sees_nobody_here(world: World) -> None:
+    await fall_asleep_soon(world)
+    say(world)
+    await turn(world, after_seconds=31)
+    assert world.workers.looks
+    moved = lookout_of(world)
+    annotations = {**moved["metadata"]["annotations"], ANNOTATION_LIVEKIT: "another"}
+    world.cluster.put(PODS, {**moved, "metadata": {**moved["metadata"], "annotations": annotations}})
+    world.workers.looks.clear()
+
+    await turn(world, after_seconds=40)
+
+    assert not [look for look in world.workers.looks if look.pod.name == LOOKOUT]
+
+
+async def test_an_agent_that_may_not_use_its_pool_any_more_keeps_no_lookout(world: World) -> None:
+    await fall_asleep_soon(world)
+    pool = world.ports.cache.pools.get("voice", "pool")
+    assert pool is not None
+    theirs = {"name": "pool", "namespace": "elsewhere", "uid": "theirs", "generation": 1}
+    world.cluster.put(PROVIDER_POOLS, {**pool, "metadata": theirs})
+    world.apply(scaling=SLEEPY, providerPoolRef={"name": "pool", "namespace": "elsewhere"})
+
+    assert f"delete {LOOKOUT}" in await turn(world, after_seconds=31)
+    assert world.condition("Stalled") == "True PoolForbidden"
+
+
+async def test_a_cluster_that_takes_no_lookout_stops_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run(scaling=SLEEPY)
+    tried: list[str] = []
+
+    async def refuse(manifest: Manifest) -> None:
+        tried.append(manifest["metadata"]["name"])
+        raise ApiError(403, "Forbidden", "pods are used up")
+
+    monkeypatch.setattr(world.cluster, "create_pod", refuse)
+    for step in range(6, 120):
+        await turn(world, after_seconds=5 * step)
+
+    assert world.condition("Stalled") == "False AsWanted"
+    assert 10 <= len(tried) <= 20
+    assert any("pods are used up" in reason for reason in world.status()["scale"]["reasons"])
+
+
+async def test_who_begins_to_want_to_sleep_waits_like_everybody_else(world: World) -> None:
+    await world.run()
+    await turn(world, after_seconds=3600)
+
+    world.apply(scaling=SLEEPY)
+
+    assert f"create {LOOKOUT}" not in await turn(world, after_seconds=3601)
+    assert f"create {LOOKOUT}" in await turn(world, after_seconds=3631)

@@ -5,7 +5,7 @@ import pytest
 from tests.operator.fakes import FakeCluster, FakeWorkers, build_ports, resource
 from tests.support.manifests import minimal
 from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
-from voicefleet_operator.handlers.observing import follow_workers, hear_pod
+from voicefleet_operator.handlers.observing_pods import follow_workers, hear_pod
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.turns.workqueue import Key
 

@@ -92,6 +92,11 @@ class Server:
             yield event
 
 
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.0)
+
+
 async def keys_after(server: Server, *pods: Body, scope: str | None = "voice") -> list[Key]:
     """Return who is to be reconciled once the server has told all that it has."""
     cache, queue = Cache(), WorkQueue(pace_seconds=0)
@@ -145,6 +150,12 @@ async def test_a_watch_goes_on_where_the_last_one_ended(monkeypatch: pytest.Monk
     assert server.began_at == ["50", "60", "55", "55", "50"]
 
 
+async def test_what_nobody_expected_ends_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+
+    assert await keys_after(Server([{"type": "MODIFIED"}], [row("MODIFIED", "openai")]), pod("openai")) == [DESK]
+
+
 async def test_a_right_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,7 +200,21 @@ async def test_a_worker_whose_secret_was_written_has_its_kubelet_look_a_moment_l
         written_at = NOW - timedelta(seconds=written_seconds_ago)
         return await reconcile_voice_agent(DESK, replace(world.ports, secrets_written_at=lambda _pod: written_at))
 
-    assert await turn(0.3) == timedelta(seconds=0.7)
+    assert await turn(0.3) == timedelta(seconds=0.8)
     assert not [write for write in world.cluster.writes if write.startswith("annotate")]
     await turn(1)
     assert [write for write in world.cluster.writes if write.startswith("annotate desk-")]
+
+
+async def test_an_agent_that_is_being_deleted_is_not_turned_about_without_end(world: World) -> None:
+    """Nobody has its kubelets look any more."""
+    await world.run()
+    world.everybody_says(calls=1)
+    world.delete()
+
+    wait = await reconcile_voice_agent(
+        DESK, replace(world.ports, secrets_written_at=lambda _pod: NOW - timedelta(seconds=2))
+    )
+
+    assert wait is not None
+    assert wait > timedelta(seconds=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.worker.files import Mounted
-from voicefleet.names import CALLERS_PATH, ENV_LOOKOUT, ENV_POD_UID, STATE_PATH
+from voicefleet.names import CALLERS_PATH, ENV_POD_UID, LOOKOUT_FLAG, STATE_PATH
 from voicefleet.wire import CallersOrder, WorkerState
 
 TOKEN = {"Authorization": "Bearer token-1"}
@@ -21,8 +21,8 @@ TOKEN = {"Authorization": "Bearer token-1"}
 @contextmanager
 def looking_out(mounted: Mounted) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a lookout, and yield its process and where its control port is."""
-    command = [sys.executable, "-m", "voicefleet_worker.main", *mounted.arguments]
-    told = {**os.environ, ENV_LOOKOUT: "true", ENV_POD_UID: "uid-1"}
+    command = [sys.executable, "-m", "voicefleet_worker.main", *mounted.arguments, LOOKOUT_FLAG]
+    told = {**os.environ, ENV_POD_UID: "uid-1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=told) as process:
         assert process.stdout is not None
         try:
@@ -48,7 +48,7 @@ async def test_a_lookout_is_ready_and_says_that_it_takes_no_calls(mounted: Mount
         process.send_signal(signal.SIGTERM)
         status = process.wait(20)
 
-    assert (state.slots, state.cordoned, state.registered, state.looks_for_callers) == (0, True, False, True)
+    assert (state.slots, state.cordoned, state.registered, state.looks_for_callers) == (0, True, False, False)
     assert (state.pod_uid, state.sessions) == ("uid-1", ())
     # There is no LiveKit at that address.
     assert (answer.status, told) == (503, "LiveKit cannot be asked\n")

@@ -23,3 +23,5 @@ class Flags:
     log_level: str | None
     data: Path | None = None
     texts: Path = Path(TEXTS_DIRECTORY)
+    lookout: bool = False
+    """Take no calls, and look for those of agents without workers."""

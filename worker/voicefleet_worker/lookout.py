@@ -9,6 +9,7 @@ import secrets
 import signal
 import time
 
+from voicefleet_worker.beside import beside
 from voicefleet_worker.desk.desk import Desk, Identity
 from voicefleet_worker.logs import set_up_logging
 from voicefleet_worker.metrics import Metrics
@@ -18,6 +19,9 @@ from voicefleet_worker.serving.livekit_api import connect_with
 from voicefleet_worker.settings import Settings
 
 logger = logging.getLogger("voicefleet.worker")
+
+_SURE_FOR_SECONDS = 20.0
+_AGAIN_SECONDS = 5.0
 
 
 def look_out(settings: Settings) -> int:
@@ -34,6 +38,7 @@ async def _look_out(settings: Settings) -> int:
     )
     # Whoever takes it for a worker shall not wait for it to take calls.
     desk.cordon()
+    desk.look_for_callers(can=False)
     enough, loop = asyncio.Event(), asyncio.get_running_loop()
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, enough.set)
@@ -45,8 +50,22 @@ async def _look_out(settings: Settings) -> int:
         extra={"agent_name": settings.plan.dispatch_name, "revision": settings.revision, "control_port": port},
     )
     try:
-        await enough.wait()
+        async with beside(_make_sure(callers, desk)):
+            await enough.wait()
     finally:
         await callers.finish()
         await runner.cleanup()
     return 0
+
+
+async def _make_sure(callers: Callers, desk: Desk) -> None:
+    """Say that callers can be looked for only while LiveKit answers: fleets sleep because somebody says so."""
+    while True:
+        try:
+            can = await callers.can_look()
+        except Exception:
+            # Whatever it was, nobody may rely on us until it is over.
+            logger.exception("asking LiveKit failed")
+            can = False
+        desk.look_for_callers(can=can)
+        await asyncio.sleep(_SURE_FOR_SECONDS if can else _AGAIN_SECONDS)

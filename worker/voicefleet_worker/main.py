@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 from voicefleet.names import (
     AGENT_FILE,
     CONTROL_PORT,
-    ENV_LOOKOUT,
     LAST_WORDS_FILE,
     LAST_WORDS_PREFIX,
+    LOOKOUT_FLAG,
     POOL_FILE,
     SPEC_DIRECTORY,
     TEXTS_DIRECTORY,
@@ -68,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # loads, it would come up, take calls, and be killed with them. Nothing is promised yet, so it just goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settle_environment()
-    if not os.environ.get(ENV_LOOKOUT):
+    if not flags.lookout:
         begin_loading(flags.spec, flags.pool)
     # Each call's process begins by importing what the program began with, this module, and pays for all that it loads.
     from voicefleet_worker.settings import load_settings  # noqa: PLC0415
 
     try:
-        return _run(load_settings(flags, os.environ))
+        return _run(load_settings(flags, os.environ), lookout=flags.lookout)
     except BadInputError as error:
         stop_loading()
         words = f"{LAST_WORDS_PREFIX}{error}\n"
@@ -83,9 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
 
 
-def _run(settings: "Settings") -> int:
+def _run(settings: "Settings", *, lookout: bool) -> int:
     # Heavy, and not needed to say what is wrong with a file.
-    if os.environ.get(ENV_LOOKOUT):
+    if lookout:
         from voicefleet_worker.lookout import look_out  # noqa: PLC0415
 
         return look_out(settings)
@@ -120,6 +120,9 @@ def _parse(arguments: Sequence[str] | None) -> Flags:
         "--data", type=Path, metavar="DIR",
         help=f"for records that wait to be sent (default: {WRITABLE_DIRECTORY} if there is one, else none is kept)",
     )  # fmt: skip
+    parser.add_argument(
+        LOOKOUT_FLAG, action="store_true", help="take no calls, and look for those of agents without workers when asked"
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, help="default: the spec's worker.logLevel")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {importlib.metadata.version('voicefleet')}")
     return Flags(**vars(parser.parse_args(arguments)))

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from voicefleet.fleet.observed import PodRef, Worker
-from voicefleet.fleet.wanted import FAILED_REST
+from voicefleet.manifests import Manifest
 
 _TURN = timedelta(seconds=30)
 """How long an agent of a pool waits for whoever watches to be heard again, and for the lookout of the one before it."""
-_MUTE = timedelta(seconds=60)
+_MUTE = timedelta(minutes=5)
 """For how long a lookout may be ready and say nothing to us: its token may be one of a key that was lost."""
+_REST = timedelta(minutes=1)
+"""How long one that ended stays: a node that has refused it would refuse the next one at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +30,34 @@ class Lookout:
     """How many agents of the pool that may sleep come before this one."""
     unwatched_since: datetime | None = None
     """Since when nobody could look."""
+    refusal: str = ""
+    """Why the cluster took none the last time."""
     may_sleep: bool = False
 
     def problem(self) -> str:
         """Say why nobody looks out."""
-        trouble = self.own.pod.trouble if self.own else None
-        return trouble.message if trouble else "its lookout does not answer yet"
+        if self.own is None:
+            return self.refusal or "no lookout is there yet"
+        trouble = self.own.pod.trouble
+        return trouble.message if trouble else "its lookout does not reach LiveKit, or does not answer yet"
 
 
 NO_LOOKOUT = Lookout()
 
 
 def can_look_out(worker: Worker, now: datetime) -> bool:
-    """Tell whether a lookout could look for callers."""
+    """Tell whether a lookout could look for callers; one with slots is a worker that does not know what it is for."""
     state = worker.state(now)
-    return state is not None and state.looks_for_callers
+    return state is not None and state.looks_for_callers and not state.slots and not worker.pod.leaving
 
 
 @dataclass(frozen=True, slots=True)
 class LookoutPlan:
     """What becomes of an agent's lookout."""
 
-    create: bool = False
+    is_missing: bool = False
+    create: Manifest | None = None
+    """The pod to make where it is missing, if there is a revision to make it of."""
     delete: PodRef | None = None
     look_again_after: timedelta | None = None
 
@@ -61,29 +69,37 @@ def plan_lookout(lookout: Lookout, revision: str | None, now: datetime) -> Looko
     """Return what to do about an agent's lookout, which should be of this revision."""
     own = lookout.own
     if own is None:
-        return _plan_new(lookout, now) if lookout.may_sleep else AS_IT_IS
-    if own.pod.leaving:
-        return AS_IT_IS
+        return _plan_new(lookout, now)
     outranked = lookout.watchman is not None and lookout.watchman.uid != own.pod.ref.uid
     outdated = revision is not None and own.pod.revision != revision
-    if not lookout.may_sleep or outranked or outdated or _is_mute(own, now):
-        return LookoutPlan(delete=own.pod.ref)
-    return _plan_after_end(own, now) if own.pod.ended else AS_IT_IS
+    if not lookout.may_sleep or outranked or outdated or _is_mute(lookout, own, now):
+        return let_go(lookout, now)
+    return _plan_after_end(lookout, own, now) if own.pod.ended else AS_IT_IS
+
+
+def let_go(lookout: Lookout, now: datetime) -> LookoutPlan:
+    """Return the end of a lookout; one that holds calls, as none should, keeps them."""
+    own = lookout.own
+    if own is None or own.pod.leaving or own.calls(now):
+        return AS_IT_IS
+    return LookoutPlan(delete=own.pod.ref)
 
 
 def _plan_new(lookout: Lookout, now: datetime) -> LookoutPlan:
-    if lookout.watchman is not None or lookout.unwatched_since is None:
+    if not lookout.may_sleep or lookout.watchman is not None or lookout.unwatched_since is None:
         return AS_IT_IS
     wait = lookout.unwatched_since + (lookout.rank + 1) * _TURN - now
-    return LookoutPlan(create=True) if wait <= timedelta() else LookoutPlan(look_again_after=wait)
+    return LookoutPlan(is_missing=True) if wait <= timedelta() else LookoutPlan(look_again_after=wait)
 
 
-def _plan_after_end(own: Worker, now: datetime) -> LookoutPlan:
-    """Let a pod that ended rest: a node that has refused it would refuse the next one at once."""
-    wait = own.pod.ended_at + FAILED_REST - now if own.pod.ended_at else timedelta()
-    return LookoutPlan(delete=own.pod.ref) if wait <= timedelta() else LookoutPlan(look_again_after=wait)
+def _plan_after_end(lookout: Lookout, own: Worker, now: datetime) -> LookoutPlan:
+    wait = own.pod.ended_at + _REST - now if own.pod.ended_at else timedelta()
+    return let_go(lookout, now) if wait <= timedelta() else LookoutPlan(look_again_after=wait)
 
 
-def _is_mute(own: Worker, now: datetime) -> bool:
-    since = own.pod.ready_since
-    return own.state(now) is None and since is not None and now - since >= _MUTE
+def _is_mute(lookout: Lookout, own: Worker, now: datetime) -> bool:
+    """Tell whether it has been up for long, and all the while nobody has looked."""
+    ready_since, unwatched_since = own.pod.ready_since, lookout.unwatched_since
+    if own.state(now) is not None or ready_since is None or unwatched_since is None:
+        return False
+    return now - max(ready_since, unwatched_since) >= _MUTE

@@ -12,6 +12,7 @@ from voicefleet.autoscaling.load import Lessons, Size
 from voicefleet.autoscaling.sizing import chance_to_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, LookForCallers, is_short
 from voicefleet.fleet.doubts import Doubts
+from voicefleet.fleet.lookout import Lookout
 from voicefleet.fleet.observed import Activity, Fleet, Heard, Pod, PodRef, Worker
 from voicefleet.fleet.preference import Preference, Words
 from voicefleet.fleet.size import rules_of
@@ -105,6 +106,7 @@ class FleetMemory:
     def begin_to_decide(self) -> None:
         """Go by what the status tells once more: whoever decided until now may have brought the fleet to rest."""
         self._decides_anew = True
+        self.unwatched_since = None
 
     def lessons(self, now: datetime) -> Lessons:
         """Return what the past amounts to."""
@@ -139,12 +141,17 @@ class FleetMemory:
         for _ in range(min(answer.lost, _MOST_REFUSALS)):
             self._history.blocked(begun_at.timestamp())
 
+    def note_watch(self, lookout: Lookout, now: datetime) -> Lookout:
+        """Note whether somebody could see a call come, if anybody need, and return since when nobody could."""
+        is_missed = lookout.may_sleep and lookout.watchman is None
+        self.unwatched_since = (self.unwatched_since or now) if is_missed else None
+        return replace(lookout, unwatched_since=self.unwatched_since)
+
     def is_watched(self, fleet: Fleet, watchman: PodRef | None, now: datetime) -> bool:
         """Tell whether a call would be seen if there were no worker; a watchman that is away for a moment will be back.
 
         Of a fleet that has workers a watchman need only be there, of one that has none it must have looked.
         """
-        self.unwatched_since = None if watchman is not None else self.unwatched_since or now
         if watchman is not None and fleet.takes_calls(now):
             self._watched_at = now
         return self._watched_at is not None and now - self._watched_at <= _WATCHED_FOR

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 from voicefleet.fleet.callers import next_look
-from voicefleet.fleet.refreshing import next_refresh
 from voicefleet.fleet.size import CLOCK_TICK, decides_by_load
 from voicefleet.fleet.steps import AgentSeen, AgentSteps, scene_of
 
@@ -15,7 +14,6 @@ def look_again_after(seen: AgentSeen, steps: AgentSteps, *, now: datetime) -> ti
     """Return when time alone may change the decision."""
     looks = [steps.fleet.look_again_after, steps.rollout.next_look if steps.rollout else None]
     looks += [seen.ended_lately.look_again_after, steps.lookout.look_again_after]
-    looks.append(next_refresh(seen.fleet.here, now))
     if seen.agent.metadata.deletion_timestamp is None:
         looks.append(_next_look(seen, steps, now))
     if steps.size is not None and decides_by_load(seen.agent.spec):

@@ -15,7 +15,7 @@ from voicefleet.fleet.limits import is_overdue, to_forget, to_note
 from voicefleet.fleet.loads import LoadOrder, plan_load_orders
 from voicefleet.fleet.observed import SILENT_AFTER, Activity, Fleet, PodRef, Worker
 from voicefleet.fleet.parts import RESIZED_WITHIN, Parts, has_other_size, sort_out, split_size
-from voicefleet.fleet.refreshing import Refresh, plan_refreshes
+from voicefleet.fleet.refreshing import Refresh, next_refresh, plan_refreshes
 from voicefleet.fleet.room import Room
 from voicefleet.fleet.wanted import Wanted
 
@@ -87,7 +87,7 @@ def plan_fleet(wanted: Wanted, fleet: Fleet, *, now: datetime) -> FleetPlan:
         refresh=plan_refreshes(wanted.secrets_changed, staying, now=now),
         loads=plan_load_orders(wanted, parts, closing=cordoned, now=now),
         held=blind and wanted.size.desired <= len(parts.live),
-        look_again_after=_next_look(wanted, parts, resting, now),
+        look_again_after=_next_look(wanted, parts, resting, next_refresh(staying, now), now),
     )
 
 
@@ -225,8 +225,10 @@ def _has_rested(worker: Worker, rest: timedelta, now: datetime) -> bool:
     return ended_at is None or now - ended_at >= rest
 
 
-def _next_look(wanted: Wanted, parts: Parts, resting: list[Worker], now: datetime) -> timedelta | None:
-    looks = [_next_word(parts.live, now)]
+def _next_look(
+    wanted: Wanted, parts: Parts, resting: list[Worker], refresh: timedelta | None, now: datetime
+) -> timedelta | None:
+    looks = [_next_word(parts.live, now), refresh]
     looks += [w.pod.ended_at + wanted.rest - now for w in resting if w.pod.ended_at is not None]
     resizing = [w.pod.resizing_since for w in parts.live if w.pod.resizing_since is not None]
     looks += [since + RESIZED_WITHIN - now for since in resizing if since + RESIZED_WITHIN >= now]

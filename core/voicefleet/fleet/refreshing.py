@@ -48,9 +48,12 @@ def plan_refreshes(word: str, staying: Iterable[Worker], *, now: datetime) -> tu
 
 
 def next_refresh(workers: Iterable[Worker], now: datetime) -> timedelta | None:
-    """Return when a kubelet is to be made to look because of a Secret that was just written, if any is."""
-    moments = [at for worker in workers if (at := _due_at(worker, now)) is not None]
-    return max(timedelta(), min(moments) - now) if moments else None
+    """Return when the next kubelet is to be made to look because of a Secret that was just written, if any is.
+
+    Those that are to look now change their pods, and that brings the next turn.
+    """
+    moments = [at for worker in workers if (at := _due_at(worker, now)) is not None and at > now]
+    return min(moments) - now if moments else None
 
 
 def _is_behind(worker: Worker, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from voicefleet.autoscaling.packing import REST, choose_rest
 from voicefleet.fleet.callers import NOTHING_KNOWN, Callers, LookForCallers, Scene, plan_look
 from voicefleet.fleet.ended import NOTHING_ENDED, EndedLately
 from voicefleet.fleet.live import calls_of_workers, live_revisions
-from voicefleet.fleet.lookout import AS_IT_IS, NO_LOOKOUT, Lookout, LookoutPlan, plan_lookout
+from voicefleet.fleet.lookout import AS_IT_IS, NO_LOOKOUT, Lookout, LookoutPlan, let_go, plan_lookout
 from voicefleet.fleet.observed import Fleet, Trouble
 from voicefleet.fleet.plan import FleetPlan, plan_farewell, plan_fleet, plan_marks
 from voicefleet.fleet.render import Rendered
@@ -131,7 +131,7 @@ def _plan_as_before(seen: AgentSeen, now: datetime) -> AgentSteps:
     """
     before, obstacle = seen.before.rollout, seen.obstacle
     if before is None or before.revision not in seen.kept or (obstacle and obstacle.reason is Reason.POOL_FORBIDDEN):
-        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle)
+        return AgentSteps(plan_marks(seen.fleet, now=now), obstacle=obstacle, lookout=let_go(seen.lookout, now))
     seen = _with_slots(seen, slots_of(seen.kept[before.revision]))
     size = _plan_size(seen, now)
     rollout = plan_agent_rollout(seen, before.revision, size, now)
@@ -153,10 +153,9 @@ def _with_lookout(seen: AgentSeen, steps: AgentSteps, revisions: Mapping[str, Re
     proven = steps.rollout and (steps.rollout.status.stable or steps.rollout.target)
     revision = revisions.get(proven or "")
     plan = plan_lookout(seen.lookout, revision.name if revision else None, now)
-    if not plan.create or revision is None or lookout_name(seen.agent.metadata.name) in seen.taken_names:
-        return replace(steps, lookout=plan)
-    new = build_lookout(seen.agent, revision, control_key_id=seen.control_key_id)
-    return replace(steps, lookout=plan, create=(*steps.create, new))
+    if plan.is_missing and revision is not None and lookout_name(seen.agent.metadata.name) not in seen.taken_names:
+        plan = replace(plan, create=build_lookout(seen.agent, revision, control_key_id=seen.control_key_id))
+    return replace(steps, lookout=plan)
 
 
 def _with_slots(seen: AgentSeen, slots: int | None) -> AgentSeen:
@@ -268,9 +267,8 @@ def _plan_farewell(seen: AgentSeen, now: datetime) -> AgentSteps:
     """
     plan = plan_farewell(seen.fleet, at_once=seen.agent.spec.deletion_policy == "Now", now=now)
     here = [worker for worker in seen.fleet if not worker.pod.leaving]
-    own = seen.lookout.own
-    lookout = AS_IT_IS if own is None or own.pod.leaving else LookoutPlan(delete=own.pod.ref)
-    return AgentSteps(plan, finalizer="remove" if _is_held_back(seen) and not here else None, lookout=lookout)
+    finalizer: Literal["remove"] | None = "remove" if _is_held_back(seen) and not here else None
+    return AgentSteps(plan, finalizer=finalizer, lookout=let_go(seen.lookout, now))
 
 
 def scene_of(seen: AgentSeen, callers: Callers) -> Scene:

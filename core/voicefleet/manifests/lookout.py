@@ -4,7 +4,7 @@ from voicefleet.api import VoiceAgent
 from voicefleet.manifests import Manifest
 from voicefleet.manifests.pod import CONTAINER
 from voicefleet.manifests.revision import Revision, build_pod
-from voicefleet.names import ENV_LOOKOUT, lookout_name
+from voicefleet.names import LOOKOUT_FLAG, lookout_name
 
 # It takes 80 MB. Loading takes a second of a whole core, and afterwards it is idle.
 _RESOURCES = {
@@ -33,7 +33,7 @@ def _looking_out(container: Manifest, stores: set[str]) -> Manifest:
         return container
     return {
         **container,
-        "env": [*container["env"], {"name": ENV_LOOKOUT, "value": "true"}],
+        "args": [LOOKOUT_FLAG],
         "resources": _RESOURCES,
         "volumeMounts": [mount for mount in container["volumeMounts"] if mount["name"] not in stores],
     }

@@ -14,7 +14,6 @@ from voicefleet.names import (
     ANNOTATION_SAFE_TO_EVICT,
     CONTROL_PORT,
     CONTROL_TOKEN_DIRECTORY,
-    ENV_LOOKOUT,
     ENV_POD_UID,
     ENV_REVISION,
     LABEL_BUSY,
@@ -113,8 +112,8 @@ def _env(worker: Worker) -> list[Manifest]:
     paths = {ENV_REVISION: f"metadata.labels['{LABEL_REVISION}']", ENV_POD_UID: "metadata.uid"}
     told = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in paths.items()]
     own = [variable.model_dump(by_alias=True, exclude_none=True) for variable in worker.pod_template.env]
-    # Last, so that nobody's variable of the same name takes its place; and no worker is told to take no calls.
-    return [*(v for v in own if v["name"] not in {*paths, ENV_LOOKOUT}), *told]
+    # Last, so that nobody's variable of the same name takes its place.
+    return [*(v for v in own if v["name"] not in paths), *told]
 
 
 def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:

@@ -22,6 +22,7 @@ from voicefleet.manifests.pod import (
 )
 from voicefleet.names import (
     AGENT_FILE,
+    ANNOTATION_LIVEKIT,
     ANNOTATION_SECRETS_CHANGED,
     LABEL_REVISION,
     POOL_FILE,
@@ -109,6 +110,15 @@ def _reading(spec: Manifest, config_map: str) -> Manifest:
     return {**spec, "volumes": [source, *spec["volumes"]]}
 
 
+def livekit_stamp(revision: Revision) -> str:
+    """Return by what pods of a revision are known to be on one LiveKit with others: the pool, its address, its keys."""
+    try:
+        pool = json.loads(revision.files[POOL_FILE])
+        return _hash([pool["metadata"], pool["spec"]["livekit"]])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def secrets_changed(agent: VoiceAgent) -> str:
     """Return the word by which somebody said that Secrets of the agent have changed, or nothing."""
     return (agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, "")
@@ -120,6 +130,7 @@ def build_pod(agent: VoiceAgent, revision: Revision, number: int, *, control_key
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
     word = secrets_changed(agent)
+    told[ANNOTATION_LIVEKIT] = livekit_stamp(revision)
     metadata["annotations"] = {**revision.annotations, **told, **({ANNOTATION_SECRETS_CHANGED: word} if word else {})}
     secret = {"secretName": control_secret_name(agent.metadata.name, control_key_id), "defaultMode": 0o440}
     volumes = [*revision.spec["volumes"], {"name": CONTROL_VOLUME, "secret": secret}]

@@ -9,6 +9,7 @@ from voicefleet.api.metadata import ObjectMeta
 from voicefleet.api.types import timestamp
 from voicefleet.fleet import Fleet, FleetPlan, PodRef, Worker
 from voicefleet.fleet.guards import build_guards
+from voicefleet.fleet.lookout import LookoutPlan
 from voicefleet.fleet.refreshing import Refresh
 from voicefleet.fleet.steps import AgentSeen, AgentSteps
 from voicefleet.manifests import Manifest
@@ -38,6 +39,13 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
     likely = build_guards(owner, seen.fleet)
     ports.cluster.trust(owner.uid or "", _done_before_us(ports, seen, steps), likely=likely)
     return await _run(_stages(ports, body, seen, steps))
+
+
+async def apply_lookout(ports: Ports, namespace: str, plan: LookoutPlan) -> ApiError | None:
+    """Do what was decided about a lookout; a cluster that refuses it is no reason to do anything else later."""
+    acts = [ports.cluster.create_pod(plan.create)] if plan.create is not None else []
+    acts += [ports.cluster.delete_pod(namespace, plan.delete)] if plan.delete is not None else []
+    return await _run(acts)
 
 
 async def run_fleet_plan(ports: Ports, body: Body, fleet: Fleet, plan: FleetPlan) -> ApiError | None:
@@ -76,8 +84,6 @@ def _stages(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSteps) -> Ite
     yield _set_finalizer(ports, body, steps)
     yield from _last(ports, namespace, seen.fleet, steps.fleet, dict(steps.resources))
     yield _all(ports.cluster.remove(kind, namespace, name, owner=body) for kind, name in steps.remove)
-    if steps.lookout.delete is not None:
-        yield ports.cluster.delete_pod(namespace, steps.lookout.delete)
 
 
 def _first(ports: Ports, owner: ObjectMeta, fleet: Fleet, plan: FleetPlan) -> Iterator[Awaitable[None]]:

@@ -1,53 +1,62 @@
 """Who can look for the callers of an agent that has no workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from voicefleet.api import VoiceAgent
-from voicefleet.fleet import PodRef, Worker
+from voicefleet.fleet import PodRef
 from voicefleet.fleet.callers import can_watch
 from voicefleet.fleet.lookout import Lookout, can_look_out
 from voicefleet.fleet.size import may_sleep
-from voicefleet.names import lookout_name
+from voicefleet.names import ANNOTATION_LIVEKIT, lookout_name
 from voicefleet_operator.apiserver.kube import Body
-from voicefleet_operator.handlers.observing import is_owned, read_worker
+from voicefleet_operator.handlers.observing_pods import is_owned, pods_of, read_worker
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.turns.workqueue import Key
 
 
-def observe_lookout(ports: Ports, key: Key, agent: VoiceAgent) -> Lookout:
-    """Return an agent's lookout, and who looks for its callers, which may be one of another agent of its pool."""
-    own = _lookout_of(ports, key)
+def observe_lookout(ports: Ports, key: Key, agent: VoiceAgent, stamp: str) -> Lookout:
+    """Return an agent's lookout, and who looks for its callers, which may be one of another agent of its pool.
+
+    By the stamp a pod is known to be on the agent's own LiveKit; without one nobody is.
+    """
+    body = _lookout_body(ports, key)
+    own = read_worker(ports, body) if body is not None else None
     if not may_sleep(agent.spec):
         return Lookout(own)
     pool = agent.spec.provider_pool_ref
     users = {_key_of(body): body for body in ports.cache.users_of(pool.namespace or key.namespace, pool.name)}
     sleepy = sorted((each for each, body in users.items() if _may_sleep(body)), key=str)
-    watchmen = _watchmen(ports, key, awake=[each for each in users if each not in sleepy], sleepy=sleepy)
-    rank = sleepy.index(key) if key in sleepy else len(sleepy)
+    sleeping = set(sleepy)
+    # Each has its own order of them, so that not all ask the same one.
+    awake = sorted((each for each in users if each not in sleeping), key=lambda other: hash((key, other)))
+    watchmen = _watchmen(ports, stamp, awake, sleepy) if stamp else iter(())
+    rank = sleepy.index(key) if key in sleeping else len(sleepy)
     return Lookout(own, next(watchmen, None), rank, may_sleep=True)
 
 
-def _watchmen(ports: Ports, key: Key, *, awake: list[Key], sleepy: list[Key]) -> Iterator[PodRef]:
-    """Yield who can look on the agent's LiveKit, best first.
+def _watchmen(ports: Ports, stamp: str, awake: Iterable[Key], sleepy: Iterable[Key]) -> Iterator[PodRef]:
+    """Yield who can look on a LiveKit, best first.
 
     Workers only of agents that do not sleep: of two who watched over each other, both might go to sleep at once.
     """
     now = ports.now()
-    # Each has its own order of them, so that not all ask the same one.
-    for other in sorted(awake, key=lambda other: hash((key, other))):
-        for body in ports.cache.pods.of_agent(other.namespace, other.name):
-            worker = read_worker(ports, body)
-            if can_watch(worker, now):
+    for other in awake:
+        for body in pods_of(ports, other):
+            if _is_at(stamp, body) and can_watch(worker := read_worker(ports, body), now):
                 yield worker.pod.ref
     for other in sleepy:
-        lookout = _lookout_of(ports, other)
-        if lookout is not None and can_look_out(lookout, now):
+        found = _lookout_body(ports, other)
+        if found is not None and _is_at(stamp, found) and can_look_out(lookout := read_worker(ports, found), now):
             yield lookout.pod.ref
 
 
-def _lookout_of(ports: Ports, key: Key) -> Worker | None:
+def _is_at(stamp: str, pod: Body) -> bool:
+    return bool(pod["metadata"].get("annotations", {}).get(ANNOTATION_LIVEKIT) == stamp)
+
+
+def _lookout_body(ports: Ports, key: Key) -> Body | None:
     body = ports.cache.pods.get(key.namespace, lookout_name(key.name))
-    return read_worker(ports, body) if body is not None and is_owned(ports, key, body) else None
+    return body if body is not None and is_owned(ports, key, body) else None
 
 
 def _key_of(agent: Body) -> Key:

@@ -1,31 +1,27 @@
 """Gathering all that a decision about a VoiceAgent depends on; what costs much is worked out once for each version."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
 from voicefleet.access import asks_for_labels, may_use_pool
 from voicefleet.api import ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.status import VoiceAgentStatus
-from voicefleet.fleet import Fleet, Trouble, Worker
-from voicefleet.fleet.lookout import Lookout
+from voicefleet.fleet import Fleet, Trouble
 from voicefleet.fleet.quota import bounded_hearing
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen
-from voicefleet.manifests.children import control_key_id, control_token
-from voicefleet.manifests.revision import Revision, read_revision
-from voicefleet.names import config_map_name, lookout_name
+from voicefleet.manifests.children import control_key_id
+from voicefleet.manifests.revision import Revision, livekit_stamp, read_revision
+from voicefleet.names import config_map_name
 from voicefleet.rollout.history import find_revision
 from voicefleet_operator.apiserver.kube import Body
+from voicefleet_operator.handlers.looking_out import observe_lookout
+from voicefleet_operator.handlers.observing_pods import observe_fleet, uid_of
 from voicefleet_operator.handlers.parsing import Refused, parse_resource, parse_status
 from voicefleet_operator.handlers.remembering import memory_of
-from voicefleet_operator.ports import Address, Ports
-from voicefleet_operator.sight.pods import address_of, find_start_failure, read_pod, waits_for_volumes
+from voicefleet_operator.ports import Ports
 from voicefleet_operator.turns.memory import AgentMemory
 from voicefleet_operator.turns.workqueue import Key
-
-# Enough for a word about what is wrong; ten pods of a fleet rarely wait for ten things.
-_PODS_ASKED_ABOUT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Seen:
     """Some pod waits for something that only events tell."""
 
 
-async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body, lookout: Lookout) -> Seen:
+async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -> Seen:
     """Gather all that a decision about the agent depends on."""
     memory = memory_of(ports.memories, AgentMemory, key, body)
     pool, allowed = await _observe_pool(ports, memory, agent)
@@ -51,6 +47,8 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body, l
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
+    stamp = livekit_stamp(rendered.revision) if rendered is not None else ""
+    lookout = memory.fleet.note_watch(observe_lookout(ports, key, agent, stamp), ports.now())
     watched = memory.fleet.is_watched(fleet, lookout.watchman, ports.now())
     seen = AgentSeen(
         agent=agent,
@@ -71,7 +69,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body, l
         rest=memory.fleet.rest,
         taken_names=_taken_names(ports, key, fleet),
         callers=memory.fleet.callers,
-        lookout=replace(lookout, unwatched_since=memory.fleet.unwatched_since),
+        lookout=replace(lookout, refusal=memory.lookout_refusal),
         watched=watched,
     )
     return Seen(seen, waits)
@@ -123,89 +121,7 @@ def _taken_names(ports: Ports, key: Key, fleet: Fleet) -> frozenset[str]:
     """Return the names of pods that belong to somebody else, or to nobody any more, or that lost the agent's label."""
     ours = {worker.pod.ref.name for worker in fleet}
     labelled = {body["metadata"]["name"] for body in ports.cache.pods.of_agent(key.namespace, key.name)}
-    return (ports.cluster.taken_names(_uid_of(ports, key) or "") | labelled) - ours
-
-
-async def observe_fleet(ports: Ports, key: Key) -> tuple[Fleet, bool]:
-    """Return an agent's fleet, and whether some of it waits for something that only events tell."""
-    bodies = follow_workers(ports, key)
-    waiting = [body for body in bodies if waits_for_volumes(body)]
-    failures = await _read_start_failures(ports, waiting[:_PODS_ASKED_ABOUT])
-    workers = tuple(read_worker(ports, body, failures.get(body["metadata"]["uid"])) for body in bodies)
-    return Fleet(workers, is_old=ports.pods_are_old(key.namespace)), bool(waiting)
-
-
-def read_worker(ports: Ports, body: Body, start_failure: str | None = None) -> Worker:
-    """Return a pod with what its worker has said."""
-    pod = read_pod(body, start_failure)
-    if ports.nodes.must_go(body):
-        pod = replace(pod, node_is_leaving=True)
-    if (written_at := ports.secrets_written_at(body)) is not None:
-        pod = replace(pod, secrets_written_at=written_at)
-    return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
-
-
-def follow_workers(ports: Ports, key: Key) -> list[Body]:
-    """Hear an agent's workers and its lookout from now on, and return the workers' pods."""
-    bodies = _pods_of(ports, key)
-    token = control_token(ports.control_key, key.namespace, key.name)
-    addresses = {
-        body["metadata"]["uid"]: Address(key.namespace, body["metadata"]["name"], host, token)
-        for body in bodies
-        if (host := address_of(body))
-    }
-    ports.workers.follow(key, addresses)
-    return _without_lookout(key, bodies)
-
-
-def pods_of(ports: Ports, key: Key) -> list[Body]:
-    """Return the pods of an agent's workers."""
-    return _without_lookout(key, _pods_of(ports, key))
-
-
-def _pods_of(ports: Ports, key: Key) -> list[Body]:
-    """Return an agent's pods; one that is owned by a namesake is not among them."""
-    uid = _uid_of(ports, key)
-    return [body for body in ports.cache.pods.of_agent(key.namespace, key.name) if uid in _owners(body)]
-
-
-def _without_lookout(key: Key, bodies: Iterable[Body]) -> list[Body]:
-    name = lookout_name(key.name)
-    return [body for body in bodies if body["metadata"]["name"] != name]
-
-
-def is_owned(ports: Ports, key: Key, body: Body) -> bool:
-    """Tell whether a pod belongs to an agent, and not to a namesake that was there before it."""
-    return _uid_of(ports, key) in _owners(body)
-
-
-def hear_pod(ports: Ports, key: Key, body: Body) -> None:
-    """Hear a worker that has just come up, however long its agent waits for its turn.
-
-    One that is up and was never heard may hold calls for all we know: of thousands that are merely not yet listened
-    to, each would be guarded and marked.
-    """
-    if (host := address_of(body)) and is_owned(ports, key, body):
-        token = control_token(ports.control_key, key.namespace, key.name)
-        address = Address(key.namespace, body["metadata"]["name"], host, token)
-        ports.workers.hear(key, body["metadata"]["uid"], address)
-
-
-def _uid_of(ports: Ports, key: Key) -> str | None:
-    agent = ports.cache.agents.get(key.namespace, key.name)
-    return agent["metadata"]["uid"] if agent else None
-
-
-def _owners(body: Body) -> set[str]:
-    return {owner["uid"] for owner in body["metadata"].get("ownerReferences", [])}
-
-
-async def _read_start_failures(ports: Ports, bodies: Iterable[Body]) -> dict[str, str | None]:
-    found = {}
-    for body in bodies:
-        uid = body["metadata"]["uid"]
-        found[uid] = find_start_failure(await ports.cluster.read_pod_events(body["metadata"]["namespace"], uid))
-    return found
+    return (ports.cluster.taken_names(uid_of(ports, key) or "") | labelled) - ours
 
 
 async def _observe_pool(ports: Ports, memory: AgentMemory, agent: VoiceAgent) -> tuple[ProviderPool | None, bool]:

@@ -15,7 +15,7 @@ from voicefleet.providers.probing import Probed, probe_rules
 from voicefleet.providers.users import PoolSeen, User
 from voicefleet_operator.apiserver.kube import Body
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.handlers.observing import pods_of
+from voicefleet_operator.handlers.observing_pods import pods_of
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.turns.memory import PoolMemory
 from voicefleet_operator.turns.workqueue import Key

@@ -15,9 +15,9 @@ from voicefleet.report.agent import report_agent, report_invalid_agent
 from voicefleet.report.events import notes_of
 from voicefleet_operator.apiserver.kube import VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
-from voicefleet_operator.handlers.acting import apply_steps, run_fleet_plan
-from voicefleet_operator.handlers.looking_out import observe_lookout
-from voicefleet_operator.handlers.observing import follow_workers, observe_agent, observe_fleet
+from voicefleet_operator.handlers.acting import apply_lookout, apply_steps, run_fleet_plan
+from voicefleet_operator.handlers.observing import observe_agent
+from voicefleet_operator.handlers.observing_pods import follow_workers, observe_fleet
 from voicefleet_operator.handlers.parsing import Refused, parse_status
 from voicefleet_operator.handlers.remembering import memory_of, parse_once
 from voicefleet_operator.handlers.reporting import write_if_changed
@@ -50,12 +50,12 @@ async def look_at_voice_agent(key: Key, ports: Ports) -> None:
     if isinstance(agent, Refused):
         follow_workers(ports, key)
     else:
-        await observe_agent(ports, key, agent, body, observe_lookout(ports, key, agent))
+        await observe_agent(ports, key, agent, body)
 
 
 async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> timedelta | None:
     memory = memory_of(ports.memories, AgentMemory, key, body)
-    seen = await observe_agent(ports, key, agent, body, observe_lookout(ports, key, agent))
+    seen = await observe_agent(ports, key, agent, body)
     now, before = ports.now(), seen.core.before
     steps = plan_agent(seen.core, now=now)
     memory.fleet.decided(steps.size, now)
@@ -66,6 +66,7 @@ async def _reconcile(ports: Ports, key: Key, body: Body, agent: VoiceAgent) -> t
         memory.fleet.looking(steps.look, now)
         ports.workers.look_for_callers(key, steps.look, partial(memory.fleet.looked, steps.look, now))
     failure = await apply_steps(ports, body, seen.core, steps)
+    memory.note_lookout(steps.lookout, await apply_lookout(ports, key.namespace, steps.lookout), now)
     if steps.finalizer == "remove" and failure is None:
         # There is nothing left that could have a status.
         return None

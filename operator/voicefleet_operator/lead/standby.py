@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from voicefleet_operator.handlers.observing import follow_workers
+from voicefleet_operator.handlers.observing_pods import follow_workers
 from voicefleet_operator.handlers.voiceagent import look_at_voice_agent
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.ports import Ports

@@ -19,6 +19,8 @@ from voicefleet_operator.turns.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
+# A server that hears us ends a watch after minutes.
+_PAUSE_SECONDS = 1.0
 _AGAIN_SECONDS = 10.0
 _REFUSED_SECONDS = 60.0
 _FORGOTTEN_AFTER = timedelta(seconds=KUBELET_PERIOD_SECONDS)
@@ -73,20 +75,28 @@ class SecretWatch:
                     async for event in events:
                         version = event["object"]["metadata"].get("resourceVersion") or version
                         self._take_in(namespace, event)
+                await asyncio.sleep(_PAUSE_SECONDS)
             except ApiError as error:
                 hint = "grant list and watch on secrets" if error.status == HTTPStatus.FORBIDDEN else ""
                 logger.warning("Secrets cannot be watched", extra={"status": error.status, "hint": hint})
                 version = "" if error.status == HTTPStatus.GONE else version
                 await asyncio.sleep(_REFUSED_SECONDS if hint else _AGAIN_SECONDS)
+            except Exception:
+                # What one event holds must not end the watching of all others.
+                logger.exception("watching Secrets failed")
+                version = ""
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def _take_in(self, namespace: str | None, event: Body) -> None:
         if event["type"] not in ("ADDED", "MODIFIED"):
             return
         for row in event["object"].get("rows") or ():
             name = str(row["cells"][0])
-            self.writes.note(namespace, name, datetime.now(UTC))
             pods = [pod for pod in self._cache.pods if namespace in (None, pod["metadata"]["namespace"])]
-            for key in {agent_of(pod) for pod in pods if name in _mounted(pod)}:
+            users = {agent_of(pod) for pod in pods if name in _mounted(pod)}
+            if users:
+                self.writes.note(namespace, name, datetime.now(UTC))
+            for key in users:
                 self._queue.add(key)
 
 

@@ -1,5 +1,6 @@
 """What the operator remembers of one agent between turns; all of it can be learned again."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -7,11 +8,15 @@ from typing import Generic, TypeVar
 
 from voicefleet.fleet import Fleet, Heard, Worker
 from voicefleet.fleet.ended import EndedCalls
+from voicefleet.fleet.lookout import LookoutPlan
 from voicefleet.fleet.memory import FleetMemory
 from voicefleet.providers.alone import SharingLedger
 from voicefleet.providers.fleet_view import ProviderView
 from voicefleet.providers.growth import ProviderLedger
 from voicefleet.rollout import Drains, Ledger, RolloutDecision
+from voicefleet_operator.errors import ApiError
+
+logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
@@ -35,6 +40,8 @@ class AgentMemory:
     drains: Drains | None = None
     noted: dict[str, Heard] = field(default_factory=dict)
     """The word of each worker that the ledger has."""
+    lookout_refusal: str = ""
+    """Why the cluster did not do the last time what was asked of it about the lookout."""
     ends: dict[str, datetime] = field(default_factory=dict)
     """When each pod that is over was first seen so."""
     parsed: Kept[object] = field(default_factory=Kept)
@@ -50,6 +57,15 @@ class AgentMemory:
         """Keep how calls ended, whether or not it may be told now: a worker that was seen empty may be gone by then."""
         if rollout is not None:
             self.drains = rollout.drains
+
+    def note_lookout(self, plan: LookoutPlan, refusal: ApiError | None, now: datetime) -> None:
+        """Keep why the cluster takes no lookout, and let the next try wait."""
+        if plan.create is None:
+            return
+        self.lookout_refusal = str(refusal or "")
+        if refusal is not None:
+            logger.warning("a lookout is refused", extra={"status": refusal.status, "error": str(refusal)})
+            self.fleet.unwatched_since = now
 
     def date_ends(self, fleet: Fleet, now: datetime) -> Fleet:
         """Return the same fleet, in which no pod ended later than it was seen so: a node's clock may run ahead."""

@@ -47,6 +47,7 @@ class Desk:
         self.refused = 0
         self.shares_health: bool | None = None
         """Whether what it knows of providers is the whole fleet's; None where no Redis is configured."""
+        self._looks_for_callers = True
         self._identity = identity
         self._clock = clock
         self._sequence = 0
@@ -167,6 +168,12 @@ class Desk:
         self._draining = True
         self._changed()
 
+    def look_for_callers(self, *, can: bool) -> None:
+        """Note whether callers can be looked for."""
+        if can != self._looks_for_callers:
+            self._looks_for_callers = can
+            self._changed()
+
     def share_health(self, shared: bool) -> None:
         """Note whether what is known of providers is the whole fleet's."""
         if shared != self.shares_health:
@@ -204,7 +211,7 @@ class Desk:
             asked_load=self._asked_load,
             reported_load=self.load,
             refused=self.refused,
-            looks_for_callers=True,
+            looks_for_callers=self._looks_for_callers,
             tally=self.tallies.total,
             providers=providers,
             unsent_for_seconds=self._age_of(self._unsent_since),

@@ -86,6 +86,14 @@ class Callers:
                 return any(other.id == dispatch for other in await livekit.list_dispatches(room))
         return True
 
+    async def can_look(self) -> bool:
+        """Tell whether LiveKit tells of its rooms: it is reached, and the key is right."""
+        with contextlib.suppress(*_ERRORS):
+            async with asyncio.timeout(REQUEST_SECONDS), self._connect() as livekit:
+                await livekit.list_rooms()
+                return True
+        return False
+
     async def finish(self) -> None:
         """Let the looks that are under way come to their end."""
         if self._looks:
