@@ -153,17 +153,19 @@ async def test_a_pod_of_that_name_that_is_somebody_elses_is_no_lookout(world: Wo
 
 async def test_a_lookout_on_another_livekit_sees_nobody_here(world: World) -> None:
     await fall_asleep_soon(world)
+    world.workers.states.clear()
+    world.workers.looks.clear()
     say(world)
-    await turn(world, after_seconds=31)
-    assert world.workers.looks
+    await turn(world, after_seconds=36)
+    assert [look.pod.name for look in world.workers.looks] == [LOOKOUT]
     moved = lookout_of(world)
     annotations = {**moved["metadata"]["annotations"], ANNOTATION_LIVEKIT: "another"}
     world.cluster.put(PODS, {**moved, "metadata": {**moved["metadata"], "annotations": annotations}})
     world.workers.looks.clear()
 
-    await turn(world, after_seconds=40)
+    await turn(world, after_seconds=42)
 
-    assert not [look for look in world.workers.looks if look.pod.name == LOOKOUT]
+    assert not world.workers.looks
 
 
 async def test_an_agent_that_may_not_use_its_pool_any_more_keeps_no_lookout(world: World) -> None:
