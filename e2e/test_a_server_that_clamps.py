@@ -26,7 +26,7 @@ from e2e.operating import Fleet, confined_operator, fleet_of, remove_agents
 from e2e.pod_processes import PodProcesses
 from e2e.providers import Providers
 from e2e.providers.wire import HearingMode
-from e2e.working import agent_manifest, pool_manifest
+from e2e.working import agent_manifest, pool_manifest, secret_manifests
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -137,14 +137,8 @@ def fleet(bench: Bench, providers: Providers, door: ClampingDoor, namespace: str
     del agent["spec"]["agents"][0]["greeting"], agent["spec"]["variables"]
     agent["spec"]["worker"] |= {"sessionsPerWorker": SLOTS}
     agent["spec"]["scaling"] = {"min": WORKERS, "max": WORKERS, "warmFloorSlots": 0}
-    keys = {"livekit": {"api-key": bench.livekit.api_key, "api-secret": bench.livekit.api_secret}}
-    keys |= {name: {"api-key": "any"} for name in ("deepgram", "openai", "cartesia")}
-    manifests = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
-        for name, data in keys.items()
-    ]
     with confined_operator(bench, namespace, tmp_path / "operator.log"), fleet_of(bench, namespace, AGENT) as fleet:
-        for manifest in (*manifests, pool_manifest(door.url, providers), agent):
+        for manifest in (*secret_manifests(bench), pool_manifest(door.url, providers), agent):
             bench.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(manifest))
         yield fleet
         remove_agents(bench, namespace)

@@ -112,6 +112,16 @@ def pool_manifest(livekit_url: str, providers: Providers) -> dict[str, Any]:
     }
 
 
+def secret_manifests(bench: Bench) -> list[dict[str, Any]]:
+    """Return the Secrets that the pool names."""
+    keys = {"livekit": {"api-key": bench.livekit.api_key, "api-secret": bench.livekit.api_secret}}
+    keys |= {name: {"api-key": "any"} for name in ("deepgram", "openai", "cartesia")}
+    return [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+        for name, data in keys.items()
+    ]
+
+
 def secret(key: str) -> dict[str, str]:
     return {"name": "livekit", "key": key}
 

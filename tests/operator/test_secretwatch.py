@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from kubernetes.aio import client
 
 from tests.operator.agent_turns import World
@@ -175,19 +176,16 @@ async def test_nothing_but_a_table_without_objects_is_asked_for() -> None:
 
     app = web.Application()
     app.router.add_get("/api/v1/secrets", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    kube = Kube(configuration, Metrics())
-    try:
-        assert await kube.version_of(SECRETS.path(None)) == "1"
-        async for _event in kube.watch_names(SECRETS.path(None), version="1"):
-            pass
-    finally:
-        await kube.close()
-        await runner.cleanup()
+    async with TestServer(app) as server:
+        configuration = client.Configuration()
+        configuration.host = str(server.make_url("")).rstrip("/")
+        kube = Kube(configuration, Metrics())
+        try:
+            assert await kube.version_of(SECRETS.path(None)) == "1"
+            async for _event in kube.watch_names(SECRETS.path(None), version="1"):
+                pass
+        finally:
+            await kube.close()
 
     assert asked == {("application/json;as=Table;g=meta.k8s.io;v=v1", "None")}
 

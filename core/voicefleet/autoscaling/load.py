@@ -65,10 +65,11 @@ class Startup:
 
 
 LOADS_IGNORED = "LiveKit ignores loads below zero: calls are packed as far as that allows, and cost more"
+"""The reason that is given for as long as it is so."""
 UNWATCHED = "one worker stays, since nobody else would see a call come: "
+"""How the reason begins that goes on with why."""
 NEWS = (LOADS_IGNORED, UNWATCHED)
 """Beginnings of reasons that are worth being told as soon as they come up."""
-"""The reason that is given for as long as it is so."""
 
 
 @dataclass(frozen=True, slots=True)

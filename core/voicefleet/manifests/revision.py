@@ -7,6 +7,7 @@ a revision whose template is no longer in the spec can be made again.
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 
 from voicefleet.api import API_VERSION, ProviderPool, VoiceAgent
 from voicefleet.api.voiceagent.worker import Worker
@@ -40,7 +41,7 @@ _REVISION_LENGTH = 10
 _RESIZABLE = ("cpu", "memory")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Revision:
     """How every pod of one revision looks, and what it reads."""
 
@@ -54,6 +55,18 @@ class Revision:
     def resources(self) -> dict[str, str]:
         """Cores and memory of a worker, which may differ from those of pods that were made before."""
         return {key: resources_of(self.spec)[key] for key in _RESIZABLE}
+
+    @cached_property
+    def livekit(self) -> str:
+        """By what its pods are known to be on one LiveKit with others: the pool, its address, its keys.
+
+        Found out once: agents ask at each turn, and a fleet is made of many pods.
+        """
+        try:
+            pool = json.loads(self.files[POOL_FILE])
+            return _hash([pool["metadata"], pool["spec"]["livekit"]])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
 
 def render_revision(agent: VoiceAgent, pool: ProviderPool, *, default_image: str) -> Revision:
@@ -110,15 +123,6 @@ def _reading(spec: Manifest, config_map: str) -> Manifest:
     return {**spec, "volumes": [source, *spec["volumes"]]}
 
 
-def livekit_stamp(revision: Revision) -> str:
-    """Return by what pods of a revision are known to be on one LiveKit with others: the pool, its address, its keys."""
-    try:
-        pool = json.loads(revision.files[POOL_FILE])
-        return _hash([pool["metadata"], pool["spec"]["livekit"]])
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
 def secrets_changed(agent: VoiceAgent) -> str:
     """Return the word by which somebody said that Secrets of the agent have changed, or nothing."""
     return (agent.metadata.annotations or {}).get(ANNOTATION_SECRETS_CHANGED, "")
@@ -130,7 +134,7 @@ def build_pod(agent: VoiceAgent, revision: Revision, number: int, *, control_key
     metadata["labels"] = {**revision.labels, LABEL_REVISION: revision.name, **busy_labels(busy=False)}
     told = {name: value for name, value in busy_annotations(busy=False).items() if value is not None}
     word = secrets_changed(agent)
-    told[ANNOTATION_LIVEKIT] = livekit_stamp(revision)
+    told[ANNOTATION_LIVEKIT] = revision.livekit
     metadata["annotations"] = {**revision.annotations, **told, **({ANNOTATION_SECRETS_CHANGED: word} if word else {})}
     secret = {"secretName": control_secret_name(agent.metadata.name, control_key_id), "defaultMode": 0o440}
     volumes = [*revision.spec["volumes"], {"name": CONTROL_VOLUME, "secret": secret}]

@@ -11,7 +11,7 @@ from voicefleet.fleet.quota import bounded_hearing
 from voicefleet.fleet.render import Rendered, find_obstacle, render_agent
 from voicefleet.fleet.steps import AgentSeen
 from voicefleet.manifests.children import control_key_id
-from voicefleet.manifests.revision import Revision, livekit_stamp, read_revision
+from voicefleet.manifests.revision import Revision, read_revision
 from voicefleet.names import config_map_name
 from voicefleet.rollout.history import find_revision
 from voicefleet_operator.apiserver.kube import Body
@@ -47,7 +47,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     rendered = _render(ports, memory, agent, pool) if pool is not None and obstacle is None else None
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
-    stamp = livekit_stamp(rendered.revision) if rendered is not None else ""
+    stamp = rendered.revision.livekit if rendered is not None else ""
     lookout = memory.fleet.note_watch(observe_lookout(ports, key, agent, stamp), ports.now())
     watched = memory.fleet.is_watched(fleet, lookout.watchman, ports.now())
     seen = AgentSeen(
