@@ -101,6 +101,10 @@ class OperatorProcess:
         assert self._process is not None
         return self._process.pid
 
+    def ended_by_itself(self) -> int | None:
+        """Return the exit code of one that nobody ended."""
+        return self._process.poll() if self._process is not None else None
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)

@@ -121,6 +121,7 @@ async def _create_and_go_on(stage: Stage, crowd: Crowd) -> tuple[float, tuple[Fi
         Figure("turns per agent meanwhile", (after.turns - before.turns) / crowd.agents, ""),
         Figure("writes per pod until settled", (written.writes - before.writes) / crowd.pods, ""),
         Figure("until nothing is written", settling, "s"),
+        Figure("event loop late until settled, p99", written.quantile("loop_lag_seconds", 0.99, before), "s"),
         *restarts,
     )
 
@@ -166,6 +167,7 @@ async def _running(stage: Stage, version: str, wanted: int, stand_ins: "StandIns
         raise RuntimeError("the watch of pods ended")
 
     async def all_run() -> bool:
+        stage.must_run()
         members, came[:], all_came = came[:], [], len(running) >= wanted
         await asyncio.to_thread(stand_ins.serve, members)
         if watching.done():
@@ -184,6 +186,7 @@ async def _all_ready(stage: Stage, names: Sequence[str], agents: int) -> None:
     """Wait until the statuses say that the workers were heard: what comes of that is not the next operator's doing."""
 
     async def all_say_so() -> bool:
+        stage.must_run()
         lists = [(await stage.client.get(AGENTS_PATH.format(namespace=name)))["items"] for name in names]
         return sum(_is_ready(item) for items in lists for item in items) == agents
 

@@ -39,7 +39,14 @@ class Stage:
 
     async def gauges(self) -> Gauges:
         """Read the operator's metrics."""
+        self.must_run()
         return await read_gauges(self.operator)
+
+    def must_run(self) -> None:
+        """Fail if the operator ended by itself: no figure is to hide that, and nobody need wait for it."""
+        code = self.operator.ended_by_itself()
+        if code is not None:
+            raise RuntimeError(f"the operator ended by itself with code {code}; its log says why")
 
     async def is_leading(self) -> bool:
         """Tell whether the operator leads."""

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -23,6 +22,7 @@ from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.handlers.observing_pods import hear_pod
 from voicefleet_operator.handlers.providerpool import reconcile_provider_pool
 from voicefleet_operator.handlers.voiceagent import reconcile_voice_agent
+from voicefleet_operator.lead.lead import Lead, keep_apart
 from voicefleet_operator.lead.lease import Lease
 from voicefleet_operator.lead.standby import Standby
 from voicefleet_operator.metrics import Metrics
@@ -62,7 +62,7 @@ class _State:
     pulse: Pulse
     metrics: Metrics
     resync: Resync | None = None
-    lease: Lease | None = None
+    lead: Lead | None = None
     watched: LastWord = field(default_factory=LastWord)
     not_ready: str | None = "starting"
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,7 +75,7 @@ class _State:
         """Say how it is, for whoever looks."""
         yield f"event loop {self.pulse.lag_seconds:.3f} s late"
         ages = {
-            "lease renewed": self.lease.age_seconds() if self.lease else None,
+            "lease renewed": self.lead.age_seconds() if self.lead else None,
             "everything listed": self.resync.age_seconds() if self.resync else None,
             "last word of a watch": self.watched.age_seconds(),
         }
@@ -94,16 +94,26 @@ async def run(settings: Settings) -> int:
     kube = Kube(configuration, metrics)
     beating = asyncio.create_task(state.pulse.run(), name="pulse")
     try:
-        return await _run_with(settings, configuration, kube, state)
+        async with _lead_of(settings, configuration, state) as lead:
+            return await _run_with(settings, configuration, kube, state, lead)
     finally:
         beating.cancel()
         await kube.close()
         await runner.cleanup()
 
 
-async def _run_with(settings: Settings, configuration: client.Configuration, kube: Kube, state: _State) -> int:
-    lease = Lease(kube, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
-    state.lease = lease
+@asynccontextmanager
+async def _lead_of(settings: Settings, configuration: client.Configuration, state: _State) -> AsyncIterator[Lead]:
+    connect = partial(Kube, configuration, state.metrics)
+    lease_by = partial(Lease, namespace=settings.own_namespace, name=settings.lease, identity=settings.identity)
+    async with keep_apart(connect, lease_by, is_stuck=state.pulse.is_stuck) as lead:
+        state.lead = lead
+        yield lead
+
+
+async def _run_with(
+    settings: Settings, configuration: client.Configuration, kube: Kube, state: _State, lead: Lead
+) -> int:
     key = await _or_stop(_control_key(settings, kube), state.stop)
     if key is None:
         return 0
@@ -114,30 +124,30 @@ async def _run_with(settings: Settings, configuration: client.Configuration, kub
         state.metrics.cached.labels(resource.plural).set_function(partial(len, sight.cache.store(resource)))
     # A standby is ready: it could lead at any moment, and a rolling update may go on.
     state.not_ready = None
-    ports, streams = _build_ports(settings, lease, key, sight, state.metrics)
+    ports, streams = _build_ports(settings, lead, key, sight, state)
     standby = Standby(sight.queue, ports, state.metrics)
     async with aclosing(streams), sight.kept(partial(hear_pod, ports)), standby.kept():
-        if await _or_stop(lease.acquire(), state.stop) is None:
+        if await _or_stop(lead.acquire(partial(_hurry, sight.rounds)), state.stop) is None:
             return 0
         state.metrics.leader.set(1)
         state.not_ready = "listing"
         controller = Controller(sight.queue, ports, HANDLERS, state.metrics)
-        async with _leading(lease, sight, standby, streams, controller), _probing(ports.probes, settings):
+        async with _leading(sight, standby, streams, controller), _probing(ports.probes, settings):
             state.not_ready = None
             registry = build_registry(sight.cache, sight.queue, sight.nodes, state.watched, configuration)
             await _watch(settings, registry, sight.queue, streams, state.stop)
-    await lease.release()
+    await lead.release()
     return 0
 
 
 def _build_ports(
-    settings: Settings, lease: Lease, key: bytes, sight: Sight, metrics: Metrics
+    settings: Settings, lead: Lead, key: bytes, sight: Sight, state: _State
 ) -> tuple[Ports, WorkerStreams]:
-    cache, queue = sight.cache, sight.queue
+    cache, queue, metrics = sight.cache, sight.queue, state.metrics
     metrics.queue_depth.set_function(lambda: len(queue))
     health_changed = partial(_look_at_its_pool, sight)
-    streams = WorkerStreams(queue, metrics, now=_now, may_order=lease.is_valid, health_changed=health_changed)
-    cluster = KubeCluster(sight.kube, cache, queue, may_write=lease.is_valid, repair_seconds=settings.repair_seconds)
+    streams = WorkerStreams(queue, metrics, now=_now, may_order=lead.is_valid, health_changed=health_changed)
+    cluster = KubeCluster(sight.kube, cache, queue, may_write=lead.is_valid, repair_seconds=settings.repair_seconds)
     ports = Ports(
         cache=cache,
         cluster=cluster,
@@ -148,7 +158,7 @@ def _build_ports(
         own_namespace=settings.own_namespace,
         decided=metrics.delays.decided,
         nodes=sight.nodes.nodes if sight.nodes is not None else Nodes(),
-        pods_are_old=lambda namespace: lease.is_slow() or sight.is_old(namespace),
+        pods_are_old=lambda namespace: lead.is_slow() or state.pulse.is_late() or sight.is_old(namespace),
         secrets_written_at=sight.secrets.writes.written_at if sight.secrets is not None else lambda _pod: None,
         pacer=Pacer(waiting=partial(len, queue)),
         probes=Prober(queue.add),
@@ -165,10 +175,9 @@ def _look_at_its_pool(sight: Sight, agent: Key) -> None:
 
 @asynccontextmanager
 async def _leading(
-    lease: Lease, sight: Sight, standby: Standby, streams: WorkerStreams, controller: Controller
+    sight: Sight, standby: Standby, streams: WorkerStreams, controller: Controller
 ) -> AsyncIterator[None]:
     """Take turns for as long as this process leads; end all of it in order."""
-    renewal = asyncio.create_task(_exit_when_lost(lease, sight.rounds), name="lease")
     await sight.catch_up()
     _spare_the_collector()
     await standby.hand_over()
@@ -180,8 +189,6 @@ async def _leading(
     finally:
         sight.queue.close()
         await _end(workers)
-        renewal.cancel()
-        await asyncio.gather(renewal, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -254,16 +261,6 @@ async def _control_key(settings: Settings, kube: Kube) -> bytes:
     except ApiError as error:
         where = f"{settings.own_namespace}/{settings.control_key_secret}"
         raise ConfigError(f"the Secret {where} with the control key: {error}") from error
-
-
-async def _exit_when_lost(lease: Lease, rounds: Sequence[Rounds]) -> None:
-    """End the process at once when another one may lead: no clean-up may write another word."""
-    try:
-        await lease.keep(partial(_hurry, rounds))
-    except Exception:
-        logger.exception("renewing the lease failed")
-    logger.critical("the lead is lost")
-    os._exit(1)
 
 
 def _hurry(rounds: Sequence[Rounds]) -> None:

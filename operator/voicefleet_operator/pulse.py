@@ -11,6 +11,10 @@ _BEAT_SECONDS = 0.5
 # Half of what the lease allows: a process that is held up for so long again and again had better be a new one.
 _TOO_LATE_SECONDS = 5.0
 _TOO_OFTEN = 3
+# Whoever is so late decides on what was so long ago.
+_LATE_SECONDS = 3.0
+# As long as a lead lasts that is not renewed.
+_STUCK_SECONDS = 10.0
 # As long as a worker may be silent before nobody goes by its word.
 _BROKEN_SECONDS = SILENT_AFTER_SECONDS
 # A server sends a bookmark each minute to whoever hears nothing else; one that does not has forgotten us.
@@ -24,6 +28,7 @@ class Pulse:
         self._metrics = metrics
         self._clock = clock
         self._late_in_row = 0
+        self._beat_at = clock()
         self.lag_seconds = 0.0
         """Of the last beat."""
 
@@ -36,9 +41,18 @@ class Pulse:
 
     def beat(self, lag_seconds: float) -> None:
         """Take down one beat."""
+        self._beat_at = self._clock()
         self.lag_seconds = max(0.0, lag_seconds)
         self._late_in_row = self._late_in_row + 1 if self.lag_seconds > _TOO_LATE_SECONDS else 0
         self._metrics.loop_lag.observe(self.lag_seconds)
+
+    def is_late(self) -> bool:
+        """Tell whether the loop is held up for so long that what it has taken in is old."""
+        return self.lag_seconds > _LATE_SECONDS
+
+    def is_stuck(self) -> bool:
+        """Tell, to another thread, whether the loop does not come round any more."""
+        return self._clock() - self._beat_at > _STUCK_SECONDS
 
     def why_dead(self) -> str | None:
         """Say that the loop is held up for good, if so."""

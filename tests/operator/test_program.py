@@ -82,20 +82,14 @@ class Run:
                 await asyncio.sleep(0.01)
 
 
-class FakeLease:
+class FakeLead:
     """A lead that is there for whoever may have it, for as long as they want."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def acquire(self) -> bool:
+    async def acquire(self, _on_return: Callable[[], None]) -> bool:
         return await self._run.may_lead.wait()
-
-    async def keep(self, _on_return: Callable[[], None]) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._run.noted.append("the lead is renewed no more")
 
     async def release(self) -> None:
         self._run.noted.append("the lead is given away")
@@ -149,6 +143,10 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
     async def read_key(*_: object) -> bytes:
         return b"k" * 32
 
+    @asynccontextmanager
+    async def lead_of(*_: object, **__: object) -> AsyncIterator[FakeLead]:
+        yield FakeLead(run)
+
     async def close() -> None:
         run.noted.append("the connections are closed")
 
@@ -156,7 +154,7 @@ async def run(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
         "load_configuration": connect,
         "Kube": lambda *_: SimpleNamespace(close=close),
         "serve": lambda app, *_: listen(run, app),
-        "Lease": lambda *_, **__: FakeLease(run),
+        "keep_apart": lead_of,
         "Sight": sight_of(run),
         "_control_key": read_key,
         "HANDLERS": {"VoiceAgent": run.turn},
@@ -214,11 +212,11 @@ def test_what_was_not_done_yet_has_no_age() -> None:
     state = program._State(Pulse(metrics), metrics)
     assert list(state.tell()) == ["event loop 0.000 s late"]
 
-    state.lease, state.resync = aged(None), aged(None)
+    state.lead, state.resync = aged(None), aged(None)
     assert list(state.tell()) == ["event loop 0.000 s late"]
 
     seconds = [5.0]
-    state.lease, state.resync, state.watched = aged(1.5), aged(62.04), LastWord(clock=lambda: seconds[0])
+    state.lead, state.resync, state.watched = aged(1.5), aged(62.04), LastWord(clock=lambda: seconds[0])
     state.watched.note()
     seconds[0] = 8.0
     state.pulse.beat(0.25)
@@ -245,7 +243,6 @@ def test_a_loop_that_is_held_up_is_named_before_lists_that_fail_for_it() -> None
 
 IN_ORDER = [
     "the last turn has ended",
-    "the lead is renewed no more",
     "the lead is given away",
     "the connections are closed",
 ]

@@ -36,6 +36,23 @@ def test_a_clock_that_was_set_back_is_no_lag() -> None:
     assert pulse(-1).lag_seconds == 0
 
 
+@pytest.mark.parametrize(("lags", "is_late"), [((), False), ((3,), False), ((3.1,), True), ((9, 0.1), False)])
+def test_a_loop_is_late_whose_last_beat_was(lags: tuple[float, ...], is_late: bool) -> None:
+    assert pulse(*lags).is_late() is is_late
+
+
+def test_a_loop_is_stuck_that_has_not_beaten_for_as_long_as_a_lead_lasts() -> None:
+    seconds = [100.0]
+    beating = Pulse(Metrics(), clock=lambda: seconds[0])
+    seconds[0] += 10.0
+    assert not beating.is_stuck()
+    seconds[0] += 0.1
+    assert beating.is_stuck()
+
+    beating.beat(9.6)
+    assert not beating.is_stuck()
+
+
 @pytest.mark.parametrize(
     ("story", "is_old"),
     [

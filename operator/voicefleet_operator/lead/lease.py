@@ -76,10 +76,12 @@ class Lease:
         logger.info("leading", extra={"identity": self._identity})
         return True
 
-    async def keep(self, on_return: Callable[[], None] = lambda: None) -> None:
+    async def keep(
+        self, on_return: Callable[[], object] = lambda: None, is_stuck: Callable[[], bool] = lambda: False
+    ) -> None:
         """Renew for as long as that works; returns the moment the lead is lost, even from within a request.
 
-        Whoever asks is told when the apiserver answers again that was out of reach.
+        Whoever asks is told when the apiserver answers again that was out of reach. Who is stuck keeps nothing.
         """
         held = True
         while self.is_valid():
@@ -87,7 +89,7 @@ class Lease:
             before, held = held, False
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._remaining_seconds()):
-                    held = await self._try()
+                    held = not is_stuck() and await self._try()
             if held and not before:
                 on_return()
 
