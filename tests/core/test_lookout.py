@@ -12,6 +12,7 @@ from tests.support import fleet as make
 from tests.support.fleet import NOW
 from voicefleet.fleet import Heard, PodRef, Trouble, Worker
 from voicefleet.fleet.lookout import AS_IT_IS, Lookout, LookoutPlan, can_look_out, plan_lookout
+from voicefleet.fleet.refreshing import Refresh
 from voicefleet.names import Reason
 
 SOMEBODY = PodRef("other-new-0", "uid-other", "1")
@@ -80,6 +81,24 @@ COMES = LookoutPlan(is_missing=True)
 )
 def test_a_lookout_is_there_while_it_is_of_use(seen: Lookout, plan: LookoutPlan) -> None:
     assert plan_lookout(seen, "new", NOW) == plan
+
+
+@pytest.mark.parametrize(
+    ("pod", "word", "plan"),
+    [
+        ({}, "today", LookoutPlan(refresh=(Refresh(own().pod.ref, "today"),))),
+        ({"secrets_changed": "today"}, "today", AS_IT_IS),
+        ({"secrets_written_at": RECENTLY}, "", LookoutPlan(refresh=(Refresh(own().pod.ref),))),
+        ({"secrets_written_at": NOW}, "", LookoutPlan(look_again_after=timedelta(seconds=1))),
+    ],
+    ids=["somebody said so", "it was told", "a Secret was written", "a Secret was written a moment ago"],
+)
+def test_a_lookout_has_its_kubelet_look_at_new_secrets_as_workers_have(
+    pod: dict[str, object], word: str, plan: LookoutPlan
+) -> None:
+    here = own(**pod)
+
+    assert plan_lookout(lookout(here, watchman=here.pod.ref), "new", NOW, word=word) == plan
 
 
 def test_whatever_holds_calls_under_that_name_keeps_them() -> None:

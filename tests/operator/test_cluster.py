@@ -233,6 +233,17 @@ async def test_the_name_of_a_pod_that_was_put_aside_is_taken_and_the_agent_is_lo
     assert world.cluster.taken_names("uid-desk") == frozenset()
 
 
+async def test_a_taken_name_is_tried_again_some_time_later(world: World) -> None:
+    """Nobody tells us when the pod that has it goes."""
+    there_is(world, agent="put-aside")
+    await world.cluster.create_pod(WORKER)
+
+    world.seconds += 600
+    assert world.cluster.taken_names("uid-desk") == frozenset({"desk-r-0"})
+    world.seconds += 1
+    assert world.cluster.taken_names("uid-desk") == frozenset()
+
+
 async def test_an_idle_pod_loses_the_annotation_that_holds_its_node(world: World) -> None:
     await world.cluster.mark_pod("voice", Mark(POD, busy=False))
 

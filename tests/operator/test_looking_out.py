@@ -11,7 +11,7 @@ from tests.operator.fakes import resource
 from tests.support.fleet import NOW, state
 from tests.support.manifests import minimal
 from voicefleet.manifests import Manifest
-from voicefleet.names import ANNOTATION_LIVEKIT
+from voicefleet.names import ANNOTATION_LIVEKIT, ANNOTATION_SECRETS_CHANGED
 from voicefleet_operator.apiserver.kube import PODS, PROVIDER_POOLS, VOICE_AGENTS, Body
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.handlers.observing_pods import pods_of
@@ -91,6 +91,31 @@ async def test_why_one_worker_stays_is_said_as_long_as_nobody_looks_out(world: W
 
     reasons = world.status()["scale"]["reasons"]
     assert any(reason.startswith("one worker stays") and "0/3 nodes are free" in reason for reason in reasons)
+
+
+async def test_a_lookout_whose_secrets_changed_is_written_to_once(world: World) -> None:
+    await fall_asleep_soon(world)
+    say(world)
+    await turn(world, after_seconds=35)
+    agent = world.ports.cache.agents.get("voice", "desk")
+    assert agent is not None
+    noted = {**agent["metadata"], "annotations": {ANNOTATION_SECRETS_CHANGED: "today"}}
+    world.cluster.put(VOICE_AGENTS, {**agent, "metadata": noted})
+
+    assert f"annotate {LOOKOUT}" in await turn(world, after_seconds=40)
+    assert await turn(world, after_seconds=41) == []
+
+
+async def test_a_lookout_that_waits_for_the_secret_of_its_control_port_has_it_made_anew(world: World) -> None:
+    """It may have gone with an agent of that name, while it was thought to be there."""
+    await fall_asleep_soon(world)
+    message = 'MountVolume.SetUp failed for volume "control" : secret "desk-control-1" not found'
+    waiting = {"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    status = {"phase": "Pending", "containerStatuses": [waiting]}
+    world.cluster.put(PODS, {**lookout_of(world), "status": status})
+    world.cluster.events = [{"reason": "FailedMount", "message": message}]
+
+    assert any(write.startswith("create desk-control-") for write in await turn(world, after_seconds=95))
 
 
 async def test_the_lookout_goes_with_the_wish_to_sleep(world: World) -> None:

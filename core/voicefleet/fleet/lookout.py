@@ -4,10 +4,11 @@ A worker of an agent that never sleeps sees the callers of its whole pool, and s
 sleep keeps one only as long as nobody does who comes before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from voicefleet.fleet.observed import PodRef, Worker
+from voicefleet.fleet.refreshing import Refresh, next_refresh, plan_refreshes
 from voicefleet.manifests import Manifest
 
 _TURN = timedelta(seconds=30)
@@ -59,14 +60,15 @@ class LookoutPlan:
     create: Manifest | None = None
     """The pod to make where it is missing, if there is a revision to make it of."""
     delete: PodRef | None = None
+    refresh: tuple[Refresh, ...] = ()
     look_again_after: timedelta | None = None
 
 
 AS_IT_IS = LookoutPlan()
 
 
-def plan_lookout(lookout: Lookout, revision: str | None, now: datetime) -> LookoutPlan:
-    """Return what to do about an agent's lookout, which should be of this revision."""
+def plan_lookout(lookout: Lookout, revision: str | None, now: datetime, *, word: str = "") -> LookoutPlan:
+    """Return what to do about an agent's lookout, which should be of this revision, and have the Secrets of today."""
     own = lookout.own
     if own is None:
         return _plan_new(lookout, now)
@@ -74,7 +76,7 @@ def plan_lookout(lookout: Lookout, revision: str | None, now: datetime) -> Looko
     outdated = revision is not None and own.pod.revision != revision
     if not lookout.may_sleep or outranked or outdated or _is_mute(lookout, own, now):
         return let_go(lookout, now)
-    return _plan_after_end(lookout, own, now) if own.pod.ended else AS_IT_IS
+    return _plan_after_end(lookout, own, now) if own.pod.ended else _plan_refresh(own, word, now)
 
 
 def let_go(lookout: Lookout, now: datetime) -> LookoutPlan:
@@ -90,6 +92,11 @@ def _plan_new(lookout: Lookout, now: datetime) -> LookoutPlan:
         return AS_IT_IS
     wait = lookout.unwatched_since + (lookout.rank + 1) * _TURN - now
     return LookoutPlan(is_missing=True) if wait <= timedelta() else LookoutPlan(look_again_after=wait)
+
+
+def _plan_refresh(own: Worker, word: str, now: datetime) -> LookoutPlan:
+    refresh = plan_refreshes(word, [own], now=now)
+    return replace(AS_IT_IS, refresh=refresh, look_again_after=next_refresh([own], now))
 
 
 def _plan_after_end(lookout: Lookout, own: Worker, now: datetime) -> LookoutPlan:

@@ -152,7 +152,8 @@ def _with_lookout(seen: AgentSeen, steps: AgentSteps, revisions: Mapping[str, Re
     """Return the steps with those about the lookout, which is of the revision that has proven itself."""
     proven = steps.rollout and (steps.rollout.status.stable or steps.rollout.target)
     revision = revisions.get(proven or "")
-    plan = plan_lookout(seen.lookout, revision.name if revision else None, now)
+    word = secrets_changed(seen.agent)
+    plan = plan_lookout(seen.lookout, revision.name if revision else None, now, word=word)
     if plan.is_missing and revision is not None and lookout_name(seen.agent.metadata.name) not in seen.taken_names:
         plan = replace(plan, create=build_lookout(seen.agent, revision, control_key_id=seen.control_key_id))
     return replace(steps, lookout=plan)

@@ -57,7 +57,7 @@ class KubeCluster:
         self._applied: defaultdict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
         self._told = Told()
         self._config_maps: defaultdict[str, dict[str, Body]] = defaultdict(dict)
-        self._taken_names = TakenNames(kube)
+        self._taken_names = TakenNames(kube, clock=clock)
         self._labels = NamespaceLabels(kube, clock)
 
     async def apply(self, manifest: Manifest) -> None:

@@ -43,8 +43,9 @@ async def apply_steps(ports: Ports, body: Body, seen: AgentSeen, steps: AgentSte
 
 async def apply_lookout(ports: Ports, namespace: str, plan: LookoutPlan) -> ApiError | None:
     """Do what was decided about a lookout; a cluster that refuses it is no reason to do anything else later."""
-    acts = [ports.cluster.create_pod(plan.create)] if plan.create is not None else []
+    acts: list[Awaitable[None]] = [ports.cluster.create_pod(plan.create)] if plan.create is not None else []
     acts += [ports.cluster.delete_pod(namespace, plan.delete)] if plan.delete is not None else []
+    acts += _refreshes(ports, namespace, plan.refresh)
     return await _run(acts)
 
 
@@ -108,12 +109,11 @@ def _last(
     """Yield what takes room away, which comes only after what adds it."""
     cluster, going = ports.cluster, set(plan.delete)
     leaving = [worker for worker in fleet if worker.pod.ref in going]
-    moment = timestamp(ports.now())
-    noted = {ANNOTATION_CORDONED_AT: moment}
+    noted = {ANNOTATION_CORDONED_AT: timestamp(ports.now())}
     yield _all(cluster.annotate_pod(namespace, pod, {ANNOTATION_CORDONED_AT: None}) for pod in plan.unstamp)
     yield _all(ports.workers.cordon(pod.uid) for pod in plan.cordon)
     yield _all(cluster.annotate_pod(namespace, pod, noted) for pod in plan.stamp)
-    yield _all(cluster.annotate_pod(namespace, each.pod, _told(each, moment)) for each in plan.refresh)
+    yield _all(_refreshes(ports, namespace, plan.refresh))
     yield _all(cluster.resize_pod(namespace, pod, resources) for pod in plan.resize)
     yield _all(_delete(ports, namespace, w.pod.ref) for w in leaving if _is_still_idle(ports, w))
     yield _all(cluster.end_pod(namespace, pod) for pod in plan.end)
@@ -139,9 +139,11 @@ async def _call_back(ports: Ports, namespace: str, pod: PodRef) -> None:
     await ports.workers.uncordon(pod.uid)
 
 
-def _told(refresh: Refresh, moment: str) -> dict[str, str]:
-    word = {ANNOTATION_SECRETS_CHANGED: refresh.word} if refresh.word else {}
-    return {ANNOTATION_REFRESHED_AT: moment, **word}
+def _refreshes(ports: Ports, namespace: str, refreshes: Iterable[Refresh]) -> Iterator[Awaitable[None]]:
+    moment = {ANNOTATION_REFRESHED_AT: timestamp(ports.now())}
+    for each in refreshes:
+        word = {ANNOTATION_SECRETS_CHANGED: each.word} if each.word else {}
+        yield ports.cluster.annotate_pod(namespace, each.pod, moment | word)
 
 
 async def _set_finalizer(ports: Ports, body: Body, steps: AgentSteps) -> None:
@@ -161,7 +163,9 @@ async def _apply_children(ports: Ports, seen: AgentSeen, steps: AgentSteps) -> N
     """Apply what stands beside the pods."""
     cluster = ports.cluster
     # Its predecessor's went with it while ours was already thought to be there.
-    again = any(w.pod.trouble and w.pod.trouble.reason is Reason.SECRET_MISSING for w in seen.fleet)
+    lookout = [seen.lookout.own] if seen.lookout.own is not None else []
+    pods = [worker.pod for worker in (*seen.fleet, *lookout)]
+    again = any(pod.trouble is not None and pod.trouble.reason is Reason.SECRET_MISSING for pod in pods)
     secret = cluster.create_secret(build_control_secret(seen.agent, ports.control_key), again=again)
     await _all(iter([secret, *(cluster.apply(manifest) for manifest in steps.apply)]))
 

@@ -9,18 +9,18 @@ from voicefleet.fleet.lookout import Lookout, can_look_out
 from voicefleet.fleet.size import may_sleep
 from voicefleet.names import ANNOTATION_LIVEKIT, lookout_name
 from voicefleet_operator.apiserver.kube import Body
-from voicefleet_operator.handlers.observing_pods import is_owned, pods_of, read_worker
+from voicefleet_operator.handlers.observing_pods import is_owned, pods_of, read_starting, read_worker
 from voicefleet_operator.ports import Ports
 from voicefleet_operator.turns.workqueue import Key
 
 
-def observe_lookout(ports: Ports, key: Key, agent: VoiceAgent, stamp: str) -> Lookout:
+async def observe_lookout(ports: Ports, key: Key, agent: VoiceAgent, stamp: str) -> Lookout:
     """Return an agent's lookout, and who looks for its callers, which may be one of another agent of its pool.
 
     By the stamp a pod is known to be on the agent's own LiveKit; without one nobody is.
     """
     body = _lookout_body(ports, key)
-    own = read_worker(ports, body) if body is not None else None
+    own = await read_starting(ports, body) if body is not None else None
     if not may_sleep(agent.spec):
         return Lookout(own)
     pool = agent.spec.provider_pool_ref

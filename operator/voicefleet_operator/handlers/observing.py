@@ -48,7 +48,7 @@ async def observe_agent(ports: Ports, key: Key, agent: VoiceAgent, body: Body) -
     if isinstance(rendered, Trouble):
         obstacle, rendered = rendered, None
     stamp = rendered.revision.livekit if rendered is not None else ""
-    lookout = memory.fleet.note_watch(observe_lookout(ports, key, agent, stamp), ports.now())
+    lookout = memory.fleet.note_watch(await observe_lookout(ports, key, agent, stamp), ports.now())
     watched = memory.fleet.is_watched(fleet, lookout.watchman, ports.now())
     seen = AgentSeen(
         agent=agent,

@@ -34,6 +34,12 @@ def read_worker(ports: Ports, body: Body, start_failure: str | None = None) -> W
     return Worker(pod, ports.workers.heard(pod.ref.uid), ports.workers.problem(pod.ref.uid))
 
 
+async def read_starting(ports: Ports, body: Body) -> Worker:
+    """Return the same, and what only events tell of a pod that does not start."""
+    failures = await _read_start_failures(ports, [body] if waits_for_volumes(body) else [])
+    return read_worker(ports, body, failures.get(body["metadata"]["uid"]))
+
+
 def follow_workers(ports: Ports, key: Key) -> list[Body]:
     """Hear an agent's workers and its lookout from now on, and return the workers' pods."""
     bodies = _pods_of(ports, key)
