@@ -14,6 +14,7 @@ from e2e.caller import Caller, Line
 from e2e.caller.report import EndReason
 from e2e.providers import Control, Providers
 from e2e.providers.faults import Mode
+from e2e.test_a_failing_provider_costs_a_turn import ON_DIALING, WAYS
 from e2e.working import (
     Worker,
     eventually,
@@ -185,12 +186,40 @@ async def test_a_line_that_is_lost_in_the_middle_costs_a_sentence(worker: Worker
     assert control.requests("openai", "realtime", instance=SECOND)
 
 
-@pytest.mark.parametrize("way", ["unauthorized", "silent"])
+@pytest.mark.proof
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ON_DIALING])
+async def test_a_model_that_fails_in_the_middle_of_a_sentence_costs_the_rest_of_it(
+    worker: Worker, control: Control, line: Line, way: Mode
+) -> None:
+    """Of these, some leave the line open: nobody tells that there is no more to come."""
+    await rested(worker)
+    # As slow as somebody who speaks, so that there is a middle; by itself that is no failure.
+    control.break_service("openai", "realtime", "slow", latency_ms=40)
+    async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
+        await caller.listen(timeout_seconds=40)
+        await caller.say("Tell me a story.", answer=False)
+        await speaks(control, "Once upon")
+        await caller.hold(1)
+        control.break_service("openai", "realtime", way, **WAYS[way])
+        goes_on = await hear(caller, "Where was I?")
+        answer = await caller.say(QUESTION, timeout_seconds=40)
+    print(caller.report().as_text())
+
+    assert "Where was I?" in goes_on
+    assert "That is the end" not in goes_on
+    assert answer.agent_text == ANSWER
+    assert caller.report().cuts == ()
+    assert control.requests("openai", "realtime", instance=SECOND)
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way in ("unauthorized", "silent") else pytest.mark.proof) for way in WAYS]
+)
 async def test_a_model_that_is_broken_from_the_beginning_costs_time(
     worker: Worker, control: Control, line: Line, way: Mode
 ) -> None:
     await rested(worker)
-    control.break_service("openai", "realtime", way)
+    control.break_service("openai", "realtime", way, **WAYS[way])
     async with Caller(line, seat=seat_for(worker), gap_ms=60_000) as caller:
         greeting = await hear(caller, GREETING)
         answer = await caller.say(QUESTION, timeout_seconds=40)

@@ -21,6 +21,7 @@ from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.moot import crowded_out, unheard_turns
 from voicefleet.conversation.opening import fault_in
 from voicefleet.conversation.reaching import host_of, is_allowed
+from voicefleet.conversation.schemas import strange_schemas
 from voicefleet.conversation.structured import missing_field
 from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
@@ -157,7 +158,7 @@ def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
     taken = next((tool.name for tool in spec.tools if tool.name in RECORDING_TOOLS), None)
     if taken is not None and spec.recording.enabled:
         return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
-    return next(itertools.chain(_out_of_bounds(spec), _strange_hours(spec.tools)), None)
+    return next(itertools.chain(_out_of_bounds(spec), _strange_hours(spec.tools), strange_schemas(spec)), None)
 
 
 def _out_of_bounds(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:

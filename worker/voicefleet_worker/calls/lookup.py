@@ -7,23 +7,15 @@ from collections.abc import Mapping
 from voicefleet.api.voiceagent.agents import Lookup
 from voicefleet.api.voiceagent.tools import Auth, HttpTool, Tool, ToolPolicy
 from voicefleet.conversation.call_variables import as_variables
-from voicefleet.conversation.dialogue import DialoguePlan, DialogueProblem
+from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet_worker.access.secret_files import SecretFiles
-from voicefleet_worker.tools.arguments import CHECK_SECONDS, fault_in, validator_of
+from voicefleet_worker.tools.arguments import CHECK_SECONDS, validator_of
 from voicefleet_worker.tools.cut_short import cut_short
 from voicefleet_worker.tools.http import HttpTools
 
 logger = logging.getLogger("voicefleet.call")
 
 _SHORTEST_MILLISECONDS = 100
-
-
-def check_lookup(plan: DialoguePlan) -> DialogueProblem | None:
-    """Say why a look-up's answers could never be checked."""
-    fault = fault_in(plan.lookup.response_schema or {}) if plan.lookup is not None else None
-    if fault is None:
-        return None
-    return DialogueProblem("agent", "spec.variables.lookup.responseSchema", f"is no JSON schema: {fault}")
 
 
 async def find_variables(plan: DialoguePlan, secrets: SecretFiles, given: Mapping[str, str]) -> dict[str, str]:

@@ -46,12 +46,3 @@ class Arguments:
 def validator_of(schema: Mapping[str, object]) -> jsonschema.Draft202012Validator:
     """Return what checks values against a schema."""
     return jsonschema.Draft202012Validator(schema, registry=_NOWHERE)
-
-
-def fault_in(schema: Mapping[str, object]) -> str | None:
-    """Say why this is no JSON schema."""
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        return str(error.message)
-    return None

@@ -15,8 +15,8 @@ from livekit.agents import Agent, llm
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.dialogue import AgentPlan, DialogueProblem
+from voicefleet.conversation.schemas import fault_in_schema
 from voicefleet_worker.access.secret_files import SecretFiles
-from voicefleet_worker.tools.arguments import fault_in
 from voicefleet_worker.tools.mcp_line import McpLine
 from voicefleet_worker.tools.templates import check_host
 from voicefleet_worker.tools.toolbox import guarded
@@ -96,7 +96,7 @@ class McpServers:
     def _build(self, tool: Tool, line: McpLine, offered: Any) -> llm.Tool | None:  # noqa: ANN401 - the SDK's own class
         schema: Mapping[str, Any] = offered.info.raw_schema
         name, parameters = schema["name"], schema["parameters"]
-        if not _NAME.fullmatch(name) or fault_in(parameters) is not None:
+        if not _NAME.fullmatch(name) or fault_in_schema(parameters) is not None:
             logger.warning("a tool of a server is not what models can call", extra={"tool": tool.name})
             return None
         theirs = {"name": name, "description": schema["description"] or tool.description, "parameters": parameters}

@@ -1,7 +1,6 @@
 """The tools of a spec as the SDK takes them: arguments checked, waiting filled, failures told to the model."""
 
 import contextlib
-import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -12,11 +11,10 @@ from livekit.agents.voice import SpeechHandle
 
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
 from voicefleet.conversation.call_variables import fill
-from voicefleet.conversation.dialogue import DialogueProblem
 from voicefleet.conversation.phrases import one_moment
 from voicefleet_worker.problems import BadInputError
 from voicefleet_worker.saying import decides_about_turns, say
-from voicefleet_worker.tools.arguments import Arguments, fault_in
+from voicefleet_worker.tools.arguments import Arguments
 from voicefleet_worker.tools.builtins import BUILTINS, NO_ARGUMENTS, Deeds, Use
 from voicefleet_worker.tools.http import DOUBT, HttpTools, ToolFailedError
 from voicefleet_worker.tools.templates import RefusedError, Values
@@ -24,7 +22,6 @@ from voicefleet_worker.tools.together import Together
 
 logger = logging.getLogger("voicefleet.call")
 
-_REFERENCE = '"$ref"'
 _AGAIN_SECONDS = 10.0
 _FAILED = "This did not work just now. Say so, and offer what else you can do."
 
@@ -33,18 +30,6 @@ _undisturbed_by: WeakKeyDictionary[SpeechHandle, int] = WeakKeyDictionary()
 
 Deed = Callable[[Values, SpeechHandle], Awaitable[str]]
 """What is done with a tool's arguments, as a part of an answer."""
-
-
-def check_tool(tool: Tool) -> DialogueProblem | None:
-    """Say why a tool's arguments could never be checked."""
-    field = f"spec.tools[{tool.name}].parameters"
-    fault = fault_in(_parameters(tool))
-    if fault is not None:
-        return DialogueProblem("agent", field, f"is no JSON schema: {fault}")
-    if _REFERENCE in json.dumps(_parameters(tool)):
-        # It would be fetched in the middle of a call, from wherever it says.
-        return DialogueProblem("agent", field, "$ref is not supported: write the schema out")
-    return None
 
 
 def steps_of(policy: ToolPolicy) -> int:

@@ -1,0 +1,46 @@
+"""JSON schemas in a spec, by which arguments, answers of a look-up and structured output are checked in a call."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import jsonschema
+
+from voicefleet.api.voiceagent import VoiceAgentSpec
+from voicefleet.problem import DialogueProblem
+
+_REFERENCE = '"$ref"'
+
+
+def fault_in_schema(schema: Mapping[str, object]) -> str | None:
+    """Say why this is no JSON schema."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        return str(error.message)
+    return None
+
+
+def strange_schemas(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
+    """Say by which schemas nothing could ever be checked."""
+    arguments = dict(_arguments(spec))
+    for where, schema in (*arguments.items(), *_others(spec)):
+        if (fault := fault_in_schema(schema)) is not None:
+            yield DialogueProblem("agent", where, f"is no JSON schema: {fault}")
+        elif where in arguments and _REFERENCE in json.dumps(schema):
+            # The model gets it as it is, and would have to fetch what it refers to.
+            yield DialogueProblem("agent", where, "$ref is not supported: write the schema out")
+
+
+def _arguments(spec: VoiceAgentSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
+    for tool in spec.tools:
+        if tool.parameters is not None:
+            yield f"spec.tools[{tool.name}].parameters", tool.parameters
+
+
+def _others(spec: VoiceAgentSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
+    lookup = spec.variables.lookup
+    if lookup is not None and lookup.response_schema is not None:
+        yield "spec.variables.lookup.responseSchema", lookup.response_schema
+    for index, agent in enumerate(spec.agents):
+        if agent.structured_output is not None:
+            yield f"spec.agents[{index}].structuredOutput.parameters", agent.structured_output.parameters

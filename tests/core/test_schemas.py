@@ -1,0 +1,58 @@
+"""A JSON schema that is none is found out when a spec is read, and not by a caller."""
+
+from typing import Any
+
+import pytest
+
+from tests.core.test_dialogue import THREE, agent, pool
+from voicefleet.conversation.dialogue import DialogueProblem, plan_dialogue
+
+WELL = {"type": "object", "properties": {"id": {"type": "string"}}}
+BAD = {"type": "object", "properties": {"id": {"type": "strin"}}}
+ELSEWHERE = {"type": "object", "properties": {"id": {"$ref": "https://example.com/schema"}}}
+WITHIN = {"$defs": {"name": {"type": "string"}}, "type": "object", "properties": {"id": {"$ref": "#/$defs/name"}}}
+TOOL = "spec.tools[book].parameters"
+LOOKUP = "spec.variables.lookup.responseSchema"
+SPOKEN = "spec.agents[0].structuredOutput.parameters"
+
+
+def of_tool(schema: dict[str, Any]) -> dict[str, Any]:
+    http = {"url": "https://example.com/book"}
+    return {"tools": [{"name": "book", "description": "Books.", "parameters": schema, "http": http}]}
+
+
+def of_lookup(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"variables": {"lookup": {"url": "https://example.com/calls", "responseSchema": schema}}}
+
+
+def of_speech(schema: dict[str, Any]) -> dict[str, Any]:
+    spoken = {**schema, "properties": {"text": {"type": "string"}, **schema["properties"]}}
+    return {"agents": [{"name": "desk", "instructions": "Be kind.", "structuredOutput": {"parameters": spoken}}]}
+
+
+def problem_of(spec: dict[str, Any]) -> tuple[str, str] | None:
+    plan = plan_dialogue(agent(**spec), pool(*THREE))
+    return (plan.field, plan.message) if isinstance(plan, DialogueProblem) else None
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "words"),
+    [
+        (of_tool(BAD), TOOL, "is no JSON schema: 'strin' is not valid"),
+        (of_lookup(BAD), LOOKUP, "is no JSON schema: 'strin' is not valid"),
+        (of_speech(BAD), SPOKEN, "is no JSON schema: 'strin' is not valid"),
+        (of_tool(ELSEWHERE), TOOL, "$ref is not supported: write the schema out"),
+        (of_tool(WITHIN), TOOL, "$ref is not supported: write the schema out"),
+    ],
+)
+def test_what_could_never_be_checked_is_refused_by_its_field(spec: dict[str, Any], field: str, words: str) -> None:
+    problem = problem_of(spec)
+
+    assert problem is not None
+    assert problem[0] == field
+    assert words in problem[1]
+
+
+@pytest.mark.parametrize("spec", [of_tool(WELL), of_lookup(WELL), of_speech(WELL), of_lookup(WITHIN), of_tool({}), {}])
+def test_what_can_be_checked_is_taken(spec: dict[str, Any]) -> None:
+    assert problem_of(spec) is None
