@@ -158,6 +158,8 @@ async def freeze_the_operator(trial: Trial) -> None:
 
 async def take_the_lease(trial: Trial) -> None:
     """Give the lease to somebody else: whoever held it ends at once, and the next one comes up."""
+    # One that had just ended by itself would have nothing to lose, and would not end again.
+    await trial.until(trial.scene.operator.leads, "an operator that leads", LEAD_SECONDS)
     ends = trial.scene.ends
     lease = ("patch", "lease", LEASE, "--type=merge", "-p")
     await trial.kubectl(*lease, json.dumps({"spec": {"holderIdentity": "somebody-else"}}))

@@ -74,6 +74,7 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
     monkeypatch.setattr(lease_module, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(lease_module, "_AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(module.os, "_exit", stage.exit_codes.append)
     return stage
 

@@ -23,6 +23,8 @@ class World:
         self.cut_off: set[str] = set()
         self.seconds_per_refusal = 0.0
         self.seconds_per_request = 0.0
+        self.requests: list[str] = []
+        self.loses_answers = False
 
     def candidate(self, name: str) -> Lease:
         connection = Connection(self, name)
@@ -47,6 +49,7 @@ class Connection:
         self.name = name
 
     async def request(self, method: str, _path: str, *, body: Body | None = None, **_: object) -> Body:
+        self.world.requests.append(method)
         self.check()
         if method == "POST":
             assert body is not None
@@ -58,11 +61,16 @@ class Connection:
         return self.world.lease
 
     async def merge(self, _path: str, body: Body, **_: object) -> Body:
+        self.world.requests.append("PATCH")
         self.check()
-        assert self.world.lease is not None
+        if self.world.lease is None:
+            raise ApiError(404, "NotFound", "")
         if body["metadata"]["resourceVersion"] != self.world.lease["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "")
-        return self.world.write({**self.world.lease["spec"], **body["spec"]})
+        written = self.world.write({**self.world.lease["spec"], **body["spec"]})
+        if self.world.loses_answers:
+            raise ApiError(0, "TimeoutError", "")
+        return written
 
     def check(self) -> None:
         self.world.seconds += self.world.seconds_per_request
@@ -113,8 +121,45 @@ async def test_renewing_keeps_others_waiting_however_long(world: World) -> None:
         world.seconds += 2
 
 
+async def test_a_leader_need_not_look_at_what_it_wrote_itself(world: World) -> None:
+    leader = world.candidate("first")
+    await leader._try()
+    await leader._try()
+    world.requests.clear()
+
+    assert await leader._try()
+    assert await leader._try()
+    assert world.requests == ["PATCH", "PATCH"]
+
+
+async def test_a_leader_whose_renewal_had_no_answer_looks_what_became_of_it(world: World) -> None:
+    leader = world.candidate("first")
+    await leader._try()
+    await leader._try()
+    world.loses_answers = True
+    assert not await leader._try()
+    world.loses_answers = False
+    world.requests.clear()
+
+    assert await leader._try()
+    assert world.requests == ["GET", "PATCH"]
+
+
+async def test_a_leader_whose_record_somebody_changed_or_deleted_goes_by_what_is_there(world: World) -> None:
+    leader = world.candidate("first")
+    await leader._try()
+    await leader._try()
+    assert world.lease is not None
+    world.write(world.lease["spec"])
+    assert await leader._try()
+
+    world.lease = None
+    assert await leader._try()
+    assert world.holder == "first"
+
+
 @pytest.mark.parametrize(("seconds_per_request", "is_slow"), [(0.05, False), (1.4, False), (1.6, True)])
-async def test_an_apiserver_is_slow_whose_renewals_take_more_than_three_seconds(
+async def test_an_apiserver_is_slow_who_takes_more_than_a_second_and_a_half_to_renew_a_lead(
     world: World, seconds_per_request: float, is_slow: bool
 ) -> None:
     leader = world.candidate("first")
@@ -142,7 +187,7 @@ async def test_a_renewal_that_is_overdue_is_slow_before_it_ends(world: World) ->
         await leader._try()
         said.append(leader.is_slow())
 
-    assert said == [False] * 5 + [True] * 2
+    assert said == [False] * 3 + [True] * 4
 
 
 async def test_a_lead_that_was_given_away_is_taken_at_once(world: World) -> None:
@@ -252,6 +297,7 @@ async def test_of_two_who_find_it_abandoned_one_wins(world: World) -> None:
 
 async def test_keeping_ends_when_renewing_failed_for_ten_seconds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0)
     first = world.candidate("first")
     await first._try()
     world.cut_off, world.seconds_per_refusal = {"first"}, 3.0
@@ -266,6 +312,7 @@ async def test_whoever_asks_is_told_when_the_apiserver_answers_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0)
     first = world.candidate("first")
     await first._try()
     world.cut_off, world.seconds_per_refusal = {"first"}, 3.0
