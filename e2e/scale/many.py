@@ -139,6 +139,7 @@ async def _create(
     posts = [partial(stage.client.post, path.format(namespace=where), build(where, name)) for where, name in bodies]
 
     async def all_there() -> bool:
+        stage.must_run()
         return await stage.client.count_pods(names) >= crowd.pods
 
     began = time.monotonic()

@@ -121,10 +121,16 @@ async def test_renewing_keeps_others_waiting_however_long(world: World) -> None:
         world.seconds += 2
 
 
-async def test_a_leader_need_not_look_at_what_it_wrote_itself(world: World) -> None:
+async def a_leader_that_renewed(world: World) -> Lease:
+    """Return one that has seen the record as it wrote it."""
     leader = world.candidate("first")
-    await leader._try()
-    await leader._try()
+    assert await leader._try()
+    assert await leader._try()
+    return leader
+
+
+async def test_a_leader_need_not_look_at_what_it_wrote_itself(world: World) -> None:
+    leader = await a_leader_that_renewed(world)
     world.requests.clear()
 
     assert await leader._try()
@@ -133,9 +139,7 @@ async def test_a_leader_need_not_look_at_what_it_wrote_itself(world: World) -> N
 
 
 async def test_a_leader_whose_renewal_had_no_answer_looks_what_became_of_it(world: World) -> None:
-    leader = world.candidate("first")
-    await leader._try()
-    await leader._try()
+    leader = await a_leader_that_renewed(world)
     world.loses_answers = True
     assert not await leader._try()
     world.loses_answers = False
@@ -146,9 +150,7 @@ async def test_a_leader_whose_renewal_had_no_answer_looks_what_became_of_it(worl
 
 
 async def test_a_leader_whose_record_somebody_changed_or_deleted_goes_by_what_is_there(world: World) -> None:
-    leader = world.candidate("first")
-    await leader._try()
-    await leader._try()
+    leader = await a_leader_that_renewed(world)
     assert world.lease is not None
     world.write(world.lease["spec"])
     assert await leader._try()

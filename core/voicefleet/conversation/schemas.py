@@ -22,25 +22,22 @@ def fault_in_schema(schema: Mapping[str, object]) -> str | None:
 
 def strange_schemas(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
     """Say by which schemas nothing could ever be checked."""
-    arguments = dict(_arguments(spec))
-    for where, schema in (*arguments.items(), *_others(spec)):
+    for where, schema, may_refer in _schemas(spec):
         if (fault := fault_in_schema(schema)) is not None:
             yield DialogueProblem("agent", where, f"is no JSON schema: {fault}")
-        elif where in arguments and _REFERENCE in json.dumps(schema):
+        elif not may_refer and _REFERENCE in json.dumps(schema):
             # The model gets it as it is, and would have to fetch what it refers to.
             yield DialogueProblem("agent", where, "$ref is not supported: write the schema out")
 
 
-def _arguments(spec: VoiceAgentSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _schemas(spec: VoiceAgentSpec) -> Iterator[tuple[str, Mapping[str, object], bool]]:
+    """Yield each schema with its field, and whether it may refer to parts of itself."""
     for tool in spec.tools:
         if tool.parameters is not None:
-            yield f"spec.tools[{tool.name}].parameters", tool.parameters
-
-
-def _others(spec: VoiceAgentSpec) -> Iterator[tuple[str, Mapping[str, object]]]:
+            yield f"spec.tools[{tool.name}].parameters", tool.parameters, False
     lookup = spec.variables.lookup
     if lookup is not None and lookup.response_schema is not None:
-        yield "spec.variables.lookup.responseSchema", lookup.response_schema
+        yield "spec.variables.lookup.responseSchema", lookup.response_schema, True
     for index, agent in enumerate(spec.agents):
         if agent.structured_output is not None:
-            yield f"spec.agents[{index}].structuredOutput.parameters", agent.structured_output.parameters
+            yield f"spec.agents[{index}].structuredOutput.parameters", agent.structured_output.parameters, True

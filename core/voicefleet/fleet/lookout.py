@@ -4,7 +4,7 @@ A worker of an agent that never sleeps sees the callers of its whole pool, and s
 sleep keeps one only as long as nobody does who comes before it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from voicefleet.fleet.observed import PodRef, Worker
@@ -95,8 +95,7 @@ def _plan_new(lookout: Lookout, now: datetime) -> LookoutPlan:
 
 
 def _plan_refresh(own: Worker, word: str, now: datetime) -> LookoutPlan:
-    refresh = plan_refreshes(word, [own], now=now)
-    return replace(AS_IT_IS, refresh=refresh, look_again_after=next_refresh([own], now))
+    return LookoutPlan(refresh=plan_refreshes(word, [own], now=now), look_again_after=next_refresh([own], now))
 
 
 def _plan_after_end(lookout: Lookout, own: Worker, now: datetime) -> LookoutPlan:
