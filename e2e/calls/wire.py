@@ -20,8 +20,8 @@ class Wire:
         address = urlsplit(url)
         self._target = (address.hostname or "", address.port or 443)
         self._delay_seconds = 0.0
-        self._is_cut = False
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._cut: bytes | None = None
+        self._writers: dict[asyncio.StreamWriter, bytes] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -32,14 +32,14 @@ class Wire:
         """Let everything take so much longer in each direction; zero mends it."""
         self._delay_seconds = delay_seconds
 
-    def cut(self) -> None:
-        """End all connections and let no new one through."""
-        self._is_cut = True
-        self._loop.call_soon_threadsafe(self._hang_up)
+    def cut(self, beginning: str = "") -> None:
+        """End all connections whose first bytes are these, and let no new one through."""
+        self._cut = beginning.encode()
+        self._loop.call_soon_threadsafe(self._hang_up, self._cut)
 
     def mend(self) -> None:
         """Let connections through again."""
-        self._is_cut = False
+        self._cut = None
 
     def close(self) -> None:
         """End everything."""
@@ -59,26 +59,30 @@ class Wire:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _hang_up(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
+    def _hang_up(self, beginning: bytes) -> None:
+        for writer, first in self._writers.items():
+            if first.startswith(beginning):
+                writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._writers[writer] = b""
         try:
-            if self._is_cut:
+            # Whoever calls speaks first, in all protocols that go over a wire here.
+            first = await reader.read(_CHUNK_BYTES)
+            if self._cut is not None and first.startswith(self._cut):
                 return
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-            self._writers.add(far_writer)
+            self._writers |= {writer: first, far_writer: first}
+            far_writer.write(first)
             try:
                 await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
             finally:
-                self._writers.discard(far_writer)
+                del self._writers[far_writer]
                 far_writer.transport.abort()
         except OSError:
             pass
         finally:
-            self._writers.discard(writer)
+            del self._writers[writer]
             writer.transport.abort()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -307,6 +307,8 @@ def test_what_we_take_from_the_sdks_inside_is_still_there(settings: Settings) ->
     assert server._is_available()
     assert callable(AgentServer._is_available)
     assert callable(AgentServer._get_effective_load)
+    assert callable(AgentServer._handle_termination)
+    assert callable(ProcPool.get_by_job_id)
     assert not is_registered(server)
     assert pool.target == 2
     assert callable(ProcPool.set_target_idle_processes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from livekit.agents import AgentServer, JobRequest
-from livekit.protocol.agent import Job
+from livekit.protocol.agent import Job, JobTermination
 
 from voicefleet.autoscaling.holding import SETTLED_SECONDS
 from voicefleet.conversation.call_variables import Missing, read_call_variables, resolve_variables
@@ -86,6 +86,7 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
         port=0,
         log_level=logging.getLevelName(settings.log_level),
     )
+    server.offers = offers
     server.rtc_session(entry.entrypoint, agent_name=settings.plan.dispatch_name, on_request=offers.answer)
     return server
 
@@ -132,7 +133,11 @@ class Offers:
     async def _is_outdated(self, job: Job) -> bool:
         """Tell whether an offer comes so late that the caller may have been dispatched anew, and was."""
         is_late = self._may_be_late(self._clock() - job.room.creation_time_ms / 1000)
-        return is_late and bool(job.dispatch_id) and not await self._is_wished_for(job.dispatch_id, job.room.name)
+        return is_late and await self.is_withdrawn(job)
+
+    async def is_withdrawn(self, job: Job) -> bool:
+        """Tell whether the dispatch of a call is known to be gone."""
+        return bool(job.dispatch_id) and not await self._is_wished_for(job.dispatch_id, job.room.name)
 
     def _may_be_late(self, age_seconds: float) -> bool:
         """Tell whether a room may have waited for long: LiveKit dates it, and our clock may be behind.
@@ -205,6 +210,22 @@ class _Server(AgentServer):
     For each call that is being launched the SDK adds what a call under way seems to weigh: load/calls. With the loads
     that packing needs that is nonsense, and a worker with room would be told to LiveKit as full.
     """
+
+    offers: Offers
+
+    async def _handle_termination(self, msg: JobTermination) -> None:
+        """End a call only if it was withdrawn.
+
+        LiveKit says the same of an agent whose line broke and that joins its room anew (livekit/livekit#4887): it takes
+        the one that it replaces for gone. Whoever really is out of the room learns that in the room, and ends there.
+        """
+        process = self._proc_pool.get_by_job_id(msg.job_id)
+        if process is None or process.running_job is None:
+            return
+        if await self.offers.is_withdrawn(process.running_job.job):
+            await super()._handle_termination(msg)
+        else:
+            logger.warning("LiveKit took a call for over that goes on", extra={"job_id": msg.job_id})
 
     def _is_available(self) -> bool:
         return True
