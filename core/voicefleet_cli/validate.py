@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from voicefleet.api.references import looks_like_a_secret
+from voicefleet.api.voiceagent import VoiceAgentSpec
+from voicefleet.conversation.contradictions import contradictions
 from voicefleet.validation import Problem, check_manifest, is_ours
 from voicefleet_cli.documents import Document, read_documents
 from voicefleet_cli.yaml_text import Unreadable
@@ -16,6 +19,7 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STANDARD_INPUT = "-"
 # No name that a server takes is longer.
 _LONGEST_NAME = 253
+_PART = re.compile(r"\[[^]]+\]|[^.\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "validate",
         help="check manifests as the apiserver would, without one",
-        description="Check VoiceAgent, ProviderPool and CallCampaign manifests as the apiserver would, without one. "
+        description="Check VoiceAgent, ProviderPool and CallCampaign manifests as the apiserver would, without one, "
+        "and for what no pool could mend: the apiserver takes it, and no worker starts with it. "
         "Manifests of other kinds are passed over. "
-        "Exit code 0: all would be accepted; 1: some would not; 2: bad usage.",
+        "Exit code 0: all would be accepted; 1: some would not, or would not start; 2: bad usage.",
     )
     parser.add_argument(
         "paths", nargs="+", metavar="FILE|DIR", help="a manifest, a folder of them, or - for standard input"
@@ -138,11 +143,40 @@ def _with(outcome: Outcome, file: str, document: Document) -> Outcome:
     if isinstance(value, dict) and not is_ours(value) and value.get("apiVersion") and value.get("kind"):
         return Outcome(outcome.checked, outcome.skipped + 1, outcome.findings)
     kind, name = _identity(value)
-    findings = (
+    refused = [
         Finding(file, _line_of(problem, document), kind, name, problem.field, problem.message)
         for problem in check_manifest(value)
-    )
-    return Outcome(outcome.checked + 1, outcome.skipped, (*outcome.findings, *findings))
+    ]
+    found = refused or [
+        Finding(file, document.line_of(_path_to(field, value)), kind, name, field, f"{message}; no worker would start")
+        for field, message in _stalled(value)
+    ]
+    return Outcome(outcome.checked + 1, outcome.skipped, (*outcome.findings, *found))
+
+
+def _stalled(value: object) -> Iterator[tuple[str, str]]:
+    """Yield what an agent gets wrong that the apiserver takes."""
+    if isinstance(value, dict) and value["kind"] == "VoiceAgent":
+        spec = VoiceAgentSpec.model_validate(value["spec"], by_alias=True, by_name=False)
+        yield from ((problem.field, problem.message) for problem in contradictions(spec))
+
+
+def _path_to(field: str, value: object) -> tuple[str | int, ...]:
+    """Return where a field stands, such as spec.tools[hours].parameters; a list's items go by number or by name."""
+    path: list[str | int] = []
+    for part in (part.strip("[]") for part in _PART.findall(field)):
+        key = _index_of(part, value) if isinstance(value, list) else part
+        try:
+            value = value[key]  # type: ignore[index] # what holds no such thing says so
+        except (TypeError, LookupError):
+            break
+        path.append(key)
+    return tuple(path)
+
+
+def _index_of(part: str, items: list[object]) -> int:
+    named = (index for index, item in enumerate(items) if isinstance(item, dict) and item.get("name") == part)
+    return int(part) if part.isdecimal() else next(named, len(items))
 
 
 def _line_of(problem: Problem, document: Document) -> int:

@@ -253,6 +253,57 @@ def test_an_author_who_left_our_group_out_is_told(tmp_path: Path, capsys: pytest
     assert "apiVersion: must be voicefleet.dev/v1alpha1, was 'v1alpha1'" in capsys.readouterr().out
 
 
+STRANGE = """\
+apiVersion: voicefleet.dev/v1alpha1
+kind: VoiceAgent
+metadata: {name: desk}
+spec:
+  providerPoolRef: {name: any}
+  agents:
+    - {name: desk, instructions: Be kind., tools: [look, book]}
+  toolPolicy: {allowedHosts: [example.com]}
+  tools:
+    - name: look
+      description: Looks.
+      http: {url: "https://other.example.org/look"}
+    - name: book
+      description: Books.
+      http: {url: "https://example.com/book"}
+      parameters:
+        type: object
+        properties:
+          day:
+            anyOf:
+              - {type: string}
+              - {type: strin}
+          a.b[c: {type: number}
+"""
+
+
+def test_what_is_taken_and_never_starts_is_named_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No pool could mend it, so nobody has to apply it to learn of it."""
+    file = tmp_path / "agent.yaml"
+    file.write_text(STRANGE)
+
+    assert main(["validate", str(file)]) == 1
+    host, schema, summary = capsys.readouterr().out.splitlines()
+    assert host.startswith(f"{file}:12: VoiceAgent/desk: spec.tools[look].http.url: other.example.org is not among ")
+    where = "spec.tools[book].parameters.properties.day.anyOf.1.type"
+    assert schema.startswith(f"{file}:22: VoiceAgent/desk: {where}: is no JSON schema: 'strin' ")
+    assert schema.endswith("; no worker would start")
+    assert summary == "1 manifest checked: 2 errors"
+
+
+def test_a_field_whose_name_looks_like_a_path_is_found_as_far_as_it_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(STRANGE.replace("type: number", "type: numbe").replace("strin}", "string}"))
+
+    assert main(["validate", str(file)]) == 1
+    assert f"{file}:18: VoiceAgent/desk: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["List", "VoiceAgentList"])
 def test_the_items_of_a_list_are_checked_one_by_one(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

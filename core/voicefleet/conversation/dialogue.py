@@ -4,8 +4,7 @@ Pure: it knows neither livekit-agents nor where files lie, only which provider d
 settings. What it cannot honour it refuses by field, or names in `not_yet`; it never drops a wish in silence.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,16 +17,11 @@ from voicefleet.api.voiceagent.conversation import Conversation
 from voicefleet.api.voiceagent.records import Recording
 from voicefleet.api.voiceagent.telephony import Telephony
 from voicefleet.api.voiceagent.tools import Tool, ToolPolicy
+from voicefleet.conversation.contradictions import contradictions
 from voicefleet.conversation.moot import crowded_out, unheard_turns
-from voicefleet.conversation.opening import fault_in
-from voicefleet.conversation.reaching import host_of, is_allowed
-from voicefleet.conversation.schemas import strange_schemas
-from voicefleet.conversation.structured import missing_field
 from voicefleet.conversation.unfilled import unfilled
 from voicefleet.conversation.voice_plan import RealtimePlan, VoicePlan, ignored_steering, ignored_wishes, plan_voice
-from voicefleet.handoffs.offer import tool_name
 from voicefleet.handoffs.sight import Member
-from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
 from voicefleet.names import agent_dispatch_name
 from voicefleet.problem import DialogueProblem
 from voicefleet.providers.lineup import ProviderPlan
@@ -125,13 +119,14 @@ class DialoguePlan:
 def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | DialogueProblem:
     """Decide what a call is made of, or say what stands in the way."""
     spec = agent.spec
+    if problem := next(contradictions(spec), None):
+        return problem
+    if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
+        return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
     met = agents_met(spec)
     over = dial_out(spec.telephony, pool)
     planned = [_plan_agent(spec, pool, index, over) for index in met]
-    problem = next((each for each in planned if isinstance(each, DialogueProblem)), None)
-    if problem is not None:
-        return problem
-    if problem := _clash(spec, pool):
+    if problem := next((each for each in planned if isinstance(each, DialogueProblem)), None):
         return problem
     namespace = agent.metadata.namespace or DEFAULT_NAMESPACE
     agents = tuple(each for each in planned if isinstance(each, AgentPlan))
@@ -149,35 +144,6 @@ def plan_dialogue(agent: VoiceAgent, pool: ProviderPool) -> DialoguePlan | Dialo
         dial_out=over,
         not_yet=(*_not_yet(spec, met, over), *_ignored(spec, zip(met, agents, strict=True))),
     )
-
-
-def _clash(spec: VoiceAgentSpec, pool: ProviderPool) -> DialogueProblem | None:
-    """Say which two wishes cannot both be fulfilled, or which one never."""
-    if spec.billing is not None and spec.billing.redis is not None and pool.spec.redis is None:
-        return DialogueProblem("agent", "spec.billing.redis", "the pool has no Redis: set spec.redis there")
-    taken = next((tool.name for tool in spec.tools if tool.name in RECORDING_TOOLS), None)
-    if taken is not None and spec.recording.enabled:
-        return DialogueProblem("agent", f"spec.tools[{taken}]", "the recording has a tool of this name: choose another")
-    return next(itertools.chain(_out_of_bounds(spec), _strange_hours(spec.tools), strange_schemas(spec)), None)
-
-
-def _out_of_bounds(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
-    """Say which tools may never reach the host that they name."""
-    allowed = spec.tool_policy.allowed_hosts
-    for tool in spec.tools if allowed else ():
-        for kind, url in (("http", tool.http and tool.http.url), ("mcp", tool.mcp and tool.mcp.url)):
-            if url and not is_allowed(host_of(url), allowed):
-                message = f"{host_of(url)} is not among toolPolicy.allowedHosts: add it there"
-                yield DialogueProblem("agent", f"spec.tools[{tool.name}].{kind}.url", message)
-
-
-def _strange_hours(tools: Iterable[Tool]) -> Iterator[DialogueProblem]:
-    """Say which opening hours no call could ever be told."""
-    for tool in tools:
-        hours = tool.builtin.business_hours if tool.builtin is not None else None
-        if hours is not None and (fault := fault_in(hours)) is not None:
-            field, message = fault
-            yield DialogueProblem("agent", f"spec.tools[{tool.name}].builtin.businessHours.{field}", message)
 
 
 def agents_met(spec: VoiceAgentSpec) -> tuple[int, ...]:
@@ -202,17 +168,10 @@ def _plan_agent(
     voice = plan_voice(pool, named.voice or spec.voice, spec.conversation, needs, at=at)
     if isinstance(voice, DialogueProblem):
         return voice
-    taken = {tool.name for tool in tools} & {tool_name(handoff.agent) for handoff in named.handoffs}
-    if taken:
-        message = f"{taken.pop()} is the name by which the agent hands over: give the tool another one"
-        return DialogueProblem("agent", f"{where}.tools", message)
     structured = named.structured_output
     if structured is not None and isinstance(voice, RealtimePlan):
         message = "a realtime model speaks by itself: leave it out, or set voice.pipeline"
         return DialogueProblem("agent", f"{where}.structuredOutput", message)
-    if structured is not None and (lacking := missing_field(structured)):
-        message = f"properties has no {lacking}: add it, or correct the field's name"
-        return DialogueProblem("agent", f"{where}.structuredOutput.parameters", message)
     return AgentPlan(
         name=named.name,
         description=named.description,

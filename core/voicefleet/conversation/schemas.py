@@ -11,12 +11,12 @@ from voicefleet.problem import DialogueProblem
 _REFERENCE = '"$ref"'
 
 
-def fault_in_schema(schema: Mapping[str, object]) -> str | None:
-    """Say why this is no JSON schema."""
+def fault_in_schema(schema: Mapping[str, object]) -> tuple[str, str] | None:
+    """Say where in it and why this is no JSON schema."""
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        return str(error.message)
+        return "".join(f".{part}" for part in error.path), str(error.message)
     return None
 
 
@@ -24,7 +24,8 @@ def strange_schemas(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
     """Say by which schemas nothing could ever be checked."""
     for where, schema, may_refer in _schemas(spec):
         if (fault := fault_in_schema(schema)) is not None:
-            yield DialogueProblem("agent", where, f"is no JSON schema: {fault}")
+            place, message = fault
+            yield DialogueProblem("agent", where + place, f"is no JSON schema: {message}")
         elif not may_refer and _REFERENCE in json.dumps(schema):
             # The model gets it as it is, and would have to fetch what it refers to.
             yield DialogueProblem("agent", where, "$ref is not supported: write the schema out")
