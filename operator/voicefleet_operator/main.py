@@ -12,6 +12,8 @@ from voicefleet_operator.logs import configure_logs
 from voicefleet_operator.settings import parse_arguments
 
 _BAD_CONFIGURATION = 2
+# Objects are read as deep as a thousand levels, and whatever compares two of them takes some steps for each.
+_LEVELS = 5_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse_arguments(arguments, _environment())
         configure_logs(settings.log_level)
+        sys.setrecursionlimit(_LEVELS)
         # Late, since it brings kopf and the client along, and --help should not wait for them.
         from voicefleet_operator.program import run  # noqa: PLC0415
 

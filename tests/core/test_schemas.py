@@ -14,7 +14,16 @@ WITHIN = {"$defs": {"name": {"type": "string"}}, "type": "object", "properties":
 TOOL = "spec.tools[book].parameters"
 LOOKUP = "spec.variables.lookup.responseSchema"
 SPOKEN = "spec.agents[0].structuredOutput.parameters"
+AFFINITY = "spec.worker.podTemplate.affinity"
+SPREAD = "spec.worker.podTemplate.topologySpreadConstraints"
 AT = ".properties.id.type"
+
+
+def nested(levels: int, key: str = "not") -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(levels - 1):
+        schema = {key: schema}
+    return schema
 
 
 def of_tool(schema: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +51,15 @@ def problem_of(spec: dict[str, Any]) -> tuple[str, str] | None:
         (of_tool(BAD), TOOL + AT, "is no JSON schema: 'strin' is not valid"),
         (of_lookup(BAD), LOOKUP + AT, "is no JSON schema: 'strin' is not valid"),
         (of_speech(BAD), SPOKEN + AT, "is no JSON schema: 'strin' is not valid"),
+        (of_tool(nested(33)), TOOL, "it has more than 32 levels"),
+        (of_tool(nested(20_000)), TOOL, "it has more than 32 levels"),
+        ({"worker": {"podTemplate": {"affinity": nested(33)}}}, AFFINITY, "it has more than 32 levels"),
+        ({"worker": {"podTemplate": {"topologySpreadConstraints": [nested(32)]}}}, SPREAD, "more than 32 levels"),
+        (
+            {"analysis": {"resultSchema": BAD}},
+            "spec.analysis.resultSchema" + AT,
+            "is no JSON schema: 'strin' is not valid",
+        ),
         (of_tool(ELSEWHERE), TOOL, "$ref is not supported: write the schema out"),
         (of_tool(WITHIN), TOOL, "$ref is not supported: write the schema out"),
     ],
@@ -54,6 +72,8 @@ def test_what_could_never_be_checked_is_refused_by_its_field(spec: dict[str, Any
     assert words in problem[1]
 
 
-@pytest.mark.parametrize("spec", [of_tool(WELL), of_lookup(WELL), of_speech(WELL), of_lookup(WITHIN), of_tool({}), {}])
+@pytest.mark.parametrize(
+    "spec", [of_tool(WELL), of_lookup(WELL), of_speech(WELL), of_lookup(WITHIN), of_tool({}), of_tool(nested(32)), {}]
+)
 def test_what_can_be_checked_is_taken(spec: dict[str, Any]) -> None:
     assert problem_of(spec) is None

@@ -16,6 +16,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
 
 from voicefleet.api import API_VERSION
+from voicefleet_operator.apiserver.unpacking import lines_of, unpack
 from voicefleet_operator.errors import ApiError, ConfigError
 from voicefleet_operator.metrics import Metrics
 from voicefleet_operator.pulse import QUIET_SECONDS
@@ -93,17 +94,22 @@ async def load_configuration(kubeconfig: str | None) -> client.Configuration:
     return configuration
 
 
+def open_session(configuration: client.Configuration, **more: Any) -> aiohttp.ClientSession:  # noqa: ANN401
+    """Return connections to the apiserver."""
+    tls = RESTClientObject(configuration).ssl_context
+    # Without a limit: each watch holds a connection for as long as it lasts, and there is one for each namespace.
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls)
+    # The apiserver is spoken to directly, whatever proxy the environment names for the outside world.
+    return aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=_READ_AT_ONCE, **more)
+
+
 class Kube:
     """Requests to the apiserver."""
 
     def __init__(self, configuration: client.Configuration, metrics: Metrics) -> None:
         self._configuration = configuration
         self._metrics = metrics
-        tls = RESTClientObject(configuration).ssl_context
-        # Without a limit: each watch holds a connection for as long as it lasts, and there is one for each namespace.
-        connector = aiohttp.TCPConnector(limit=0, ssl=tls)
-        # The apiserver is spoken to directly, whatever proxy the environment names for the outside world.
-        self._session = aiohttp.ClientSession(connector=connector, trust_env=False, read_bufsize=_READ_AT_ONCE)
+        self._session = open_session(configuration)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -211,7 +217,7 @@ class Kube:
                 if answer.status != HTTPStatus.OK:
                     _decode(answer.status, answer.reason or "", await answer.read())
                 opened()
-                async for line in _lines(answer.content):
+                async for line in lines_of(answer.content):
                     yield _event(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _out_of_reach(error) from error
@@ -255,7 +261,7 @@ def _plural_in(path: str) -> str:
 
 def _decode(status: int, reason: str, data: bytes) -> Body:
     try:
-        document: Body = dict(orjson.loads(data)) if data else {}
+        document: Body = dict(unpack(data)) if data else {}
     except (ValueError, TypeError) as error:
         # Whatever stands between us and the apiserver does not speak JSON.
         raise ApiError(status, reason, data[:_MESSAGE_LENGTH].decode(errors="replace")) from error
@@ -270,19 +276,6 @@ def _event(line: bytes) -> Body:
         status = event.get("object", {})
         raise ApiError(status.get("code", 0), status.get("reason", ""), _in_words(str(status.get("message") or "")))
     return event
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Yield whole lines, however long: an object may be as long as the server lets it be."""
-    parts: list[bytes] = []
-    async for chunk in content.iter_any():
-        *whole, rest = chunk.split(b"\n")
-        for end in whole:
-            line = b"".join([*parts, end])
-            parts.clear()
-            if line:
-                yield line
-        parts.append(rest)
 
 
 def _out_of_reach(error: Exception) -> ApiError:

@@ -10,7 +10,8 @@ from kubernetes.aio import client
 from voicefleet.api import GROUP, VERSION
 from voicefleet.names import DOMAIN
 from voicefleet_operator.apiserver.cache import Cache
-from voicefleet_operator.apiserver.kube import NODES, PROVIDER_POOLS, VOICE_AGENTS, ResourceType
+from voicefleet_operator.apiserver.kube import NODES, PROVIDER_POOLS, VOICE_AGENTS, ResourceType, open_session
+from voicefleet_operator.apiserver.unpacking import Answer
 from voicefleet_operator.pulse import LastWord
 from voicefleet_operator.sight.nodes import NodeWatch
 from voicefleet_operator.turns.workqueue import WorkQueue
@@ -111,19 +112,17 @@ def _observe_node(nodes: NodeWatch, watched: LastWord) -> Callable[..., Any]:
 def _login_with(configuration: client.Configuration) -> Callable[..., Any]:
     """Let kopf in by the same door as everything else."""
 
-    async def login(**_: object) -> kopf.ConnectionInfo:
+    async def login(**_: object) -> kopf.AiohttpSession:
         # This also reads a token that was replaced.
-        header = await configuration.get_api_key_with_prefix("BearerToken") or ""
-        scheme, _space, token = header.rpartition(" ")
-        return kopf.ConnectionInfo(
-            server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            scheme=scheme or None,
-            token=token or None,
-            expiration=datetime.now(UTC) + _LOGIN_FOR,
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        session = open_session(
+            configuration,
+            headers={"Authorization": token} if token else None,
+            proxy=configuration.proxy,
+            response_class=Answer,
+        )
+        return kopf.AiohttpSession(
+            server=configuration.host, aiohttp_session=session, expiration=datetime.now(UTC) + _LOGIN_FOR
         )
 
     return login
