@@ -7,7 +7,8 @@ from typing import cast
 import aiohttp
 import pytest
 
-from voicefleet_operator.apiserver.kube import _decode, _event, _lines
+from voicefleet_operator.apiserver.kube import _decode, _event
+from voicefleet_operator.apiserver.unpacking import lines_of
 from voicefleet_operator.errors import ApiError
 
 
@@ -57,13 +58,13 @@ class Content:
 async def test_lines_are_whole_however_they_arrive(pieces: Sequence[bytes]) -> None:
     content = cast("aiohttp.StreamReader", Content(pieces))
 
-    assert [line async for line in _lines(content)] == [b'{"a":1}', b'{"b":2}']
+    assert [line async for line in lines_of(content)] == [b'{"a":1}', b'{"b":2}']
 
 
 async def test_half_a_line_at_the_end_is_not_taken_for_an_event() -> None:
     content = cast("aiohttp.StreamReader", Content([b'{"a":1}\n{"b"']))
 
-    assert [line async for line in _lines(content)] == [b'{"a":1}']
+    assert [line async for line in lines_of(content)] == [b'{"a":1}']
 
 
 def test_an_error_amid_a_watch_is_an_answer_like_any_other() -> None:

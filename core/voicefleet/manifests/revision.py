@@ -39,6 +39,8 @@ _POOL_FIELDS = {"allowed_namespaces"}
 _REVISION_LENGTH = 10
 # These can be changed in a running pod, so they make no revision.
 _RESIZABLE = ("cpu", "memory")
+# What reading a file meets that somebody wrote who is none of us.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Revision:
         try:
             pool = json.loads(self.files[POOL_FILE])
             return _hash([pool["metadata"], pool["spec"]["livekit"]])
-        except (ValueError, KeyError, TypeError):
+        except _BROKEN:
             return ""
 
 
@@ -155,7 +157,7 @@ def slots_of(revision: Revision) -> int | None:
     try:
         worker = json.loads(revision.files[AGENT_FILE])["spec"].get("worker", {})
         return Worker.model_validate(worker).sessions_per_worker
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _BROKEN:
         return None
 
 
@@ -165,5 +167,5 @@ def read_revision(name: str, config_map: Manifest) -> Revision | None:
     try:
         template = json.loads(files.pop(TEMPLATE_FILE, ""))
         return Revision(name, template["labels"], template["annotations"], template["spec"], files)
-    except (ValueError, KeyError, TypeError):
+    except _BROKEN:
         return None
