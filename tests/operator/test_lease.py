@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from voicefleet_operator import pulse
 from voicefleet_operator.apiserver.kube import WRITE_SECONDS
 from voicefleet_operator.errors import ApiError
 from voicefleet_operator.lead import lease as module
@@ -339,3 +340,7 @@ async def test_whoever_asks_is_told_when_the_apiserver_answers_again(
 
 def test_a_write_that_began_while_we_led_is_over_before_another_may_lead() -> None:
     assert module._DURATION_SECONDS - module._RENEW_WITHIN_SECONDS > WRITE_SECONDS
+
+
+def test_a_loop_counts_as_stuck_when_a_lead_would_be_over() -> None:
+    assert pulse._STUCK_SECONDS == module._RENEW_WITHIN_SECONDS
