@@ -17,7 +17,7 @@ AGENT = "receptionist"
 LEVELS = {"deep": 40, "deeper": 1_000, "bottomless": 5_000}
 LEAD_SECONDS = 25.0
 STALLED = '-o=jsonpath={range .status.conditions[?(@.type=="Stalled")]}{.status} {.message}{end}'
-TOO_DEEP = "spec.tools[look].parameters: is no JSON schema: it has more than 32 levels"
+TOO_DEEP = "spec.tools[look].parameters: has more than 32 levels: make it flatter"
 MANIFEST = """
 {"apiVersion": "voicefleet.dev/v1alpha1", "kind": "VoiceAgent", "metadata": {"name": "%s"}, "spec": {
   "providerPoolRef": {"name": "default"},

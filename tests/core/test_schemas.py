@@ -26,6 +26,10 @@ def nested(levels: int, key: str = "not") -> dict[str, Any]:
     return schema
 
 
+def wide(values: int) -> dict[str, Any]:
+    return {"type": "object", "enum": [str(number) for number in range(values - 2)]}
+
+
 def of_tool(schema: dict[str, Any]) -> dict[str, Any]:
     http = {"url": "https://example.com/book"}
     return {"tools": [{"name": "book", "description": "Books.", "parameters": schema, "http": http}]}
@@ -51,15 +55,22 @@ def problem_of(spec: dict[str, Any]) -> tuple[str, str] | None:
         (of_tool(BAD), TOOL + AT, "is no JSON schema: 'strin' is not valid"),
         (of_lookup(BAD), LOOKUP + AT, "is no JSON schema: 'strin' is not valid"),
         (of_speech(BAD), SPOKEN + AT, "is no JSON schema: 'strin' is not valid"),
-        (of_tool(nested(33)), TOOL, "it has more than 32 levels"),
-        (of_tool(nested(20_000)), TOOL, "it has more than 32 levels"),
-        ({"worker": {"podTemplate": {"affinity": nested(33)}}}, AFFINITY, "it has more than 32 levels"),
-        ({"worker": {"podTemplate": {"topologySpreadConstraints": [nested(32)]}}}, SPREAD, "more than 32 levels"),
+        (of_tool(nested(33)), TOOL, "has more than 32 levels"),
+        (of_tool(nested(20_000)), TOOL, "has more than 32 levels"),
+        ({"worker": {"podTemplate": {"affinity": nested(33)}}}, AFFINITY, "has more than 32 levels"),
+        ({"worker": {"podTemplate": {"topologySpreadConstraints": [nested(32)]}}}, SPREAD, "has more than 32 levels"),
         (
             {"analysis": {"resultSchema": BAD}},
             "spec.analysis.resultSchema" + AT,
             "is no JSON schema: 'strin' is not valid",
         ),
+        (of_tool(wide(3_001)), TOOL, "has more than 3000 values: make it smaller"),
+        (
+            of_tool(wide(1_500)) | of_lookup(wide(1_501)),
+            LOOKUP,
+            "has, with the schemas before it, more than 3000 values",
+        ),
+        (of_tool({"type": ["long" * 1_000]}), TOOL + ".type", "is no JSON schema: ['long"),
         (of_tool(ELSEWHERE), TOOL, "$ref is not supported: write the schema out"),
         (of_tool(WITHIN), TOOL, "$ref is not supported: write the schema out"),
     ],
@@ -70,10 +81,21 @@ def test_what_could_never_be_checked_is_refused_by_its_field(spec: dict[str, Any
     assert problem is not None
     assert problem[0] == field
     assert words in problem[1]
+    assert len(problem[1]) < 300
 
 
 @pytest.mark.parametrize(
-    "spec", [of_tool(WELL), of_lookup(WELL), of_speech(WELL), of_lookup(WITHIN), of_tool({}), of_tool(nested(32)), {}]
+    "spec",
+    [
+        of_tool(WELL),
+        of_lookup(WELL),
+        of_speech(WELL),
+        of_lookup(WITHIN),
+        of_tool({}),
+        of_tool(nested(32)),
+        of_tool(wide(3_000 - 1)),
+        {},
+    ],
 )
 def test_what_can_be_checked_is_taken(spec: dict[str, Any]) -> None:
     assert problem_of(spec) is None

@@ -7,7 +7,7 @@ from voicefleet.api.voiceagent.agents import NamedAgent
 from voicefleet.api.voiceagent.tools import Tool
 from voicefleet.conversation.opening import fault_in
 from voicefleet.conversation.reaching import host_of, is_allowed
-from voicefleet.conversation.schemas import strange_schemas, too_deep
+from voicefleet.conversation.schemas import strange_schemas, too_large
 from voicefleet.conversation.structured import missing_field
 from voicefleet.handoffs.offer import tool_name
 from voicefleet.keeping.choosing import TOOLS as RECORDING_TOOLS
@@ -20,7 +20,7 @@ def contradictions(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
     yield from _out_of_bounds(spec)
     yield from _strange_hours(spec.tools)
     yield from strange_schemas(spec)
-    yield from _bottomless(spec)
+    yield from _parts_of_a_pod(spec)
     for index, named in enumerate(spec.agents):
         yield from _at_odds(named, f"spec.agents[{index}]")
 
@@ -51,13 +51,13 @@ def _strange_hours(tools: Iterable[Tool]) -> Iterator[DialogueProblem]:
             yield DialogueProblem("agent", f"spec.tools[{tool.name}].builtin.businessHours.{field}", message)
 
 
-def _bottomless(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
+def _parts_of_a_pod(spec: VoiceAgentSpec) -> Iterator[DialogueProblem]:
     """Say which parts of a pod nobody could write down."""
     template = spec.worker.pod_template
     parts = {"affinity": template.affinity, "topologySpreadConstraints": template.topology_spread_constraints}
     for name, part in parts.items():
-        if (depth := too_deep(part)) is not None:
-            yield DialogueProblem("agent", f"spec.worker.podTemplate.{name}", depth)
+        if (excess := too_large(part)) is not None:
+            yield DialogueProblem("agent", f"spec.worker.podTemplate.{name}", excess)
 
 
 def _at_odds(named: NamedAgent, where: str) -> Iterator[DialogueProblem]:
