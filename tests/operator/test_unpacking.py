@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voicefleet_operator.apiserver.unpacking import Answer, unpack
@@ -35,6 +35,7 @@ def test_what_is_not_deep_is_read_as_it_is(tree: object) -> None:
 
 
 @given(TREES, st.integers(1_025, 1_500))
+@example({"x": ["}}", "{[", '\\"]', "\\"]}, 2_000)
 def test_whatever_stands_beside_the_depths_is_read_as_it_is(tree: object, levels: int) -> None:
     text = json.dumps(tree)
     read = unpack(f'{{"before": {text}, "deep": {abyss(levels)}, "after": [{text}]}}'.encode())
