@@ -35,7 +35,7 @@ def test_what_is_not_deep_is_read_as_it_is(tree: object) -> None:
 
 
 @given(TREES, st.integers(1_025, 1_500))
-@example({"x": ["}}", "{[", '\\"]', "\\"]}, 2_000)
+@example(["{" * 300, '\\"' * 3 + "[" * 300, "}" * 300], 2_000)
 def test_whatever_stands_beside_the_depths_is_read_as_it_is(tree: object, levels: int) -> None:
     text = json.dumps(tree)
     read = unpack(f'{{"before": {text}, "deep": {abyss(levels)}, "after": [{text}]}}'.encode())
