@@ -68,7 +68,5 @@ async def test_a_call_that_is_withdrawn_ends(bench: Bench, providers: Providers,
             assert not await caller.hold(LEAVES_WITHIN_SECONDS)
         (record,) = await eventually(on_disk(tmp_path), 1)
 
-    # LiveKit removes an agent that stays in spite of it three seconds later, by itself.
-    assert "took a call for over" not in worker.log.read_text()
     assert CutKind.AGENT_LEFT in {cut.kind for cut in caller.cuts}
     assert record["disposition"] == "RoomClosed"

@@ -295,3 +295,14 @@ async def test_a_livekit_that_is_away_is_no_answer(livekit: LiveKit, callers: Ca
     livekit.away = True
 
     assert await callers.look(ORDER) is None
+
+
+async def test_whether_somebody_is_in_a_room_is_asked_and_doubt_means_that_they_are(
+    livekit: LiveKit, callers: Callers
+) -> None:
+    livekit.people["room"] = [ParticipantInfo(identity="agent-1", kind=AGENT_KIND)]
+
+    assert await callers.is_there("agent-1", "room")
+    assert not await callers.is_there("agent-2", "room")
+    livekit.away = True
+    assert await callers.is_there("agent-2", "room")

@@ -24,12 +24,19 @@ from voicefleet_worker.desk.reports import ReportBox
 from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.serving import server as under_test
 from voicefleet_worker.serving.joining import PATIENCE_SECONDS, Joining, listening
-from voicefleet_worker.serving.server import Offers, build_server, renew_keys, take_stock
+from voicefleet_worker.serving.offers import Offers
+from voicefleet_worker.serving.server import build_server, renew_keys, take_stock
 from voicefleet_worker.settings import Settings, load_settings
 
 
-async def _wished(_dispatch: str, _room: str) -> bool:
-    return True
+class Rooms:
+    """As they should be."""
+
+    async def is_wished_for(self, *_: str) -> bool:
+        return True
+
+    async def is_there(self, *_: str) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -106,7 +113,7 @@ async def refusing(settings: Settings) -> AsyncIterator[tuple[AgentServer, async
     app = web.Application()
     app.router.add_get("/agent", refuse)
     desk = Desk(slots=1, identity=Identity("r1"), clock=lambda: 0.0)
-    offers = Offers(settings.plan, desk, Metrics(desk), _wished)
+    offers = Offers(settings.plan, desk, Metrics(desk), Rooms())
     async with TestServer(app) as livekit, aiohttp.ClientSession() as session:
         access = replace(settings.livekit, url=f"ws://127.0.0.1:{livekit.port}")
         server = build_server(replace(settings, livekit=access), desk, offers)

@@ -14,7 +14,8 @@ from livekit.protocol.models import Room
 from voicefleet_worker.desk.desk import Answer, Desk, Identity
 from voicefleet_worker.desk.slots import CLOSED_LOAD, LOAD_THRESHOLD, load_on_the_wire, reported_load
 from voicefleet_worker.metrics import Metrics
-from voicefleet_worker.serving.server import Offers, build_server, is_registered, keep_warm, tell_livekit
+from voicefleet_worker.serving.offers import Offers
+from voicefleet_worker.serving.server import build_server, is_registered, keep_warm, tell_livekit
 from voicefleet_worker.settings import Settings
 
 NOW = 1_000_000.0
@@ -46,13 +47,18 @@ def desk_of(slots: int) -> Desk:
 
 def offers(settings: Settings, desk: Desk) -> tuple[Offers, Metrics]:
     metrics = Metrics(desk)
-    return Offers(settings.plan, desk, metrics, is_wished_for, clock=lambda: NOW), metrics
+    return Offers(settings.plan, desk, metrics, Rooms(), clock=lambda: NOW), metrics
 
 
-async def is_wished_for(dispatch: str, room: str) -> bool:
-    """Tell of the one dispatch that was deleted."""
-    assert room == "room"
-    return dispatch != "AD_deleted"
+class Rooms:
+    """What LiveKit knows, which is that one dispatch was deleted."""
+
+    async def is_wished_for(self, dispatch: str, room: str) -> bool:
+        assert room == "room"
+        return dispatch != "AD_deleted"
+
+    async def is_there(self, *_: str) -> bool:
+        return True
 
 
 async def answer(to: Offers, request: Request) -> None:
@@ -94,7 +100,7 @@ async def test_a_cordoned_and_a_draining_worker_pass_on(settings: Settings) -> N
 async def test_a_call_that_lacks_variables_is_taken_by_nobody(settings: Settings) -> None:
     needy = settings.plan.variables[0].model_copy(update={"default": None})
     desk = desk_of(1)
-    to = Offers(dataclasses.replace(settings.plan, variables=(needy,)), desk, Metrics(desk), is_wished_for)
+    to = Offers(dataclasses.replace(settings.plan, variables=(needy,)), desk, Metrics(desk), Rooms())
     lacking = Request("1")
     bringing = Request("2", protocol.Job(metadata='{"variables": {"name": "Ada"}}'))
 

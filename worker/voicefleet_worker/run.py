@@ -43,7 +43,8 @@ from voicefleet_worker.serving.control import Control, start_control
 from voicefleet_worker.serving.drain import drain
 from voicefleet_worker.serving.joining import Joining, listening
 from voicefleet_worker.serving.livekit_api import connect_with
-from voicefleet_worker.serving.server import Exchange, Offers, build_server, renew_keys, take_stock, watch
+from voicefleet_worker.serving.offers import Offers
+from voicefleet_worker.serving.server import Exchange, build_server, renew_keys, take_stock, watch
 from voicefleet_worker.settings import Settings
 from voicefleet_worker.sharing.sharer import sharing
 from voicefleet_worker.threads import have_threads
@@ -99,7 +100,7 @@ async def _run(settings: Settings, directory: Path) -> int:
     with closing(board), closing(leases), open_reports(directory, desk.hear, board.learn) as box:
         async with office.open(settings.plan.records, settings.secrets, metrics.watch_records) as clerk:
             callers = Callers(connect_with(settings.livekit))
-            offers = Offers(settings.plan, desk, metrics, callers.is_wished_for)
+            offers = Offers(settings.plan, desk, metrics, callers)
             exchange = Exchange(box.address, board.path, clerk.desks.journals, leases.path, sounds)
             server = build_server(settings, desk, offers, exchange)
             control = Control(

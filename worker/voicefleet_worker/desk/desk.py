@@ -129,6 +129,10 @@ class Desk:
         if report.job_id in self.slots:
             self.tallies.hear(report)
 
+    def has_ended(self, job_id: str) -> bool:
+        """Tell whether a call said that it is over, though its process is still there."""
+        return self.tallies.has_ended(job_id)
+
     def cut_calls(self) -> None:
         """Note that the calls on this worker are about to be cut, which counts as failing."""
         for call in self.slots.held(now_seconds=self._clock()):

@@ -30,6 +30,10 @@ class Tallies:
             }
         )
 
+    def has_ended(self, job_id: str) -> bool:
+        """Tell whether a call whose process is still there said that it is over."""
+        return job_id in self._live and self._live[job_id].farewell
+
     def end(self, job_ids: Iterable[str]) -> None:
         """Count calls whose process is gone; without a farewell it has crashed."""
         for job_id in job_ids:

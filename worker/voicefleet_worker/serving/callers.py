@@ -86,6 +86,13 @@ class Callers:
                 return any(other.id == dispatch for other in await livekit.list_dispatches(room))
         return True
 
+    async def is_there(self, identity: str, room: str) -> bool:
+        """Tell whether somebody is in a room; as long as LiveKit does not say, they are."""
+        with contextlib.suppress(*_ERRORS):
+            async with asyncio.timeout(_ROOM_SECONDS), self._connect() as livekit:
+                return any(other.identity == identity for other in await livekit.list_participants(room))
+        return True
+
     async def can_look(self) -> bool:
         """Tell whether LiveKit tells of its rooms: it is reached, and the key is right."""
         with contextlib.suppress(*_ERRORS):

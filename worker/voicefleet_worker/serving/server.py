@@ -4,37 +4,34 @@ import asyncio
 import contextlib
 import functools
 import logging
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from livekit.agents import AgentServer, JobRequest
-from livekit.protocol.agent import Job, JobTermination
+from livekit.agents import AgentServer
+from livekit.agents.ipc.job_executor import JobExecutor
+from livekit.agents.job import RunningJobInfo
+from livekit.protocol.agent import JobTermination
 
-from voicefleet.autoscaling.holding import SETTLED_SECONDS
-from voicefleet.conversation.call_variables import Missing, read_call_variables, resolve_variables
-from voicefleet.conversation.dialogue import DialoguePlan
 from voicefleet_worker.access.livekit_access import LiveKitAccess
 from voicefleet_worker.calls import entry
 from voicefleet_worker.calls.sounds import Files
-from voicefleet_worker.desk.desk import Answer, Desk
+from voicefleet_worker.desk.desk import Desk
 from voicefleet_worker.desk.reports import ReportBox
 from voicefleet_worker.desk.slots import LOAD_THRESHOLD, load_on_the_wire
 from voicefleet_worker.failover.keys import LOOK_SECONDS
-from voicefleet_worker.metrics import Metrics
 from voicefleet_worker.preloading import modules_for
 from voicefleet_worker.serving.joining import Joining
+from voicefleet_worker.serving.offers import Offers
 from voicefleet_worker.settings import Settings
 
 logger = logging.getLogger("voicefleet.worker")
 
-IsWishedFor = Callable[[str, str], Awaitable[bool]]
-"""Whether a dispatch still stands, by its id and its room."""
 
 WATCH_SECONDS = 0.2
-# An offer that is as old as this may be outdated by the time that it is taken.
-_LATE_BEFORE_SECONDS = 2.0
+# LiveKit's SDK tries for some twenty seconds to come back to a room.
+RETURN_LOOKS = 60
+_LOOK_SECONDS = 1.0
 # LiveKit that is away is waited for: giving up would end the calls that its other nodes still carry.
 _RETRIES_FOR_EVER = 1_000_000_000
 # The worker joins LiveKit when the first process waits for a call, or else after this time: on a node that starts
@@ -53,7 +50,7 @@ class Exchange:
     sounds: Files = field(default_factory=dict)
 
 
-def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exchange = Exchange()) -> AgentServer:
+def build_server(settings: Settings, desk: Desk, offers: Offers, exchange: Exchange = Exchange()) -> AgentServer:
     """Build the server of this worker."""
     setup = entry.CallSetup(
         settings.plan,
@@ -89,72 +86,6 @@ def build_server(settings: Settings, desk: Desk, offers: "Offers", exchange: Exc
     server.offers = offers
     server.rtc_session(entry.entrypoint, agent_name=settings.plan.dispatch_name, on_request=offers.answer)
     return server
-
-
-class Offers:
-    """Answers to the calls that LiveKit offers."""
-
-    def __init__(
-        self,
-        plan: DialoguePlan,
-        desk: Desk,
-        metrics: Metrics,
-        is_wished_for: IsWishedFor,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._plan = plan
-        self._desk = desk
-        self._metrics = metrics
-        self._is_wished_for = is_wished_for
-        self._clock = clock
-        self._behind_seconds = 0.0
-
-    async def answer(self, request: JobRequest) -> None:
-        """Take the call if there is a slot, else let LiveKit ask another worker."""
-        answer = self._decide(request)
-        if answer is Answer.ACCEPTED and await self._is_outdated(request.job):
-            self._desk.give_back(request.id)
-            answer = Answer.OUTDATED
-        self._metrics.count_offer(answer)
-        if answer is not Answer.ACCEPTED:
-            logger.info("call refused", extra={"job_id": request.id, "reason": answer.value})
-            # What is wrong with the call is so everywhere; any other may be taken by the next worker.
-            await request.reject(terminate=answer in (Answer.VARIABLES_MISSING, Answer.OUTDATED))
-            return
-        try:
-            await request.accept()
-        except BaseException:
-            self._desk.give_back(request.id)
-            raise
-        self._desk.mark_launched(request.id)
-        self._metrics.count_start()
-
-    async def _is_outdated(self, job: Job) -> bool:
-        """Tell whether an offer comes so late that the caller may have been dispatched anew, and was."""
-        is_late = self._may_be_late(self._clock() - job.room.creation_time_ms / 1000)
-        return is_late and await self.is_withdrawn(job)
-
-    async def is_withdrawn(self, job: Job) -> bool:
-        """Tell whether the dispatch of a call is known to be gone."""
-        return bool(job.dispatch_id) and not await self._is_wished_for(job.dispatch_id, job.room.name)
-
-    def _may_be_late(self, age_seconds: float) -> bool:
-        """Tell whether a room may have waited for long: LiveKit dates it, and our clock may be behind.
-
-        It is by as much as the youngest room seems not to be made yet; for how long that one waits it does not tell.
-        """
-        if -age_seconds > self._behind_seconds:
-            self._behind_seconds = -age_seconds
-            return True
-        return age_seconds + self._behind_seconds >= SETTLED_SECONDS - _LATE_BEFORE_SECONDS
-
-    def _decide(self, request: JobRequest) -> Answer:
-        values = resolve_variables(self._plan.variables, read_call_variables(request.job.metadata))
-        # What is looked up when the call begins is not known yet.
-        if isinstance(values, Missing) and self._plan.lookup is None:
-            return Answer.VARIABLES_MISSING
-        return self._desk.answer(request.id, request.job.dispatch_id)
 
 
 async def watch(server: AgentServer, desk: Desk, take_stock: Callable[[], None], *, idle_processes: int) -> None:
@@ -214,24 +145,41 @@ class _Server(AgentServer):
     offers: Offers
 
     async def _handle_termination(self, msg: JobTermination) -> None:
-        """End a call only if it was withdrawn.
+        """End a call that was withdrawn, or that does not come to its end by itself.
 
-        LiveKit says the same of an agent whose line broke and that joins its room anew (livekit/livekit#4887): it takes
-        the one that it replaces for gone. Whoever really is out of the room learns that in the room, and ends there.
+        LiveKit says so whenever an agent leaves its room, and also of one whose line broke and that joins its room anew
+        (livekit/livekit#4887): it takes the one that it replaces for gone.
         """
         process = self._proc_pool.get_by_job_id(msg.job_id)
         if process is None or process.running_job is None:
             return
-        if await self.offers.is_withdrawn(process.running_job.job):
+        call = process.running_job
+        if await self.offers.is_withdrawn(call.job) or not await self._finds_its_way(process, call):
             await super()._handle_termination(msg)
-        else:
-            logger.warning("LiveKit took a call for over that goes on", extra={"job_id": msg.job_id})
+
+    async def _finds_its_way(self, process: JobExecutor, call: RunningJobInfo) -> bool:
+        """Tell whether a call comes back to its room, or its process to its end; some hang when all is over."""
+        for _ in range(RETURN_LOOKS):
+            if self.offers.has_ended(call.job):
+                return False
+            if await _ends(process):
+                return True
+        return await self.offers.is_there(call)
 
     def _is_available(self) -> bool:
         return True
 
     def _get_effective_load(self) -> float:
         return self._worker_load
+
+
+async def _ends(process: JobExecutor) -> bool:
+    """Tell whether a process ends within a look."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK_SECONDS):
+            await process.join()
+            return True
+    return False
 
 
 def is_registered(server: AgentServer) -> bool:
