@@ -19,8 +19,6 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("control")]
 # One try to go on as before fails, and the next one begins anew.
 CUT_SECONDS = 3.0
 LEAVES_WITHIN_SECONDS = 20.0
-
-
 EVERYTHING = ""
 # LiveKit keeps its worker, and takes an agent that joins anew for one that left.
 THE_CALL_ALONE = "GET /rtc"

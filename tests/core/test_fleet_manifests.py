@@ -125,7 +125,11 @@ def test_a_revision_can_be_made_again_from_what_was_kept() -> None:
 @pytest.mark.parametrize("text", ["", "no json", "{}", "[]", "[" * 5_000 + "]" * 5_000])
 def test_a_revision_that_somebody_broke_is_no_revision(text: str) -> None:
     assert read_revision("abc", {"data": {"pod.json": text}}) is None
-    assert read_revision("abc", {}) is None
+
+
+@pytest.mark.parametrize("config_map", [{}, {"data": {}}])
+def test_a_revision_of_which_nothing_was_kept_is_no_revision(config_map: dict[str, Any]) -> None:
+    assert read_revision("abc", config_map) is None
 
 
 def test_a_worker_reads_the_files_of_its_own_revision() -> None:

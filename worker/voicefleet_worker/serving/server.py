@@ -27,10 +27,9 @@ from voicefleet_worker.settings import Settings
 
 logger = logging.getLogger("voicefleet.worker")
 
-
 WATCH_SECONDS = 0.2
 # LiveKit's SDK tries for some twenty seconds to come back to a room.
-RETURN_LOOKS = 60
+_RETURN_LOOKS = 60
 _LOOK_SECONDS = 1.0
 # LiveKit that is away is waited for: giving up would end the calls that its other nodes still carry.
 _RETRIES_FOR_EVER = 1_000_000_000
@@ -159,7 +158,7 @@ class _Server(AgentServer):
 
     async def _finds_its_way(self, process: JobExecutor, call: RunningJobInfo) -> bool:
         """Tell whether a call comes back to its room, or its process to its end; some hang when all is over."""
-        for _ in range(RETURN_LOOKS):
+        for _ in range(_RETURN_LOOKS):
             if self.offers.has_ended(call.job):
                 return False
             if await _ends(process):
