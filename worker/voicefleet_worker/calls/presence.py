@@ -32,7 +32,6 @@ _LOST_ON_THE_WAY = frozenset({
     rtc.DisconnectReason.SIGNAL_CLOSE,
     rtc.DisconnectReason.STATE_MISMATCH,
 })  # fmt: skip
-_ROOM_IS_CLOSED = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +84,14 @@ class Presence:
     def watch(self, caller: rtc.RemoteParticipant, on_gone: OnGone) -> None:
         """Tell when the caller is gone, whatever LiveKit gives as the reason; who was lost may come back.
 
-        That the room is closed is told of the caller, of the agent, or of both, in either order.
+        That somebody closed the room is told of the caller, of the agent, or of both, in either order.
         """
         self.identity = caller.identity
 
         def on_left(participant: rtc.RemoteParticipant) -> None:
             if participant.identity != caller.identity:
                 return
-            if participant.disconnect_reason in _ROOM_IS_CLOSED:
+            if participant.disconnect_reason == rtc.DisconnectReason.ROOM_DELETED:
                 on_gone(Departure(room_is_closed=True))
             elif not self.ctx.room.isconnected():
                 # To an agent that is put out itself all others go; its job ends, and so does the call.
@@ -103,8 +102,12 @@ class Presence:
                 on_gone(Departure(hung_up_early=self._is_early(participant)))
 
         def on_disconnected(reason: object) -> None:
-            if reason in _ROOM_IS_CLOSED:
+            if reason == rtc.DisconnectReason.ROOM_DELETED:
                 on_gone(Departure(room_is_closed=True))
+            elif reason == rtc.DisconnectReason.ROOM_CLOSED:
+                # LiveKit looks once a second for rooms that only agents are left in, and may be faster with that than
+                # with the word to the agent that its caller went.
+                on_gone(Departure(hung_up_early=self._is_early(caller)))
 
         self.ctx.room.on("participant_disconnected", on_left)
         self.ctx.room.on("disconnected", on_disconnected)
