@@ -17,8 +17,7 @@ from livekit import api
 
 from e2e.bench import Bench
 from e2e.bench.waiting import wait_for
-from e2e.caller import Caller, Dispatch, Line
-from e2e.caller.line import Seat
+from e2e.caller import Caller, Dispatch, Line, Seat
 from e2e.providers import Providers
 from e2e.redis_server import RedisServer, run_redis
 from e2e.working import (
@@ -70,16 +69,11 @@ def phone(line: Line, agent: str, room: str) -> Iterator[None]:
     """Call from a phone whose battery is empty at the end of the block."""
     words = ("--url", line.url, "--agent", agent, "--room", room, "--dispatch", "explicit", "--hold", "60")
     keys = {"LIVEKIT_API_KEY": line.api_key, "LIVEKIT_API_SECRET": line.api_secret}
-    process = subprocess.Popen([sys.executable, "-m", "e2e.caller", *words], env=os.environ | keys)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def until(probe: Callable[[], bool]) -> None:
-    await asyncio.to_thread(wait_for, probe, "what is waited for", within_seconds=60)
+    with subprocess.Popen([sys.executable, "-m", "e2e.caller", *words], env=os.environ | keys) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 async def test_a_call_that_went_well_is_told_as_it_was(
@@ -203,17 +197,21 @@ async def test_a_room_that_livekit_closes_was_left_by_its_caller(
     bench: Bench, providers: Providers, tmp_path: Path, line: Line
 ) -> None:
     """A caller whose phone died is waited for, and LiveKit closes the room meanwhile: nobody but an agent is in it."""
-    journals = tmp_path / "data" / "journals"
+
+    def is_greeted() -> bool:
+        journals = (tmp_path / "data" / "journals").glob("*")
+        return any("Hello there" in journal.read_text() for journal in journals)
+
     with recording_worker(bench, providers, tmp_path, "swept") as worker:
         await ready(worker)
         room = Seat.made_up(worker.agent).room
         async with api.LiveKitAPI(line.http_url, line.api_key, line.api_secret) as livekit:
             await livekit.room.create_room(api.CreateRoomRequest(name=room, departure_timeout=1))
         with phone(line, worker.agent, room):
-            await until(lambda: any("Hello there" in journal.read_text() for journal in journals.glob("*")))
+            await asyncio.to_thread(wait_for, is_greeted, "a greeting", within_seconds=60)
         # A line that is silent counts as lost after a while.
-        await until(lambda: len(on_disk(tmp_path)()) > 0)
-        (record,) = on_disk(tmp_path)()
+        await asyncio.to_thread(wait_for, on_disk(tmp_path), "a record of the call", within_seconds=60)
+        (record,) = await eventually(on_disk(tmp_path), 1)
 
     assert (record["room"], record["disposition"]) == (room, "CallerHungUp")
     assert (record["reason"], record["endedWhile"]) == ("caller left", "Talking")
